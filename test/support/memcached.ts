@@ -1,0 +1,135 @@
+import { spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { connect } from 'node:net'
+import { delimiter, join } from 'node:path'
+import { endOf, within } from './child.ts'
+import type { Ended } from './child.ts'
+import { freePort } from './ports.ts'
+import { atEndOfTest } from './test-life.ts'
+
+export interface MemcachedOptions {
+  /** More of memcached's own arguments, such as `['-t', '4', '-m', '64']`. */
+  args?: string[]
+  /** Listens on this unix socket instead of TCP. */
+  unix?: string
+  /** A port of the caller's choice; else a free one. */
+  port?: number
+}
+
+/** Path of the `memcached` program, or undefined. Installing it is the work of test/setup. */
+export function findMemcached(): string | undefined {
+  const folders = [...(process.env.PATH ?? '').split(delimiter), '/usr/bin', '/usr/local/bin', '/usr/sbin',
+    '/opt/homebrew/bin']
+  return folders.map(folder => join(folder, 'memcached')).find(file => existsSync(file))
+}
+
+/** Starts a memcached of this test's own on loopback and waits until it answers `version`. It is stopped at the end of
+ *  the running test; one started in beforeAll is stopped by the caller. */
+export async function startMemcached(options: MemcachedOptions = {}): Promise<Memcached> {
+  const program = findMemcached()
+  if (!program) throw new Error('memcached is not installed; `npm test` says how to get it')
+  for (let attempt = 1; ; attempt++) {
+    const memcached = new Memcached(program, options, options.unix ? 0 : options.port ?? await freePort())
+    try {
+      await memcached.start()
+      await atEndOfTest(() => memcached.stop())
+      return memcached
+    } catch (error) {
+      // Somebody else may have bound the free port in between.
+      if (options.port || options.unix || attempt === 5) throw error
+    }
+  }
+}
+
+export class Memcached {
+  readonly port: number
+  readonly unix: string | undefined
+  readonly #program: string
+  readonly #args: string[]
+  #child: ChildProcess | undefined
+  #ended: Promise<Ended> = Promise.resolve({ code: 0, signal: null })
+  #stderr = ''
+
+  constructor(program: string, options: MemcachedOptions, port: number) {
+    this.port = port
+    this.unix = options.unix
+    this.#program = program
+    const place = options.unix ? ['-s', options.unix, '-a', '0700'] : ['-l', '127.0.0.1', '-p', String(port), '-U', '0']
+    const user = process.getuid?.() === 0 ? ['-u', 'root'] : []
+    this.#args = [...place, ...user, ...options.args ?? []]
+  }
+
+  get pid(): number {
+    if (this.#child?.pid === undefined) throw new Error('memcached is not running')
+    return this.#child.pid
+  }
+
+  /** As `backend.connect` of the configuration takes it. */
+  get address(): string {
+    return this.unix ? `unix:${this.unix}` : `127.0.0.1:${this.port}`
+  }
+
+  async start(): Promise<void> {
+    const child = spawn(this.#program, this.#args, { stdio: ['ignore', 'ignore', 'pipe'] })
+    this.#child = child
+    this.#stderr = ''
+    child.stderr.on('data', (text: Buffer) => { this.#stderr += text })
+    let isGone = false
+    this.#ended = endOf(child)
+    void this.#ended.then(() => { isGone = true })
+    const answering = async () => {
+      while (!await this.#answersVersion()) {
+        if (isGone) throw new Error(`memcached ended at its start: ${this.#stderr}`)
+        await new Promise(resolve => setTimeout(resolve, 10))
+      }
+      // Another memcached on the same port would answer as well while ours could not bind it.
+      if (isGone) throw new Error(`memcached ended at its start: ${this.#stderr}`)
+    }
+    await within(10_000, answering(), () => `memcached answers \`version\`; it said: ${this.#stderr}`)
+  }
+
+  /** Ends it with SIGTERM; a frozen one too. */
+  async stop(): Promise<void> {
+    this.#child?.kill('SIGTERM')
+    this.#child?.kill('SIGCONT')
+    await this.#gone()
+  }
+
+  async kill9(): Promise<void> {
+    this.#child?.kill('SIGKILL')
+    await this.#gone()
+  }
+
+  /** Stops it if it runs and starts an empty one on the same port or socket. */
+  async restart(): Promise<void> {
+    await this.stop()
+    await this.start()
+  }
+
+  /** The kernel still accepts connections and bytes, but nothing is answered until `thaw()`. */
+  freeze(): void {
+    this.#child?.kill('SIGSTOP')
+  }
+
+  thaw(): void {
+    this.#child?.kill('SIGCONT')
+  }
+
+  async #gone(): Promise<void> {
+    await within(10_000, this.#ended, () => 'memcached ends')
+    this.#child = undefined
+  }
+
+  #answersVersion(): Promise<boolean> {
+    return new Promise(resolve => {
+      const socket = this.unix ? connect(this.unix) : connect(this.port, '127.0.0.1')
+      const tell = (answers: boolean) => { socket.destroy(); resolve(answers) }
+      socket.setTimeout(1000, () => tell(false))
+      socket.once('error', () => tell(false))
+      socket.once('close', () => tell(false))
+      socket.once('data', data => tell(data.toString('latin1').startsWith('VERSION ')))
+      socket.write('version\r\n')
+    })
+  }
+}
