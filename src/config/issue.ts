@@ -1,0 +1,46 @@
+/** Where a value of the configuration came from. Lines and columns count from 1. */
+export type Origin =
+  | { kind: 'file', file: string, line: number, col: number, variables?: string[] }
+  | { kind: 'flag', name: string }
+  | { kind: 'environment', name: string }
+  | { kind: 'default' }
+
+/** One finding: what is wrong and what to write instead. A fault refuses the configuration, a warning does not. */
+export interface Issue {
+  severity: 'fault' | 'warning'
+  origin: Origin
+  path: string      // `services.cache.limits.connections`, `services.cache.allow[2]`; empty for the file as a whole
+  message: string   // what is wrong, a whole sentence
+  fix: string       // what to write, a whole sentence
+}
+
+/** `memseal.yaml:41:18`, `--listen`, `MEMSEAL_LISTEN` or `default`. */
+export function originText(origin: Origin): string {
+  switch (origin.kind) {
+    case 'file': return `${origin.file}:${origin.line}:${origin.col}`
+    case 'flag': return origin.name
+    case 'environment': return origin.name
+    case 'default': return 'default'
+    default: return origin satisfies never
+  }
+}
+
+/** The two lines that `check` and `run` print for an issue; the second stands under the first one's text. */
+export function issueText(issue: Issue): string {
+  const where = originText(issue.origin)
+  const indent = ' '.repeat(where.length + 2)
+  const grade = issue.severity === 'warning' ? 'warning: ' : ''
+  const path = issue.path === '' ? '' : `${issue.path}: `
+  return `${where}  ${grade}${path}${issue.message}\n${indent}${issue.fix}`
+}
+
+/** By place in the file, so that an operator mends from the top down; what came from flags stands first. */
+export function sortIssues(issues: readonly Issue[]): Issue[] {
+  const line = (issue: Issue) => issue.origin.kind === 'file' ? issue.origin.line : 0
+  const col = (issue: Issue) => issue.origin.kind === 'file' ? issue.origin.col : 0
+  return issues.toSorted((a, b) => line(a) - line(b) || col(a) - col(b))
+}
+
+export function hasFault(issues: readonly Issue[]): boolean {
+  return issues.some(issue => issue.severity === 'fault')
+}

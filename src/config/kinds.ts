@@ -1,0 +1,264 @@
+import { isIP, isIPv4, isIPv6 } from 'node:net'
+import { resolve } from 'node:path'
+import type { Node } from 'yaml'
+import { endpointText, parseEndpoint, type Endpoint } from './endpoint.ts'
+import { Problem, type Reading } from './reading.ts'
+import { durationPattern, durationText, parseDuration, parseSize, sizePattern, sizeText } from './units.ts'
+
+export type JsonSchema = { [key: string]: unknown }
+export type Siblings = Readonly<Record<string, unknown>>
+
+/** What a key may hold. A `Config` has what `read` and `absent` return; a value with a fault is undefined, and then the
+ *  whole configuration is refused, so nothing past `load` ever sees one. */
+export interface Kind<T> {
+  readonly words: string       // its type and limits, in the reference's words
+  readonly doc: string
+  readonly default?: string    // as an operator would write it; none: the key is required
+  readonly isOptional?: boolean
+  readonly example?: string    // as YAML
+  readonly shape?: Shape       // what is below it, if anything
+  read(node: Node, path: string, reading: Reading): T
+  /** The value when the key is left out. `siblings`: the keys of the same section that are declared before it. */
+  absent(path: string, reading: Reading, siblings: Siblings): T
+  write(value: T): string      // for `config show`
+  jsonSchema(): JsonSchema
+}
+
+export type Shape =
+  | { kind: 'section', fields: Fields }
+  | { kind: 'map', of: Kind<any>, placeholder: string }
+
+export type Fields = Readonly<Record<string, Kind<any>>>
+export type Infer<K> = K extends Kind<infer T> ? T : never
+
+interface Described<T> {
+  doc: string
+  default?: string
+  example?: string
+  /** A default that depends on what else is in the section; `default` then says it in words. */
+  derive?: (siblings: Siblings) => T
+}
+
+/** Longest a thing may take, or an age, in milliseconds. `off` (where allowed) is 0. */
+export function duration(options: Described<number> & { min: string, max: string, off?: boolean }): Kind<number> {
+  const [min, max] = [parseDuration(options.min)!, parseDuration(options.max)!]
+  const fix = `Write a number and a unit (ms, s, m, h, d), ${options.min} to ${options.max}${options.off ? ', or off' : ''}.`
+  return scalar<number>({
+    ...options,
+    words: `duration, ${options.min} to ${options.max}${options.off ? ', or `off`' : ''}`,
+    parse(text) {
+      if (options.off && text === 'off') return 0
+      const value = parseDuration(text)
+      if (value === undefined) return new Problem(`"${text}" is no duration${/^\d+$/.test(text) ? ': it has no unit' : ''}.`, fix)
+      return within(text, value, min, max, options.min, options.max, fix)
+    },
+    write: value => options.off && value === 0 ? 'off' : durationText(value),
+    jsonSchema: { type: 'string', pattern: textPattern(options.off ? `(off|${durationPattern})` : durationPattern) },
+  })
+}
+
+/** A number of bytes. */
+export function size(options: Described<number> & { min: string, max: string }): Kind<number> {
+  const [min, max] = [parseSize(options.min)!, parseSize(options.max)!]
+  const fix = `Write a number and a unit (B, KiB, MiB, GiB), ${options.min} to ${options.max}.`
+  return scalar<number>({
+    ...options,
+    words: `size, ${options.min} to ${options.max}`,
+    parse(text) {
+      const value = parseSize(text)
+      if (value === undefined) return new Problem(`"${text}" is no size${/^\d+$/.test(text) ? ': it has no unit' : ''}.`, fix)
+      return within(text, value, min, max, options.min, options.max, fix)
+    },
+    write: sizeText,
+    jsonSchema: { type: 'string', pattern: textPattern(sizePattern) },
+  })
+}
+
+/** A whole number. */
+export function count(options: Described<number> & { min: number, max: number }): Kind<number> {
+  const fix = `Write a whole number, ${options.min} to ${options.max}.`
+  return scalar<number>({
+    ...options,
+    words: `number, ${options.min} to ${options.max}`,
+    parse(text) {
+      if (!/^\d{1,15}$/.test(text)) return new Problem(`"${text}" is no whole number.`, fix)
+      return within(text, Number(text), options.min, options.max, `${options.min}`, `${options.max}`, fix)
+    },
+    write: String,
+    jsonSchema: { anyOf: [{ type: 'integer', minimum: options.min, maximum: options.max }, { type: 'string', pattern: '\\$\\{' }] },
+  })
+}
+
+/** A whole number, or `auto`. */
+export function countOrAuto(options: Described<number | 'auto'> & { min: number, max: number }): Kind<number | 'auto'> {
+  const numbers = count({ doc: options.doc, min: options.min, max: options.max })
+  const fix = `Write auto, or a whole number, ${options.min} to ${options.max}.`
+  return scalar<number | 'auto'>({
+    ...options,
+    words: `\`auto\` or ${numbers.words}`,
+    parse(text) {
+      if (text === 'auto') return 'auto'
+      if (!/^\d{1,15}$/.test(text)) return new Problem(`"${text}" is neither auto nor a whole number.`, fix)
+      return within(text, Number(text), options.min, options.max, `${options.min}`, `${options.max}`, fix)
+    },
+    write: String,
+    jsonSchema: { anyOf: [{ type: 'integer', minimum: options.min, maximum: options.max }, { type: 'string', pattern: textPattern('auto') }] },
+  })
+}
+
+/** One word of a few. */
+export function choice<const W extends string>(words: readonly W[], options: Described<W>): Kind<W> {
+  return scalar<W>({
+    ...options,
+    words: words.map(word => `\`${word}\``).join(' or '),
+    parse(text) {
+      const found = words.find(word => word === text)
+      return found ?? new Problem(`"${text}" is not offered (${words.join(', ')}).`, words.length === 1 ? `Write ${words[0]}, or remove the line.` : `Write ${listed(words)}.`)
+    },
+    write: value => value,
+    jsonSchema: { anyOf: [{ enum: [...words] }, { type: 'string', pattern: '\\$\\{' }] },
+  })
+}
+
+/** A switch. */
+export function flag(options: Described<boolean>): Kind<boolean> {
+  return scalar<boolean>({
+    ...options,
+    words: '`on` or `off`',
+    parse(text) {
+      if (text === 'on' || text === 'true') return true
+      if (text === 'off' || text === 'false') return false
+      return new Problem(`"${text}" is neither on nor off.`, 'Write on or off.')
+    },
+    write: value => value ? 'on' : 'off',
+    jsonSchema: { anyOf: [{ type: 'boolean' }, { type: 'string', pattern: textPattern('(on|off|true|false)') }] },
+  })
+}
+
+/** A file; a relative one is looked for beside the configuration file, and the value is always absolute. */
+export function path(options: Described<string> & { dash?: string }): Kind<string> {
+  return scalar<string>({
+    ...options,
+    words: options.dash === undefined ? 'path of a file' : `path of a file, or \`"-"\` for ${options.dash}`,
+    parse(text, reading) {
+      if (text === '') return new Problem('is empty.', 'Write the path of a file.')
+      if (text.includes('\0')) return new Problem('holds a NUL byte, which no path can.', 'Write the path of a file.')
+      return options.dash !== undefined && text === '-' ? text : resolve(reading.directory, text)
+    },
+    write: value => value,
+    jsonSchema: { type: 'string', minLength: 1 },
+  })
+}
+
+/** A range of addresses, `10.0.0.0/8` or `fd00::/8`; an address alone is itself and no other (/32, /128). */
+export function cidr(options: { doc: string }): Kind<string> {
+  return scalar<string>({ ...options, words: 'address range', parse: parseCidr, write: value => value, jsonSchema: { type: 'string' } })
+}
+
+export function endpoint(side: 'listen' | 'connect', options: Described<Endpoint>): Kind<Endpoint> {
+  return scalar<Endpoint>({
+    ...options,
+    words: side === 'listen' ? '`address:port`, `[address]:port`, `unix:/path` or `systemd:NAME`' : '`host:port`, `[address]:port` or `unix:/path`',
+    parse: text => parseEndpoint(text, side),
+    write: endpointText,
+    jsonSchema: { type: 'string' },
+  })
+}
+
+/** A command's name or a group's, as `known` has them at the time of reading. */
+export function command(known: { groups: readonly string[], commands: readonly string[] }, options: { doc: string }): Kind<string> {
+  return scalar<string>({
+    ...options,
+    words: 'command or group',
+    parse(text) {
+      if (known.groups.includes(text) || known.commands.includes(text)) return text
+      return new Problem(`"${text}" is neither a command nor a group of commands.`, `Write a group (${listed(known.groups)}) or a single command such as get.`)
+    },
+    write: value => value,
+    jsonSchema: { anyOf: [{ enum: [...known.groups, ...known.commands] }, { type: 'string', pattern: '\\$\\{' }] },
+  })
+}
+
+interface Scalar<T> extends Described<T> {
+  words: string
+  parse(text: string, reading: Reading): T | Problem
+  write(value: T): string
+  jsonSchema: JsonSchema
+}
+
+function scalar<T>(spec: Scalar<T>): Kind<T> {
+  return {
+    words: spec.words,
+    doc: spec.doc,
+    default: spec.default,
+    example: spec.example,
+    read(node, path, reading) {
+      reading.settle(path, node)
+      const text = reading.text(node)
+      const value = text instanceof Problem ? text : spec.parse(text, reading)
+      if (!(value instanceof Problem)) return value
+      reading.fault(path, node, value)
+      return undefined as T
+    },
+    absent(path, reading, siblings) {
+      if (spec.derive === undefined && spec.default === undefined) {
+        reading.fault(path, undefined, new Problem('is missing.', `Write ${path.slice(path.lastIndexOf('.') + 1)}: ${spec.words.replaceAll('`', '')}.`))
+        return undefined as T
+      }
+      reading.settle(path, undefined)
+      return spec.derive === undefined ? spec.parse(spec.default!, reading) as T : spec.derive(siblings)
+    },
+    write: spec.write,
+    jsonSchema: () => ({ ...spec.jsonSchema, description: spec.doc }),
+  }
+}
+
+function within(text: string, value: number, min: number, max: number, minText: string, maxText: string, fix: string): number | Problem {
+  if (value < min) return new Problem(`"${text}" is below the least, ${minText}.`, fix)
+  if (value > max) return new Problem(`"${text}" is above the most, ${maxText}.`, fix)
+  return value
+}
+
+function parseCidr(text: string): string | Problem {
+  const fix = 'Write an address range such as 10.0.0.0/8, fd00::/8 or 192.0.2.7.'
+  const [address, prefix, more] = text.split('/')
+  const family = isIP(address)
+  if (family === 0 || more !== undefined || address.includes('%')) return new Problem(`"${text}" is no address range.`, fix)
+  if (family === 6 && /^::ffff:/i.test(address) && isIPv4(address.slice('::ffff:'.length))) {
+    return new Problem(`"${text}" is an IPv4 range in IPv6 clothes.`, 'Write it as IPv4; IPv4 rules hold for mapped addresses too.')
+  }
+  const bits = family === 4 ? 32 : 128
+  if (prefix === undefined) return `${address}/${bits}`
+  if (!/^\d{1,3}$/.test(prefix) || Number(prefix) > bits) return new Problem(`"/${prefix}" is no prefix length of an IPv${family} address.`, `Write /0 to /${bits}.`)
+  const network = networkOf(address, Number(prefix))
+  if (addressBits(network) !== addressBits(address)) {
+    // Such a line is read as one host by some people and as the whole network by others.
+    return new Problem(`"${text}" has bits set beyond its /${prefix}.`, `Write ${network}/${prefix} for the network, or ${address} for this address alone.`)
+  }
+  return `${address}/${Number(prefix)}`
+}
+
+function networkOf(address: string, prefix: number): string {
+  const width = isIPv6(address) ? 128n : 32n
+  const shift = width - BigInt(prefix)
+  const network = addressBits(address) >> shift << shift
+  if (width === 32n) return [24n, 16n, 8n, 0n].map(at => network >> at & 255n).join('.')
+  const groups = Array.from({ length: 8 }, (_, at) => (network >> BigInt(112 - 16 * at) & 0xffffn).toString(16)).join(':')
+  return new URL(`http://[${groups}]/`).hostname.slice(1, -1)   // the URL parser writes the short form
+}
+
+function addressBits(address: string): bigint {
+  if (isIPv4(address)) return address.split('.').reduce((bits, part) => bits << 8n | BigInt(part), 0n)
+  const short = new URL(`http://[${address}]/`).hostname.slice(1, -1)   // no dotted tail from here on
+  const [head, tail] = short.split('::').map(half => half === '' ? [] : half.split(':'))
+  const groups = tail === undefined ? head : [...head, ...Array(8 - head.length - tail.length).fill('0'), ...tail]
+  return groups.reduce((bits, group) => bits << 16n | BigInt(`0x${group}`), 0n)
+}
+
+function listed(words: readonly string[]): string {
+  return words.length < 2 ? words.join('') : `${words.slice(0, -1).join(', ')} or ${words.at(-1)}`
+}
+
+function textPattern(pattern: string): string {
+  return `^${pattern}$|\\$\\{`
+}

@@ -1,0 +1,130 @@
+import { isAlias, isScalar, Scalar, type Document, type LineCounter, type Node } from 'yaml'
+import type { Issue, Origin } from './issue.ts'
+import type { Kind } from './kinds.ts'
+
+/** What a kind says of a text that it does not take: what is wrong and what to write, both whole sentences. */
+export class Problem {
+  readonly message: string
+  readonly fix: string
+
+  constructor(message: string, fix: string) {
+    this.message = message
+    this.fix = fix
+  }
+}
+
+export interface Source {
+  document: Document
+  file: string                     // as issues name it
+  directory: string                // absolute; relative paths in values start here
+  lines: LineCounter
+  environment: NodeJS.ProcessEnv   // for `${VAR}`
+  given: Map<Node, Origin>         // nodes that a flag or an environment variable made
+}
+
+/** One pass over a document: the kinds walk its nodes and leave here what they found and where each value stood. */
+export class Reading {
+  readonly issues: Issue[] = []
+  readonly origins = new Map<string, Origin>()
+  readonly variables = new Set<string>()   // names seen as `${NAME}`
+  readonly directory: string
+  #source: Source
+
+  constructor(source: Source) {
+    this.#source = source
+    this.directory = source.directory
+  }
+
+  /** Notes where the value of `path` came from. */
+  settle(path: string, node: Node | undefined): void {
+    this.origins.set(path, node === undefined ? { kind: 'default' } : this.originOf(node))
+  }
+
+  /** Reads a list's default, which is written as its entries would be. */
+  defaults<T>(of: Kind<T>, texts: readonly string[], path: string): T[] {
+    return texts.map((text, at) => {
+      const node = new Scalar(text)
+      this.#source.given.set(node, { kind: 'default' })
+      return of.read(node, `${path}[${at}]`, this)
+    })
+  }
+
+  fault(path: string, node: Node | undefined, problem: Problem): void {
+    this.#add('fault', path, node === undefined ? this.nearestOrigin(path) : this.originOf(node), problem)
+  }
+
+  /** A fault of a rule, shown at the value of `path` or, when it was left out, at what it would have stood under. */
+  refuse(path: string, message: string, fix: string): void {
+    this.#add('fault', path, this.nearestOrigin(path), new Problem(message, fix))
+  }
+
+  warn(path: string, message: string, fix: string): void {
+    this.#add('warning', path, this.nearestOrigin(path), new Problem(message, fix))
+  }
+
+  /** Is there a fault at `path` or below it? Rules pass over such values: what they would say is but an echo. */
+  isFaulty(path: string): boolean {
+    return this.issues.some(issue => issue.severity === 'fault' &&
+      (issue.path === path || issue.path.startsWith(`${path}.`) || issue.path.startsWith(`${path}[`)))
+  }
+
+  /** Follows `*alias` to what its anchor holds. */
+  resolve(node: Node): Node {
+    return isAlias(node) ? node.resolve(this.#source.document) ?? node : node
+  }
+
+  /** The text of a scalar with its `${VAR}` replaced, or the problem with it. */
+  text(node: Node): string | Problem {
+    const scalar = this.resolve(node)
+    if (!isScalar(scalar)) return new Problem('takes a single value.', 'Write the value on the same line, without a list or keys of its own.')
+    if (scalar.value === null && (scalar.source ?? '') === '') return new Problem('has no value.', 'Write one, or remove the line for the default.')
+    return this.#expand(typeof scalar.value === 'string' ? scalar.value : scalar.source ?? String(scalar.value), scalar)
+  }
+
+  originOf(node: Node): Origin {
+    const given = this.#source.given.get(node)
+    if (given !== undefined) return given
+    const { line, col } = this.#source.lines.linePos(node.range?.[0] ?? 0)
+    const origin: Origin = { kind: 'file', file: this.#source.file, line: Math.max(line, 1), col: Math.max(col, 1) }
+    const variables = isScalar(node) && typeof node.value === 'string' ? namesIn(node.value) : []
+    return variables.length === 0 ? origin : { ...origin, variables }
+  }
+
+  /** Of the value itself, else of the closest section above it that was written down. */
+  nearestOrigin(path: string): Origin {
+    for (let at = path; ; at = parentOf(at)) {
+      const origin = this.origins.get(at)
+      if (origin !== undefined && origin.kind !== 'default') return origin
+      if (at === '') return { kind: 'file', file: this.#source.file, line: 1, col: 1 }
+    }
+  }
+
+  #expand(text: string, node: Node): string | Problem {
+    // What a flag or a variable holds is taken as it is: expanding it again would let one variable read others.
+    if (this.#source.given.has(node)) return text
+    if (/\$\{(?![A-Za-z_]\w*\})/.test(text)) return new Problem(`"${text}" names no environment variable.`, 'Write ${NAME}: letters, digits and _ only.')
+    const unset: string[] = []
+    const expanded = text.replace(variable, (_, name: string) => {
+      this.variables.add(name)
+      const value = this.#source.environment[name]
+      if (value === undefined) unset.push(name)
+      return value ?? ''
+    })
+    if (unset.length > 0) return new Problem(`the environment variable ${unset.join(', ')} is not set.`, 'Set it for the service, or write the value here.')
+    return expanded
+  }
+
+  #add(severity: Issue['severity'], path: string, origin: Origin, problem: Problem): void {
+    this.issues.push({ severity, path, origin, message: problem.message, fix: problem.fix })
+  }
+}
+
+const variable = /\$\{([A-Za-z_]\w*)\}/g
+
+function namesIn(text: string): string[] {
+  return [...text.matchAll(variable)].map(match => match[1])
+}
+
+function parentOf(path: string): string {
+  return path.slice(0, Math.max(path.lastIndexOf('.'), path.lastIndexOf('['), 0))
+}
