@@ -9,7 +9,10 @@ export interface Ended { code: number | null; signal: NodeJS.Signals | null }
 export function endOf(child: ChildProcess): Promise<Ended> {
   living.add(child)
   return new Promise(resolve => {
-    const done = (code: number | null, signal: NodeJS.Signals | null) => { living.delete(child); resolve({ code, signal }) }
+    const done = (code: number | null, signal: NodeJS.Signals | null) => {
+      living.delete(child)
+      resolve({ code, signal })
+    }
     child.once('exit', done)
     child.once('error', () => done(127, null))
   })

@@ -102,7 +102,7 @@ export class Daemon {
     const ports = this.#logs.filter(line => line.event === 'listening' && line.port &&
       (service === undefined || line.service === service)).map(line => line.port)
     const port = ports[index]
-    if (port === undefined) throw new Error(`no TCP listener ${index} of service ${service ?? '(any)'}\n${this.#output}`)
+    if (port === undefined) throw new Error(`service ${service ?? '(any)'} has no TCP listener ${index}\n${this.#output}`)
     return port
   }
 
@@ -174,7 +174,9 @@ export class Daemon {
     const seen = new Promise<void>((resolve, reject) => {
       look = () => {
         if (isThere()) resolve()
-        else if (this.#outcome) reject(new Error(`memseal ended (${this.#outcome.code}) before: ${wanted}\n${this.#output}`))
+        else if (this.#outcome) {
+          reject(new Error(`memseal ended (${this.#outcome.code}) before: ${wanted}\n${this.#output}`))
+        }
       }
       this.#watchers.add(look)
       look()
@@ -190,7 +192,8 @@ export class Daemon {
 export interface CommandResult { code: number | null; stdout: string; stderr: string }
 
 /** Runs `memseal ARGS` to its end. */
-export async function runMemseal(args: string[], options: { env?: Record<string, string>; cwd?: string; timeoutMs?: number } = {},
+export async function runMemseal(
+  args: string[], options: { env?: Record<string, string>; cwd?: string; timeoutMs?: number } = {},
 ): Promise<CommandResult> {
   const child = spawn(process.execPath, [mainFile, ...args],
     { stdio: ['ignore', 'pipe', 'pipe'], env: daemonEnv(options.env), cwd: options.cwd })
@@ -201,7 +204,8 @@ export async function runMemseal(args: string[], options: { env?: Record<string,
   void endOf(child)
   const closed = new Promise<number | null>(resolve => { child.once('close', code => resolve(code)) })
   try {
-    const code = await within(options.timeoutMs ?? 20_000, closed, () => `memseal ${args.join(' ')} ends\n${stdout}${stderr}`)
+    const code = await within(options.timeoutMs ?? 20_000, closed,
+      () => `memseal ${args.join(' ')} ends\n${stdout}${stderr}`)
     return { code, stdout, stderr }
   } catch (error) {
     child.kill('SIGKILL')

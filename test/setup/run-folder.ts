@@ -1,0 +1,10 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+/** vitest's global set-up: one folder for the whole run, which holds what all test files share (the certificates). */
+export default function setup(): () => void {
+  const folder = mkdtempSync(join(tmpdir(), 'memseal-run-'))
+  process.env.MEMSEAL_TEST_RUN_FOLDER = folder
+  return () => rmSync(folder, { recursive: true, force: true })
+}
