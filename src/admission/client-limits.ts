@@ -1,0 +1,86 @@
+import { clientKey } from './address.ts'
+
+type Milliseconds = number
+interface Bucket { tokens: number, at: Milliseconds }
+
+// 65,536 buckets of about 150 bytes are 10 MiB, and a full one says no more than an absent one.
+const MOST_BUCKETS = 65_536
+
+/** How many connections each client address has open. Bounded by the connections themselves. */
+export class OpenPerClient {
+  #open = new Map<string, number>()
+
+  of(address: string): number {
+    return this.#open.get(clientKey(address)) ?? 0
+  }
+
+  add(address: string): void {
+    const key = clientKey(address)
+    this.#open.set(key, (this.#open.get(key) ?? 0) + 1)
+  }
+
+  remove(address: string): void {
+    const key = clientKey(address)
+    const left = (this.#open.get(key) ?? 0) - 1
+    if (left > 0) this.#open.set(key, left)
+    else this.#open.delete(key)
+  }
+
+  /** Client addresses with a connection open. */
+  get clients(): number {
+    return this.#open.size
+  }
+}
+
+/** New connections per second and client address: a token bucket that holds one second's worth. */
+export class ConnectRate {
+  #buckets = new Map<string, Bucket>()
+  #perSecond: number
+  #most: number
+  #now: () => Milliseconds
+
+  /** @param perSecond 0: no limit */
+  constructor(perSecond: number, now: () => Milliseconds, most = MOST_BUCKETS) {
+    this.#perSecond = perSecond
+    this.#now = now
+    this.#most = most
+  }
+
+  /** Takes a token. False: this client connects too fast. */
+  take(address: string): boolean {
+    if (this.#perSecond === 0) return true
+    const key = clientKey(address)
+    const now = this.#now()
+    const bucket = this.#buckets.get(key)
+    if (bucket === undefined) {
+      if (this.#buckets.size >= this.#most) this.#clean(now)
+      this.#buckets.set(key, { tokens: this.#perSecond - 1, at: now })
+      return true
+    }
+    bucket.tokens = this.#filled(bucket, now)
+    bucket.at = now
+    if (bucket.tokens < 1) return false
+    bucket.tokens -= 1
+    return true
+  }
+
+  get size(): number {
+    return this.#buckets.size
+  }
+
+  #filled(bucket: Bucket, now: Milliseconds): number {
+    return Math.min(this.#perSecond, bucket.tokens + (now - bucket.at) / 1000 * this.#perSecond)
+  }
+
+  /** Drops the full buckets, and when few were, the oldest half: an attacker with that many addresses gains a second's
+   *  worth for each, which the limit of the service still holds. */
+  #clean(now: Milliseconds): void {
+    for (const [key, bucket] of this.#buckets) if (this.#filled(bucket, now) >= this.#perSecond) this.#buckets.delete(key)
+    if (this.#buckets.size < this.#most / 2) return
+    let surplus = Math.ceil(this.#most / 2)
+    for (const key of this.#buckets.keys()) {
+      if (surplus-- <= 0) break
+      this.#buckets.delete(key)
+    }
+  }
+}

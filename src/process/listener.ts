@@ -1,0 +1,199 @@
+import { unlinkSync } from 'node:fs'
+import { connect, createServer, Socket, type AddressInfo, type ListenOptions, type Server } from 'node:net'
+import type { Logger } from 'pino'
+import { normalAddress } from '../admission/address.ts'
+import type { Admission } from '../admission/admission.ts'
+import { Repeats } from '../admission/repeats.ts'
+import type { Endpoint } from '../config/endpoint.ts'
+import { endpointText } from '../config/endpoint.ts'
+import { TlsAcceptor } from '../tls/acceptor.ts'
+import type { ListenerTls } from '../tls/context.ts'
+import type { PeerTls } from '../tls/peer.ts'
+
+// From accept to a client that is ready to be served. Sockets stay paused: nothing is read before admission, and a
+// plain client's first byte is read by whoever `onClient` is.
+//
+//   accept ── Admission ──┬─ plain ─────────────────────┬─ onClient(socket, peer)
+//      (paused)   │       └─ TlsAcceptor (handshake) ───┘
+//                 └─ refused: reset                         the socket's close gives the place back
+
+export interface Peer {
+  id: string              // c17, unique in this process
+  service: string
+  listener: string        // 0.0.0.0:11212, unix:/path
+  address: string         // IPv4-mapped as IPv4; 'unix'
+  port: number            // 0 on a unix socket
+  tls?: PeerTls
+}
+
+export interface ListenerOptions {
+  endpoint: Endpoint
+  name: string
+  service: { limits: { handshake_timeout: number } }
+  secure?: ListenerTls
+  admission: Admission
+  log: Logger
+  onClient: (socket: Socket, peer: Peer) => void
+}
+
+/** Listening failed, in words for the operator. */
+export class ListenError extends Error {
+  readonly code: string
+  constructor(endpoint: Endpoint, error: NodeJS.ErrnoException) {
+    super(`cannot listen on ${endpointText(endpoint)}: ${whyNot(error)}`)
+    this.code = error.code ?? 'UNKNOWN'
+  }
+}
+
+// Dead peers are found even if neither side has anything to say: first probe after a minute.
+const KEEPALIVE_MS = 60_000
+
+// A reconnect storm arrives within one turn of the loop; the kernel caps it at net.core.somaxconn (4,096 on Linux).
+const BACKLOG = 4_096
+
+let clients = 0
+
+export class Listener {
+  readonly endpoint: Endpoint
+  readonly name: string
+  #service: string
+  #admission: Admission
+  #log: Logger
+  #onClient: ListenerOptions['onClient']
+  #tls: TlsAcceptor | undefined
+  #server: Server
+  #isClosed = false
+  #acceptErrors = new Repeats()
+
+  constructor(options: ListenerOptions) {
+    this.endpoint = options.endpoint
+    this.name = options.name
+    this.#service = options.admission.service
+    this.#admission = options.admission
+    this.#log = options.log
+    this.#onClient = options.onClient
+    this.#tls = options.secure && new TlsAcceptor({
+      secure: options.secure, handshakes: options.admission.handshakes,
+      timeoutMs: options.service.limits.handshake_timeout, counters: options.admission.counters, log: options.log,
+    })
+    this.#server = createServer({
+      pauseOnConnect: true, allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEPALIVE_MS,
+    }, socket => this.#accepted(socket))
+  }
+
+  /** @returns the address in use; the port is the system's choice if 0 was asked for   @throws ListenError */
+  async listen(): Promise<{ address: string, port?: number }> {
+    try {
+      await this.#bind()
+    } catch (error) {
+      if (!(await this.#isStaleSocket(error as NodeJS.ErrnoException))) throw new ListenError(this.endpoint, error as NodeJS.ErrnoException)
+      await this.#bind().catch(again => { throw new ListenError(this.endpoint, again) })
+    }
+    this.#server.on('error', error => this.#acceptFailed(error))
+    const address = this.#server.address() as AddressInfo | string
+    return typeof address === 'string' ? { address } : { address: address.address, port: address.port }
+  }
+
+  /** Stops accepting at once. Handshakes that wait or run are dropped, clients that are served stay. A unix socket's
+   *  path is removed by the system call that closes it. */
+  close(): void {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    if (this.#server.listening) this.#server.close()
+    this.#tls?.close()
+  }
+
+  #bind(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const failed = (error: Error): void => reject(error)
+      this.#server.once('error', failed)
+      this.#server.listen(this.#listenOptions(), () => {
+        this.#server.off('error', failed)
+        resolve()
+      })
+    })
+  }
+
+  #listenOptions(): ListenOptions {
+    switch (this.endpoint.kind) {
+      case 'tcp': return { host: this.endpoint.host, port: this.endpoint.port, backlog: BACKLOG }
+      case 'unix': return { path: this.endpoint.path, backlog: BACKLOG }
+      case 'systemd': throw Object.assign(new Error('sockets of systemd'), { code: 'ENOTSUP' })
+      default: return this.endpoint satisfies never
+    }
+  }
+
+  /** A process that was killed leaves its socket's path behind. If nobody answers there, it is ours to take. */
+  async #isStaleSocket(error: NodeJS.ErrnoException): Promise<boolean> {
+    if (error.code !== 'EADDRINUSE' || this.endpoint.kind !== 'unix') return false
+    const { path } = this.endpoint
+    const code = await new Promise<string | undefined>(resolve => {
+      const probe = connect({ path }, () => { probe.destroy(); resolve(undefined) })
+      probe.on('error', (refused: NodeJS.ErrnoException) => resolve(refused.code))
+    })
+    if (code !== 'ECONNREFUSED') return false
+    unlinkSync(path)
+    return true
+  }
+
+  #accepted(socket: Socket): void {
+    const address = normalAddress(socket.remoteAddress)
+    const port = socket.remotePort ?? 0
+    // Gone before we looked: on TCP there is always an address, and 'unix' would get past the allow list.
+    if (address === 'unix' && this.endpoint.kind !== 'unix') {
+      this.#admission.counters.probes += 1
+      refuse(socket)
+      return
+    }
+    if (this.#isClosed) {
+      refuse(socket)
+      return
+    }
+    const place = this.#admission.admit(address, this.name, this.#tls !== undefined)
+    if (typeof place === 'string') {
+      refuse(socket)
+      return
+    }
+    socket.once('close', () => place.release())
+    const peer: Peer = { id: `c${++clients}`, service: this.#service, listener: this.name, address, port }
+    if (this.#tls === undefined) this.#plain(socket, peer)
+    else this.#tls.accept(socket, { service: peer.service, listener: peer.listener, client: peer.id, address, port },
+      (secure, tls) => this.#onClient(secure, { ...peer, tls }))
+  }
+
+  #plain(socket: Socket, peer: Peer): void {
+    socket.once('close', () => {
+      if (socket.bytesRead === 0) this.#admission.counters.probes += 1
+    })
+    this.#onClient(socket, peer)
+  }
+
+  /** accept() failed. Out of open files, libuv closes what waits and goes on, so this is told and no more. */
+  #acceptFailed(error: NodeJS.ErrnoException): void {
+    this.#admission.counters.acceptErrors += 1
+    const code = error.code ?? 'UNKNOWN'
+    const suppressed = this.#acceptErrors.tell(code)
+    if (suppressed === undefined) return
+    this.#log.error({ event: 'accept-failed', service: this.#service, listener: this.name, code, suppressed },
+      `could not accept a connection: ${error.message}`)
+  }
+}
+
+/** A reset reaches the client at once and leaves nothing to linger in the kernel; unix sockets have none. */
+function refuse(socket: Socket): void {
+  socket.on('error', () => {})
+  if (socket.remoteAddress === undefined) socket.destroy()
+  else socket.resetAndDestroy()
+}
+
+function whyNot(error: NodeJS.ErrnoException): string {
+  switch (error.code) {
+    case 'EADDRINUSE': return 'another process listens there. Stop it, or choose another port (ss -ltnp names it).'
+    case 'EADDRNOTAVAIL': return 'this host has no such address. Write one of its own (ip address), or 0.0.0.0 or [::].'
+    case 'EACCES': case 'EPERM': return 'not permitted. Ports below 1024 need CAP_NET_BIND_SERVICE; a unix socket needs a folder that this user may write.'
+    case 'ENOENT': return 'its folder does not exist. Create it, owned by the user of memseal.'
+    case 'ENOTSUP': return 'sockets of systemd are not supported yet. Write an address and a port.'
+    case 'EMFILE': return 'too many open files. Raise the open-files limit.'
+    default: return `${error.message}.`
+  }
+}

@@ -1,0 +1,164 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
+import type { Socket } from 'node:net'
+import { Server, type TLSSocket } from 'node:tls'
+import type { Logger } from 'pino'
+import type { Handshake, Handshakes } from '../admission/handshakes.ts'
+import { Repeats } from '../admission/repeats.ts'
+import type { Counters } from '../telemetry/counters.ts'
+import type { ListenerTls } from './context.ts'
+import { handshakeFailure } from './handshake-failure.ts'
+import { oneLine, peerTls, type PeerTls } from './peer.ts'
+
+// The TLS half of a listener: a TCP socket that has been admitted goes in, a TLS socket comes out, or a reason is told.
+//
+//   accept ── queue of Handshakes ── begin ── tls.Server ──┬─ secureConnection ── certificate fine? ── ready
+//                 (its turn)       (timeout starts)        ├─ tlsClientError ─────── failed
+//                                                          └─ close, timeout ─────── failed, or a probe
+
+type Ready = (socket: TLSSocket, tls: PeerTls) => void
+
+export class TlsAcceptor {
+  #secure: ListenerTls
+  #handshakes: Handshakes
+  #timeoutMs: number
+  #counters: Counters
+  #log: Logger
+  #repeats = new Repeats()
+  #server: Server
+  #pending = new Set<Accepting>()
+  // tls.Server makes the TLSSocket itself and does not say for which TCP socket; by the time of an error the socket's
+  // address may be unreadable. The context of the call that started a handshake is the one dependable link.
+  #current = new AsyncLocalStorage<Accepting>()
+
+  constructor(options: { secure: ListenerTls, handshakes: Handshakes, timeoutMs: number, counters: Counters, log: Logger }) {
+    this.#secure = options.secure
+    this.#handshakes = options.handshakes
+    this.#timeoutMs = options.timeoutMs
+    this.#counters = options.counters
+    this.#log = options.log
+    // Our own timer runs from the handshake's start; the server's would start anew with each sign of life.
+    this.#server = new Server({ ...options.secure.options, handshakeTimeout: 0 })
+    this.#server.on('secureConnection', socket => this.#secured(socket))
+    this.#server.on('tlsClientError', (error, socket) => this.#errored(error, socket))
+  }
+
+  /** Handshakes that wait or run. */
+  get pending(): number {
+    return this.#pending.size
+  }
+
+  /** @param socket paused, nothing read   @param who fields for the log   @param ready called once if all is well */
+  accept(socket: Socket, who: Record<string, unknown>, ready: Ready): void {
+    const accepting = new Accepting(socket, who, ready, () => this.#begin(accepting))
+    this.#pending.add(accepting)
+    socket.on('error', ignore)     // told by the close that follows
+    socket.once('close', () => this.#closed(accepting))
+    this.#handshakes.add(accepting)
+  }
+
+  /** Drops what has not finished its handshake. */
+  close(): void {
+    for (const accepting of this.#pending) {
+      this.#settle(accepting)
+      accepting.socket.destroy()
+    }
+  }
+
+  #begin(accepting: Accepting): void {
+    // Until the handshake is done, a client that ends its side is gone; only after it does half-close mean anything.
+    accepting.socket.allowHalfOpen = false
+    accepting.timer = setTimeout(() => this.#fail(accepting, 'ERR_TLS_HANDSHAKE_TIMEOUT'), this.#timeoutMs)
+    this.#current.run(accepting, () => this.#server.emit('connection', accepting.socket))
+  }
+
+  #secured(socket: TLSSocket): void {
+    const accepting = this.#current.getStore()
+    socket.on('error', ignore)
+    if (accepting === undefined || accepting.isGone) {
+      socket.destroy()
+      return
+    }
+    const fault = this.#certificateFault(socket)
+    if (fault !== undefined) {
+      this.#fail(accepting, fault, oneLine(socket.getPeerX509Certificate()?.subject))
+      return
+    }
+    this.#settle(accepting)
+    const tls = peerTls(socket)
+    this.#counters.handshakes += 1
+    if (tls.resumed) this.#counters.resumed += 1
+    socket.allowHalfOpen = true
+    this.#current.exit(() => accepting.ready(socket, tls))
+  }
+
+  /** The one place that decides over a certificate. `optional` admits a client without one; a certificate that does not
+   *  verify is refused all the same. */
+  #certificateFault(socket: TLSSocket): string | undefined {
+    if (this.#secure.clientAuth === 'none') return undefined
+    if (socket.getPeerX509Certificate() === undefined) {
+      return this.#secure.clientAuth === 'optional' ? undefined : 'NO_CERTIFICATE'
+    }
+    if (socket.authorized) return undefined
+    // Typed as Error; it is the code as a string (seen on Node 24 and 26).
+    return socket.authorizationError ? String(socket.authorizationError) : 'CERT_UNTRUSTED'
+  }
+
+  #errored(error: NodeJS.ErrnoException, socket: TLSSocket): void {
+    const accepting = this.#current.getStore()
+    socket.on('error', ignore)
+    socket.destroy()
+    // That the connection broke is told by the TCP socket's close, which knows whether a byte had come.
+    if (accepting === undefined || error.code === 'ECONNRESET') return
+    this.#fail(accepting, error.code ?? error.message)
+  }
+
+  #closed(accepting: Accepting): void {
+    if (accepting.isGone) return
+    if (accepting.socket.bytesRead > 0) {
+      this.#fail(accepting, 'ECONNRESET')
+      return
+    }
+    this.#settle(accepting)
+    this.#counters.probes += 1
+  }
+
+  #fail(accepting: Accepting, code: string, subject = ''): void {
+    if (accepting.isGone) return
+    this.#settle(accepting)
+    const { reason, words, advice } = handshakeFailure(code)
+    this.#counters.handshakesFailed[reason] += 1
+    const suppressed = this.#repeats.tell(`${reason} ${accepting.who['address']}`)
+    if (suppressed !== undefined) {
+      const certificate = subject === '' ? {} : { subject }
+      this.#log.warn({ event: 'handshake-failed', ...accepting.who, reason, ...certificate, words, advice, code, suppressed },
+        `TLS handshake failed: ${words}`)
+    }
+    accepting.socket.destroy()
+  }
+
+  #settle(accepting: Accepting): void {
+    accepting.isGone = true
+    clearTimeout(accepting.timer)
+    this.#pending.delete(accepting)
+    this.#handshakes.finished(accepting)
+  }
+}
+
+/** One connection from admission to the end of its handshake. */
+class Accepting implements Handshake {
+  readonly socket: Socket
+  readonly who: Record<string, unknown>
+  readonly ready: Ready
+  readonly begin: () => void
+  timer: NodeJS.Timeout | undefined = undefined
+  isGone = false
+
+  constructor(socket: Socket, who: Record<string, unknown>, ready: Ready, begin: () => void) {
+    this.socket = socket
+    this.who = who
+    this.ready = ready
+    this.begin = begin
+  }
+}
+
+function ignore(): void {}
