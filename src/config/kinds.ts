@@ -27,6 +27,7 @@ export interface Kind<T> {
 export type Shape =
   | { kind: 'section', fields: Fields }
   | { kind: 'map', of: Kind<any>, placeholder: string }
+  | { kind: 'list', of: Kind<any> }
 
 export type Fields = Readonly<Record<string, Kind<any>>>
 export type Infer<K> = K extends Kind<infer T> ? T : never
@@ -135,7 +136,7 @@ export function flag(options: Described<boolean>): Kind<boolean> {
   })
 }
 
-/** A file; a relative one is looked for beside the configuration file, and the value is always absolute. */
+/** A file; a relative one starts at the folder that memseal is started in, and the value is always absolute. */
 export function path(options: Described<string> & { dash?: string }): Kind<string> {
   return scalar<string>({
     ...options,

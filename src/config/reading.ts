@@ -17,6 +17,7 @@ export interface Source {
   document: Document
   file: string                     // as issues name it
   directory: string                // absolute; relative paths in values start here
+  whole: Origin                    // where a fault of the configuration as a whole is shown
   lines: LineCounter
   environment: NodeJS.ProcessEnv   // for `${VAR}`
   given: Map<Node, Origin>         // nodes that a flag or an environment variable made
@@ -76,6 +77,7 @@ export class Reading {
   /** The text of a scalar with its `${VAR}` replaced, or the problem with it. */
   text(node: Node): string | Problem {
     const scalar = this.resolve(node)
+    if (isAlias(scalar)) return new Problem(`"*${scalar.source}" names no anchor.`, `Write &${scalar.source} before the value that is meant, further up.`)
     if (!isScalar(scalar)) return new Problem('takes a single value.', 'Write the value on the same line, without a list or keys of its own.')
     if (scalar.value === null && (scalar.source ?? '') === '') return new Problem('has no value.', 'Write one, or remove the line for the default.')
     return this.#expand(typeof scalar.value === 'string' ? scalar.value : scalar.source ?? String(scalar.value), scalar)
@@ -95,7 +97,7 @@ export class Reading {
     for (let at = path; ; at = parentOf(at)) {
       const origin = this.origins.get(at)
       if (origin !== undefined && origin.kind !== 'default') return origin
-      if (at === '') return { kind: 'file', file: this.#source.file, line: 1, col: 1 }
+      if (at === '') return this.#source.whole
     }
   }
 

@@ -86,6 +86,7 @@ export function list<T>(of: Kind<T>, options: { doc: string, default?: string, m
     doc: options.doc,
     default: options.default === undefined ? undefined : `[${options.default}]`,
     example: options.example,
+    shape: { kind: 'list', of },
     read(node, path, reading) {
       reading.settle(path, node)
       const seq = reading.resolve(node)
@@ -103,7 +104,7 @@ export function list<T>(of: Kind<T>, options: { doc: string, default?: string, m
       if (options.default === '') return []
       return reading.defaults(of, options.default.split(', '), path)
     },
-    write: values => values.length === 1 ? of.write(values[0]) : `[${values.map(value => of.write(value)).join(', ')}]`,
+    write: values => values.map(value => of.write(value)).join(', '),
     jsonSchema: () => {
       const item: JsonSchema = of.jsonSchema()
       delete item['description']

@@ -1,0 +1,108 @@
+import { readFileSync } from 'node:fs'
+import { LineCounter, parseDocument, YAMLMap, type Document, type Node } from 'yaml'
+import { hasFault, sortIssues, type Issue, type Origin } from './issue.ts'
+import { Reading } from './reading.ts'
+import { checkRules } from './rules.ts'
+import { schema, type Config } from './schema.ts'
+import { graft, setupOptions, type Given } from './setup.ts'
+
+export interface Loaded {
+  config: Config | undefined       // undefined: there are faults
+  issues: Issue[]                  // from the top of the file down; warnings among them
+  origins: Map<string, Origin>     // by path, of every value, defaults too
+  /** Adds what is found out later about the value at `path`, such as a key that does not fit its certificate. */
+  report(severity: Issue['severity'], path: string, message: string, fix: string): void
+}
+
+export interface LoadOptions {
+  environment: NodeJS.ProcessEnv
+  given?: readonly Given[]         // from flags and variables; they win over the file
+  directory?: string               // where relative paths start; default: the working folder
+}
+
+/** Reads and checks a file. Gathers every fault and never throws: a file that cannot be read is a fault too. */
+export function loadFile(file: string, options: LoadOptions): Loaded {
+  try {
+    return loadText(readFileSync(file, 'utf8'), file, options)
+  } catch (error) {
+    const [message, fix] = unreadable(error as NodeJS.ErrnoException)
+    return refused([{ severity: 'fault', origin: { kind: 'file', file, line: 1, col: 1 }, path: '', message, fix }])
+  }
+}
+
+/** The same for a set-up without a file. */
+export function loadGiven(options: LoadOptions): Loaded {
+  return loadText('', 'command line', options)
+}
+
+/** @param text YAML   @param file its name in issues */
+export function loadText(text: string, file: string, options: LoadOptions): Loaded {
+  const lines = new LineCounter()
+  const parsed = parse(text, file, lines)
+  // Past a syntax error nobody can say what belongs where; what the kinds would report would mislead.
+  if (Array.isArray(parsed)) return refused(parsed)
+  const document = parsed
+  document.contents ??= new YAMLMap() as Document['contents']
+  const given = graft(document, options.given ?? [])
+  const whole: Origin = file === 'command line' ? { kind: 'flag', name: file } : { kind: 'file', file, line: 1, col: 1 }
+  const reading = new Reading({ document, file, directory: options.directory ?? process.cwd(), whole, lines, environment: options.environment, given })
+  const config = schema.read(document.contents as Node, '', reading)
+  if (config !== undefined) checkRules(config, reading)
+  if (file !== 'command line') warnOfUnusedVariables(reading, options.environment)
+  return {
+    get config() { return hasFault(reading.issues) ? undefined : config },
+    get issues() { return sortIssues(reading.issues) },
+    origins: reading.origins,
+    report: (severity, path, message, fix) => severity === 'fault' ? reading.refuse(path, message, fix) : reading.warn(path, message, fix),
+  }
+}
+
+function parse(text: string, file: string, lines: LineCounter): Document | Issue[] {
+  const issue = (line: number, col: number, message: string, fix: string): Issue =>
+    ({ severity: 'fault', origin: { kind: 'file', file, line, col }, path: '', message, fix })
+  try {
+    // Duplicates are found by the sections, which can name both lines.
+    const document = parseDocument(text, { lineCounter: lines, uniqueKeys: false, prettyErrors: false }) as Document
+    const errors = [...document.errors, ...document.warnings]
+    if (errors.length === 0) return document
+    return errors.map(error => {
+      const { line, col } = lines.linePos(error.pos[0])
+      return issue(line, col, `this is not YAML: ${error.message.replace(/\.?$/, '.')}`, syntaxFix(text.split('\n')[line - 1] ?? ''))
+    })
+  } catch (error) {
+    // Nesting thousands deep ends the parser's stack.
+    return [issue(1, 1, `this cannot be read as YAML: ${(error as Error).message}.`, 'Write a configuration as in REFERENCE.md.')]
+  }
+}
+
+function syntaxFix(line: string): string {
+  if (/^\s*\t/.test(line)) return 'Indent with spaces; YAML takes no tabs.'
+  if (/:\s+-\s*($|[,}#])/.test(line)) return 'Write the dash in quotes: "-".'
+  if (/\[[0-9a-fA-F]*:/.test(line)) return 'Write an address with brackets in quotes: "[::]:11212".'
+  if (line.includes('${')) return 'Within { } and [ ], write a variable in quotes: "${NAME}".'
+  return 'Mend the line; a value that holds [ ] { } # or a colon with a space stands in quotes.'
+}
+
+/** A set-up variable that a file neither reads nor yields to does nothing, and its owner thinks that it does. */
+function warnOfUnusedVariables(reading: Reading, environment: NodeJS.ProcessEnv): void {
+  for (const { variable, besideFile } of setupOptions) {
+    if (besideFile || (environment[variable] ?? '') === '' || reading.variables.has(variable)) continue
+    reading.warn('', `${variable} is set but changes nothing: this file is in use.`, `Write \${${variable}} in the file where it should count, or unset it.`)
+  }
+}
+
+function refused(issues: Issue[]): Loaded {
+  return {
+    config: undefined, issues, origins: new Map(),
+    report: (severity, path, message, fix) => void issues.push({ severity, origin: issues[0].origin, path, message, fix }),
+  }
+}
+
+function unreadable(error: NodeJS.ErrnoException): [message: string, fix: string] {
+  switch (error.code) {
+    case 'ENOENT': return ['there is no such file.', 'Write it, or name another with --config FILE.']
+    case 'EACCES': return ['this file may not be read by the user that memseal runs as.', 'Give that user leave to read it (chown, chmod).']
+    case 'EISDIR': return ['this is a folder.', 'Name the file in it.']
+    default: return [`this file cannot be read: ${error.message}.`, 'Name another with --config FILE.']
+  }
+}

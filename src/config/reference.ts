@@ -1,0 +1,95 @@
+import { exitStatuses } from '../errors.ts'
+import type { Fields, Kind } from './kinds.ts'
+import { schema } from './schema.ts'
+import { isRequired, join } from './sections.ts'
+import { setupOptions } from './setup.ts'
+
+/** config/REFERENCE.md, for operators: every section with its keys, then what needs no file. */
+export function referenceText(): string {
+  return [
+    '# Configuration of memseal\n',
+    '<!-- Made by `memseal config reference` from src/config/schema.ts. Change it there. -->\n',
+    'One YAML file, by default `/etc/memseal/memseal.yaml`. `memseal check` prints every fault of it with file, line and column.\n',
+    [
+      '- A duration is a number with `ms`, `s`, `m`, `h` or `d`; a size one with `B`, `KiB`, `MiB` or `GiB`. There is none without a unit.',
+      '- `${NAME}` in a value stands for the environment variable NAME, which must be set. Within `[ ]` and `{ }` it needs quotes, as do an address with brackets and a lone dash.',
+      '- A relative path starts at the folder that memseal is started in.',
+      '- Unknown keys and keys that stand twice are faults.\n',
+    ].join('\n'),
+    ...sections(schema, '', ''),
+    setupText(),
+    exitText(),
+  ].join('\n')
+}
+
+/** config/schema.json, for editors. */
+export function schemaText(): string {
+  const document = { $schema: 'https://json-schema.org/draft/2020-12/schema', title: 'memseal.yaml', ...schema.jsonSchema() }
+  return `${JSON.stringify(document, null, 2)}\n`
+}
+
+function sections(kind: Kind<any>, path: string, key: string): string[] {
+  const { shape } = kind
+  if (shape?.kind === 'map') return sections(shape.of, join(path, shape.placeholder), shape.placeholder)
+  if (shape?.kind !== 'section') return []
+  const title = path === '' ? '## The file' : `## \`${path}\``
+  const need = kind.isOptional ? 'May be left out. ' : ''
+  const text = `${title}\n\n${need}${kind.doc}\n\n${table(shape.fields, path)}\n${example(shape.fields, key)}`
+  return [text, ...Object.entries(shape.fields).flatMap(([name, inner]) => sections(inner, join(path, name), name))]
+}
+
+function table(fields: Fields, path: string): string {
+  const rows = Object.entries(fields).map(([key, kind]) => {
+    const isSection = kind.shape?.kind === 'section' || kind.shape?.kind === 'map'
+    const inner = kind.shape?.kind === 'map' ? join(join(path, key), kind.shape.placeholder) : join(path, key)
+    const doc = isSection ? `See [${inner}](#${anchor(inner)}).` : kind.doc
+    return `| \`${key}\` | ${cell(kind.words)} | ${defaultOf(kind)} | ${cell(doc)} |`
+  })
+  return `| key | takes | default | what it does |\n|---|---|---|---|\n${rows.join('\n')}\n`
+}
+
+function defaultOf(kind: Kind<any>): string {
+  if (isRequired(kind)) return '*required*'
+  if (kind.default === undefined) return kind.isOptional ? 'none' : 'its keys\' defaults'
+  return kind.default === '[]' ? 'none' : kind.default.includes('`') ? kind.default : `\`${kind.default}\``
+}
+
+function example(fields: Fields, key: string): string {
+  const lines = Object.entries(fields)
+    .filter(([, kind]) => kind.shape?.kind !== 'section' && kind.shape?.kind !== 'map')
+    .map(([name, kind]) => `${name}: ${exampleOf(kind)}`)
+  const body = key === '' ? lines : [`${key === '<name>' ? 'memcached' : key}:`, ...lines.map(line => `  ${line}`)]
+  return `\`\`\`yaml\n${body.join('\n')}\n\`\`\`\n`
+}
+
+function exampleOf(kind: Kind<any>): string {
+  if (kind.example !== undefined) return kind.example
+  if (kind.default !== undefined && !kind.default.includes('`')) return kind.default
+  return /`(\w+)`/.exec(kind.words)![1]   // a choice: its first word
+}
+
+function setupText(): string {
+  const rows = setupOptions.map(({ flag, variable, value, isList, path, doc }) =>
+    `| \`--${flag} ${value}\`${isList ? ' (repeatable)' : ''} | \`${variable}\`${isList ? ' (parted by commas)' : ''} | \`${path.join('.')}\` | ${doc} |`)
+  return `## Without a file
+
+Small set-ups need none: flags of \`memseal run\`, or the environment variables beside them, make one service named \`memcached\`. A flag wins over a variable. \`MEMSEAL_CONFIG\` names a file as \`--config\` does. With a file, only those for the log count; the file may name the others as \`\${MEMSEAL_LISTEN}\`.
+
+| flag | variable | key | what it is |
+|---|---|---|---|
+${rows.join('\n')}
+`
+}
+
+function exitText(): string {
+  const rows = Object.values(exitStatuses).map(({ status, doc }) => `| ${status} | ${doc} |`)
+  return `## Exit statuses\n\n| status | meaning |\n|---|---|\n${rows.join('\n')}\n`
+}
+
+function anchor(path: string): string {
+  return path.toLowerCase().replace(/[^a-z0-9_-]/g, '')
+}
+
+function cell(text: string): string {
+  return text.replaceAll('|', '\\|')
+}

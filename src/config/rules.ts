@@ -1,0 +1,82 @@
+import { isIPv6 } from 'node:net'
+import { endpointText, isLocal, type Endpoint } from './endpoint.ts'
+import type { Reading } from './reading.ts'
+import type { Config, ServiceConfig } from './schema.ts'
+
+/** Checks that span keys. A value that has a fault of its own is passed over (it may be undefined here). */
+export function checkRules(config: Config, reading: Reading): void {
+  for (const [name, service] of Object.entries(config.services)) {
+    if (service === undefined) continue
+    const path = `services.${name}`
+    checkReach(service, path, reading)
+    checkBackend(service, path, reading)
+    checkClientAuth(service, path, reading)
+  }
+  checkListeners(config, reading)
+}
+
+/** Who can reach a listener from outside must be named, and what passes there must be sealed. */
+function checkReach(service: ServiceConfig, path: string, reading: Reading): void {
+  if (reading.isFaulty(`${path}.listen`)) return
+  const outside = service.listen.findIndex(endpoint => !isLocal(endpoint))
+  if (outside === -1) return
+  const listener = endpointText(service.listen[outside])
+  const where = entryPath(`${path}.listen`, service.listen, outside)
+  if (!reading.isFaulty(`${path}.allow`) && service.allow.length === 0) {
+    reading.refuse(where, `${listener} can be reached from other hosts, and there is no \`allow\` to say which.`,
+      'Write allow: with the addresses of your clients, such as [10.0.0.0/8]; or listen on 127.0.0.1, [::1] or a unix socket.')
+  }
+  if (service.tls === undefined && service.plaintext === undefined && !reading.isFaulty(`${path}.tls`) && !reading.isFaulty(`${path}.plaintext`)) {
+    reading.refuse(where, `${listener} can be reached from other hosts, and without \`tls\` everyone on the way reads and changes all data.`,
+      'Write tls: with cert and key; or plaintext: allowed where the network itself is sealed.')
+  }
+}
+
+function checkBackend(service: ServiceConfig, path: string, reading: Reading): void {
+  if (service.backend === undefined || reading.isFaulty(`${path}.backend.connect`)) return
+  service.backend.connect.forEach((endpoint, at) => {
+    if (isLocal(endpoint)) return
+    reading.refuse(entryPath(`${path}.backend.connect`, service.backend.connect, at),
+      `${endpointText(endpoint)} is on another host, and the connection to it would be plain.`,
+      'Run memseal on the host of memcached and write 127.0.0.1, [::1] or unix:/path.')
+  })
+}
+
+function checkClientAuth(service: ServiceConfig, path: string, reading: Reading): void {
+  const { tls } = service
+  if (tls === undefined || tls.client_ca !== undefined || reading.isFaulty(`${path}.tls`)) return
+  if (tls.client_auth === 'none') return
+  reading.refuse(`${path}.tls.client_auth`, `"${tls.client_auth}" asks for client certificates, and there is no \`client_ca\` to check them against.`,
+    'Write client_ca: with the file of the authorities that sign them, or client_auth: none.')
+}
+
+function checkListeners(config: Config, reading: Reading): void {
+  const taken: { endpoint: Endpoint, path: string }[] = []
+  for (const [name, service] of Object.entries(config.services)) {
+    const path = `services.${name}.listen`
+    if (service === undefined || reading.isFaulty(path)) continue
+    service.listen.forEach((endpoint, at) => {
+      const here = entryPath(path, service.listen, at)
+      const first = taken.find(other => collide(other.endpoint, endpoint))
+      if (first !== undefined) reading.refuse(here, `${endpointText(endpoint)} is taken by ${first.path} (${endpointText(first.endpoint)}) already.`, 'Write another port or address, or remove one of the two.')
+      taken.push({ endpoint, path: here })
+    })
+  }
+}
+
+/** Would the second bind fail? Node opens `::` for both families. */
+function collide(a: Endpoint, b: Endpoint): boolean {
+  if (a.kind !== 'tcp' || b.kind !== 'tcp') return endpointText(a) === endpointText(b)
+  if (a.port !== b.port || a.port === 0) return false
+  const [x, y] = [shortHost(a.host), shortHost(b.host)]
+  if (x === y || x === '::' || y === '::') return true
+  return (x === '0.0.0.0' && !isIPv6(y)) || (y === '0.0.0.0' && !isIPv6(x))
+}
+
+function shortHost(host: string): string {
+  return isIPv6(host) ? new URL(`http://[${host}]/`).hostname.slice(1, -1) : host
+}
+
+function entryPath(path: string, entries: readonly unknown[], at: number): string {
+  return entries.length === 1 ? path : `${path}[${at}]`
+}
