@@ -10,7 +10,8 @@ usable() {
     [ -s "$name.key" ] && [ -s "$name.crt" ] || return 1
     openssl x509 -in "$name.crt" -noout -checkend 86400 >/dev/null 2>&1 || return 1
     openssl verify -CAfile ca.crt "$name.crt" >/dev/null 2>&1 || return 1
-    [ "$(openssl x509 -in "$name.crt" -noout -pubkey)" = "$(openssl pkey -in "$name.key" -pubout 2>/dev/null)" ] || return 1
+    public=$(openssl pkey -in "$name.key" -pubout 2>/dev/null) || return 1
+    [ "$(openssl x509 -in "$name.crt" -noout -pubkey)" = "$public" ] || return 1
   done
 }
 [ "${1-}" = --force ] || ! usable || exit 0
@@ -24,8 +25,8 @@ key() { quiet openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:prime256v
 leaf() { # leaf NAME COMMON_NAME USE SUBJECT_ALT_NAMES
   key "$1"
   quiet openssl req -new -key "$work/$1.key" -subj "/O=memseal development/CN=$2" -out "$work/$1.csr"
-  printf 'basicConstraints=critical,CA:FALSE\nkeyUsage=critical,digitalSignature\nextendedKeyUsage=%s\nsubjectAltName=%s\n' \
-    "$3" "$4" >"$work/$1.ext"
+  printf '%s\n' 'basicConstraints=critical,CA:FALSE' 'keyUsage=critical,digitalSignature' \
+    "extendedKeyUsage=$3" "subjectAltName=$4" >"$work/$1.ext"
   quiet openssl x509 -req -in "$work/$1.csr" -CA "$work/ca.crt" -CAkey "$work/ca.key" -days 365 -sha256 \
     -set_serial "0x$(openssl rand -hex 15)" -extfile "$work/$1.ext" -out "$work/$1.crt"
 }

@@ -60,7 +60,8 @@ function makeCertificates() {
 function firstSteps() {
   const file = (/** @type {string} */ name) => quoted(join(projectFolder, 'certs-dev', name))
   return `printf 'set greeting 0 60 5\\r\\nhello\\r\\nget greeting\\r\\nquit\\r\\n' | openssl s_client -quiet ` +
-    `-verify_quiet -verify_return_error -verify_hostname localhost -connect 127.0.0.1:${memsealPort} ` +
+    `-verify_quiet -verify_return_error -verify_hostname localhost -servername localhost ` +
+    `-connect 127.0.0.1:${memsealPort} ` +
     `-CAfile ${file('ca.crt')} -cert ${file('client.crt')} -key ${file('client.key')}`
 }
 
@@ -69,7 +70,8 @@ function quoted(path) {
   return /^[\w./-]+$/.test(path) ? path : `'${path.replaceAll("'", `'\\''`)}'`
 }
 
-/** @typedef {{ name: string, process: import('node:child_process').ChildProcess, ended: Promise<void>, isRunning: boolean }} Started */
+/** @typedef {import('node:child_process').ChildProcess} ChildProcess */
+/** @typedef {{ name: string, process: ChildProcess, ended: Promise<void>, isRunning: boolean }} Started */
 
 /** Each gets a process group of its own: a Ctrl-C in the terminal then comes to this process alone, which ends them in
  *  order.

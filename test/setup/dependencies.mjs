@@ -12,7 +12,7 @@ export const pinnedNode = join(projectFolder, 'node_modules/.bin/node')
 export function installDependencies() {
   if (dependenciesAreCurrent()) return
   console.log('Installing the npm packages (once, about 15 s) …')
-  const npm = spawnSync('npm', ['ci', '--no-fund', '--no-audit'], { cwd: projectFolder, encoding: 'utf8', env: outerEnv() })
+  const npm = spawnSync('npm', ['ci'], { cwd: projectFolder, encoding: 'utf8', env: outerEnv() })
   if (npm.status === 0 && dependenciesAreCurrent()) return
   // npm's warnings (an older Node than some packages name; they never run on it) are of use only when it failed.
   console.error(`${npm.stdout ?? ''}${npm.stderr ?? npm.error?.message ?? ''}`)

@@ -4,7 +4,7 @@ import { existsSync, rmSync, writeFileSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import { pinnedNode } from './dependencies.mjs'
 
-/** @typedef {{ name: string, packages: string[], isNeeded: boolean, isThere: () => boolean }} Program */
+/** @typedef {{ name: string, packages: string[], isNeeded?: boolean, isThere: () => boolean }} Program */
 
 /** What nothing works without. */
 export const runPrograms = /** @type {Program[]} */ ([
@@ -16,17 +16,18 @@ export const runPrograms = /** @type {Program[]} */ ([
 
 /** Clients that other people wrote; tests of a client that is missing are skipped. */
 export const clientPrograms = /** @type {Program[]} */ ([
-  { name: 'memccapable', packages: ['libmemcached-tools'], isNeeded: false, isThere: () => memccapable() !== undefined },
-  { name: 'pymemcache', packages: ['python3', 'python3-pymemcache'], isNeeded: false, isThere: () => python() !== undefined },
-  { name: 'php-memcached', packages: ['php-cli', 'php-memcached'], isNeeded: false, isThere: () => php() !== undefined },
-  { name: 'ruby-dalli', packages: ['ruby', 'ruby-dalli'], isNeeded: false, isThere: () => ruby() !== undefined },
+  { name: 'memccapable', packages: ['libmemcached-tools'], isThere: () => memccapable() !== undefined },
+  { name: 'pymemcache', packages: ['python3', 'python3-pymemcache'], isThere: () => python() !== undefined },
+  { name: 'php-memcached', packages: ['php-cli', 'php-memcached'], isThere: () => php() !== undefined },
+  { name: 'ruby-dalli', packages: ['ruby', 'ruby-dalli'], isThere: () => ruby() !== undefined },
 ])
 
 /** libmemcached's own checks: Debian has renamed memcapable. */
 export const memccapable = () => find('memccapable') ?? find('memcapable')
 
 /** A Python that has pymemcache. The first on PATH may be another than Debian's, for which the package is. */
-export const python = () => [find('python3'), '/usr/bin/python3'].find(file => succeeds(file, ['-c', 'import pymemcache']))
+export const python = () =>
+  [find('python3'), '/usr/bin/python3'].find(file => succeeds(file, ['-c', 'import pymemcache']))
 
 export const php = () => [find('php')].find(file => succeeds(file, ['-r', 'exit(class_exists("Memcached") ? 0 : 1);']))
 
@@ -87,7 +88,8 @@ function forbidServices() {
 /** @param {string} program
  *  @returns {string | undefined} its path */
 export function find(program) {
-  const folders = [...(process.env.PATH ?? '').split(delimiter), '/usr/bin', '/usr/local/bin', '/usr/sbin', '/opt/homebrew/bin']
+  const folders = [...(process.env.PATH ?? '').split(delimiter), '/usr/bin', '/usr/local/bin', '/usr/sbin',
+    '/opt/homebrew/bin']
   return folders.map(folder => join(folder, program)).find(file => existsSync(file))
 }
 
