@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict'
 import { isIP, isIPv4, isIPv6 } from 'node:net'
 import { resolve } from 'node:path'
 import type { Node } from 'yaml'
@@ -5,6 +6,7 @@ import { endpointText, parseEndpoint, type Endpoint } from './endpoint.ts'
 import { Problem, type Reading } from './reading.ts'
 import { durationPattern, durationText, parseDuration, parseSize, sizePattern, sizeText } from './units.ts'
 
+export type { Endpoint }
 export type JsonSchema = { [key: string]: unknown }
 export type Siblings = Readonly<Record<string, unknown>>
 
@@ -42,7 +44,8 @@ interface Described<T> {
 
 /** Longest a thing may take, or an age, in milliseconds. `off` (where allowed) is 0. */
 export function duration(options: Described<number> & { min: string, max: string, off?: boolean }): Kind<number> {
-  const [min, max] = [parseDuration(options.min)!, parseDuration(options.max)!]
+  const [min, max] = [parseDuration(options.min), parseDuration(options.max)]
+  assert(min !== undefined && max !== undefined)
   const fix = `Write a number and a unit (ms, s, m, h, d), ${options.min} to ${options.max}${options.off ? ', or off' : ''}.`
   return scalar<number>({
     ...options,
@@ -60,7 +63,8 @@ export function duration(options: Described<number> & { min: string, max: string
 
 /** A number of bytes. */
 export function size(options: Described<number> & { min: string, max: string }): Kind<number> {
-  const [min, max] = [parseSize(options.min)!, parseSize(options.max)!]
+  const [min, max] = [parseSize(options.min), parseSize(options.max)]
+  assert(min !== undefined && max !== undefined)
   const fix = `Write a number and a unit (B, KiB, MiB, GiB), ${options.min} to ${options.max}.`
   return scalar<number>({
     ...options,

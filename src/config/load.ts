@@ -6,8 +6,14 @@ import { checkRules } from './rules.ts'
 import { schema, type Config } from './schema.ts'
 import { graft, setupOptions, type Given } from './setup.ts'
 
+// Stands where a file's name would when there is none.
+const commandLine = 'command line'
+
 export interface Loaded {
   config: Config | undefined       // undefined: there are faults
+  /** What could be read, for further checks; hold each against `isSound` first. */
+  services: Config['services']
+  isSound(path: string): boolean   // no fault at this path or below it
   issues: Issue[]                  // from the top of the file down; warnings among them
   origins: Map<string, Origin>     // by path, of every value, defaults too
   /** Adds what is found out later about the value at `path`, such as a key that does not fit its certificate. */
@@ -32,7 +38,12 @@ export function loadFile(file: string, options: LoadOptions): Loaded {
 
 /** The same for a set-up without a file. */
 export function loadGiven(options: LoadOptions): Loaded {
-  return loadText('', 'command line', options)
+  const loaded = loadText('', commandLine, options)
+  for (const issue of loaded.issues) {
+    const option = setupOptions.find(({ path }) => path.join('.') === issue.path)
+    if (option !== undefined && issue.message === 'is missing.') issue.fix = `Give --${option.flag} ${option.value}, or set ${option.variable}.`
+  }
+  return loaded
 }
 
 /** @param text YAML   @param file its name in issues */
@@ -44,12 +55,14 @@ export function loadText(text: string, file: string, options: LoadOptions): Load
   const document = parsed
   document.contents ??= new YAMLMap() as Document['contents']
   const given = graft(document, options.given ?? [])
-  const whole: Origin = file === 'command line' ? { kind: 'flag', name: file } : { kind: 'file', file, line: 1, col: 1 }
+  const whole: Origin = file === commandLine ? { kind: 'flag', name: file } : { kind: 'file', file, line: 1, col: 1 }
   const reading = new Reading({ document, file, directory: options.directory ?? process.cwd(), whole, lines, environment: options.environment, given })
   const config = schema.read(document.contents as Node, '', reading)
   if (config !== undefined) checkRules(config, reading)
-  if (file !== 'command line') warnOfUnusedVariables(reading, options.environment)
+  if (file !== commandLine) warnOfUnusedVariables(reading, options.environment)
   return {
+    services: config?.services ?? {},
+    isSound: path => !reading.isFaulty(path),
     get config() { return hasFault(reading.issues) ? undefined : config },
     get issues() { return sortIssues(reading.issues) },
     origins: reading.origins,
@@ -93,7 +106,7 @@ function warnOfUnusedVariables(reading: Reading, environment: NodeJS.ProcessEnv)
 
 function refused(issues: Issue[]): Loaded {
   return {
-    config: undefined, issues, origins: new Map(),
+    config: undefined, services: {}, isSound: () => false, issues, origins: new Map(),
     report: (severity, path, message, fix) => void issues.push({ severity, origin: issues[0].origin, path, message, fix }),
   }
 }

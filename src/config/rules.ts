@@ -17,8 +17,7 @@ export function checkRules(config: Config, reading: Reading): void {
 
 /** Who can reach a listener from outside must be named, and what passes there must be sealed. */
 function checkReach(service: ServiceConfig, path: string, reading: Reading): void {
-  if (reading.isFaulty(`${path}.listen`)) return
-  const outside = service.listen.findIndex(endpoint => !isLocal(endpoint))
+  const outside = service.listen.findIndex(endpoint => endpoint !== undefined && !isLocal(endpoint))
   if (outside === -1) return
   const listener = endpointText(service.listen[outside])
   const where = entryPath(`${path}.listen`, service.listen, outside)
@@ -33,9 +32,8 @@ function checkReach(service: ServiceConfig, path: string, reading: Reading): voi
 }
 
 function checkBackend(service: ServiceConfig, path: string, reading: Reading): void {
-  if (service.backend === undefined || reading.isFaulty(`${path}.backend.connect`)) return
-  service.backend.connect.forEach((endpoint, at) => {
-    if (isLocal(endpoint)) return
+  service.backend?.connect.forEach((endpoint, at) => {
+    if (endpoint === undefined || isLocal(endpoint)) return
     reading.refuse(entryPath(`${path}.backend.connect`, service.backend.connect, at),
       `${endpointText(endpoint)} is on another host, and the connection to it would be plain.`,
       'Run memseal on the host of memcached and write 127.0.0.1, [::1] or unix:/path.')
@@ -44,8 +42,8 @@ function checkBackend(service: ServiceConfig, path: string, reading: Reading): v
 
 function checkClientAuth(service: ServiceConfig, path: string, reading: Reading): void {
   const { tls } = service
-  if (tls === undefined || tls.client_ca !== undefined || reading.isFaulty(`${path}.tls`)) return
-  if (tls.client_auth === 'none') return
+  if (tls === undefined || tls.client_ca !== undefined || reading.isFaulty(`${path}.tls.client_ca`)) return
+  if (tls.client_auth === 'none' || tls.client_auth === undefined) return
   reading.refuse(`${path}.tls.client_auth`, `"${tls.client_auth}" asks for client certificates, and there is no \`client_ca\` to check them against.`,
     'Write client_ca: with the file of the authorities that sign them, or client_auth: none.')
 }
@@ -54,8 +52,8 @@ function checkListeners(config: Config, reading: Reading): void {
   const taken: { endpoint: Endpoint, path: string }[] = []
   for (const [name, service] of Object.entries(config.services)) {
     const path = `services.${name}.listen`
-    if (service === undefined || reading.isFaulty(path)) continue
-    service.listen.forEach((endpoint, at) => {
+    service?.listen.forEach((endpoint, at) => {
+      if (endpoint === undefined) return
       const here = entryPath(path, service.listen, at)
       const first = taken.find(other => collide(other.endpoint, endpoint))
       if (first !== undefined) reading.refuse(here, `${endpointText(endpoint)} is taken by ${first.path} (${endpointText(first.endpoint)}) already.`, 'Write another port or address, or remove one of the two.')

@@ -17,6 +17,8 @@ const tls = section('TLS on the listeners of this service. Left out: they are pl
   session_tickets: flag({ default: 'on', doc: 'Lets a client that comes back skip most of the handshake.' }),
 })
 
+// No time is above 24 days: Node's timers count milliseconds in 31 bits and fire at once past them. `max_age` leaves room
+// for its jitter.
 const limits = section('What one service, and one client of it, may take up.', {
   // Some 30 KiB per idle TLS connection in Node: 10,000 are about 300 MiB. Two file descriptors each at the worst
   // (a private backend connection), so `ulimit -n` of 20,000 and a few more carries it.
@@ -27,7 +29,7 @@ const limits = section('What one service, and one client of it, may take up.', {
   // A handshake costs 1 to 2 ms of CPU; 16 at once keep a core busy, and those already in wait some 20 ms at most.
   handshakes: count({ default: '16', min: 1, max: 10_000, doc: 'TLS handshakes at once; the rest wait their turn.' }),
   handshake_timeout: duration({ default: '10s', min: '10ms', max: '5m', doc: 'Longest from a client\'s arrival to a finished TLS handshake, waiting for its turn included.' }),
-  idle_timeout: duration({ default: 'off', off: true, min: '10ms', max: '30d', doc: 'A client with no request in flight for this long is closed. Clients of memcached keep connections open on purpose, so `off` is the default.' }),
+  idle_timeout: duration({ default: 'off', off: true, min: '10ms', max: '24d', doc: 'A client with no request in flight for this long is closed. Clients of memcached keep connections open on purpose, so `off` is the default.' }),
   // The largest request, 2 MiB, over a line of 300 kbit/s.
   request_timeout: duration({ default: '60s', min: '10ms', max: '1h', doc: 'Longest a client may take to send the rest of a request that it has begun.' }),
   // Twice memcached's own default for an item (-I 1m): a key, flags and a header fit with room to spare.
@@ -35,14 +37,14 @@ const limits = section('What one service, and one client of it, may take up.', {
   // A multiget client that pipelines 100 at a time stays a tenth of it; 1,024 records of some 200 bytes are 200 KiB.
   in_flight: count({ default: '1024', min: 1, max: 65_536, doc: 'Requests of one client that await their replies; past it that client is not read until replies have left.' }),
   // 128 unfinished requests of the largest size, or 1,000 clients that each stop halfway through a 512 KiB set.
-  request_memory: size({ default: '256MiB', min: '1MiB', max: '1TiB', doc: 'Bytes of unfinished requests held for the whole service.' }),
+  request_memory: size({ default: '256MiB', min: '1MiB', max: '1024GiB', doc: 'Bytes of unfinished requests held for the whole service.' }),
   // A multiget of 60 values of 1 MiB.
   reply_backlog: size({ default: '64MiB', min: '1KiB', max: '16GiB', doc: 'Bytes of replies that one slow client may leave unread before it is closed.' }),
   // Eight clients at their full `reply_backlog`, or 500 that leave 1 MiB each.
-  reply_memory: size({ default: '512MiB', min: '1MiB', max: '1TiB', doc: 'Bytes of replies that the clients of the whole service have not taken yet.' }),
+  reply_memory: size({ default: '512MiB', min: '1MiB', max: '1024GiB', doc: 'Bytes of replies that the clients of the whole service have not taken yet.' }),
   // Half of memcached's own default for connections (-c 1024): the other half stays for its other users.
   private_connections: count({ default: '512', min: 1, max: 1_000_000, doc: 'Private backend connections of the service: one for each client that cannot share (see `sharing`).' }),
-  max_age: duration({ default: 'off', off: true, min: '1s', max: '365d', doc: 'A client connection is closed between two requests after this long, give or take a little so that not all go at once.' }),
+  max_age: duration({ default: 'off', off: true, min: '1s', max: '20d', doc: 'A client connection is closed between two requests after this long, give or take a little so that not all go at once.' }),
 })
 
 const backend = section('The memcached behind this service.', {

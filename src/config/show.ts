@@ -7,7 +7,7 @@ import { join } from './sections.ts'
 export function showConfig(config: Config, origins: ReadonlyMap<string, Origin>): string {
   const lines: { text: string, origin: string }[] = []
   walk(schema, config, '', '', '')
-  const width = Math.min(Math.max(...lines.map(({ text }) => text.length)), 60)
+  const width = Math.min(Math.max(...lines.map(({ text }) => text.length)), 72)
   return lines.map(({ text, origin }) => origin === '' ? `${text}\n` : `${text.padEnd(width)}  # ${origin}\n`).join('')
 
   function walk(kind: Kind<any>, value: any, key: string, path: string, indent: string): void {

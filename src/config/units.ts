@@ -30,8 +30,8 @@ function parse(text: string, pattern: string, units: readonly [string, number][]
   if (!new RegExp(`^${pattern}$`).test(text)) return undefined
   const unit = text.replace(/^[0-9.]+/, '')
   const factor = units.find(([name]) => name === unit)![1]
-  const value = parseFloat(text) * factor
-  // A fraction of a millisecond or of a byte is a slip of the pen, not a wish.
+  // Nobody waits or stores a fraction of the smallest unit.
+  const value = Math.round(parseFloat(text) * factor)
   return Number.isSafeInteger(value) ? value : undefined
 }
 

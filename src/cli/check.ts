@@ -1,0 +1,26 @@
+import { hasFault } from '../config/issue.ts'
+import { exitStatuses } from '../errors.ts'
+import { readMaterial } from '../tls/material.ts'
+import { chooseConfiguration, noConfiguration, printIssues } from './configuration.ts'
+import type { Terminal } from './terminal.ts'
+
+/** `memseal check`: what `run` would refuse, and what the certificates and keys say of themselves. */
+export async function check(flags: Record<string, unknown>, terminal: Terminal): Promise<number> {
+  const chosen = chooseConfiguration(flags, terminal.environment)
+  if (chosen === undefined) {
+    terminal.err(noConfiguration)
+    return exitStatuses.configuration.status
+  }
+  const { loaded, file } = chosen
+  for (const [name, service] of Object.entries(loaded.services)) {
+    // Paths that are themselves in doubt are not read; the rest is, so that all faults show at once.
+    if (service?.tls === undefined || !loaded.isSound(`services.${name}.tls`)) continue
+    const { faults, warnings } = readMaterial(service.tls)
+    for (const { key, message, fix } of faults) loaded.report('fault', `services.${name}.tls.${key}`, message, fix)
+    for (const { key, message, fix } of warnings) loaded.report('warning', `services.${name}.tls.${key}`, message, fix)
+  }
+  printIssues(loaded, terminal)
+  if (hasFault(loaded.issues)) return exitStatuses.configuration.status
+  terminal.out(`${file ?? 'The configuration'} is fine.\n`)
+  return exitStatuses.fine.status
+}

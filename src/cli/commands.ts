@@ -1,0 +1,117 @@
+import { readFileSync } from 'node:fs'
+import { parseArgs } from 'node:util'
+import { setupOptions } from '../config/setup.ts'
+import { closest } from '../config/suggest.ts'
+import { exitStatuses } from '../errors.ts'
+import { check } from './check.ts'
+import { configReference, configSchema, configShow } from './config.ts'
+import { run } from './run.ts'
+import type { Terminal } from './terminal.ts'
+import { UsageError } from './usage-error.ts'
+
+interface Flag { name: string, value: string, doc: string, isList?: boolean }
+
+export interface Command {
+  name: string
+  help: string             // one line
+  flags: readonly Flag[]
+  run(flags: Record<string, unknown>, terminal: Terminal): Promise<number>
+}
+
+const configFlag: Flag = { name: 'config', value: 'FILE', doc: 'configuration file; default MEMSEAL_CONFIG, then /etc/memseal/memseal.yaml' }
+
+const setupFlags: readonly Flag[] = [
+  configFlag,
+  ...setupOptions.map(({ flag, value, doc, isList, variable }) => ({ name: flag, value, isList, doc: `${doc}${isList ? '; repeatable' : ''} [${variable}]` })),
+]
+
+export const commands: readonly Command[] = [
+  { name: 'run', help: 'runs the proxy (also with no command)', flags: setupFlags, run },
+  { name: 'check', help: 'prints every fault of the configuration and of its certificates', flags: setupFlags, run: check },
+  { name: 'config reference', help: 'prints the reference of all keys', flags: [], run: configReference },
+  { name: 'config schema', help: 'prints the JSON schema, for editors', flags: [], run: configSchema },
+  { name: 'config show', help: 'prints the effective configuration and where each value comes from', flags: setupFlags, run: configShow },
+]
+
+/** @param args without the program's own name   @returns the exit status */
+export async function runCommandLine(args: readonly string[], terminal: Terminal): Promise<number> {
+  const firstFlag = args.findIndex(arg => arg.startsWith('-'))
+  const words = firstFlag === -1 ? args : args.slice(0, firstFlag)
+  const wantsHelp = args.includes('--help') || args.includes('-h') || words[0] === 'help'
+  if (args.includes('--version')) {
+    terminal.out(`memseal ${version()}\n`)
+    return exitStatuses.fine.status
+  }
+  const name = (words[0] === 'help' ? words.slice(1) : words).join(' ')
+  if (wantsHelp) return help(name, terminal)
+  const command = commands.find(each => each.name === (name === '' ? 'run' : name)) ??
+    commands.find(each => name.startsWith(`${each.name} `))   // the words after it are for parseFlags to refuse
+  if (command === undefined) return unknown(name, terminal)
+  try {
+    return await command.run(parseFlags(command, name === '' ? args : args.slice(command.name.split(' ').length)), terminal)
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error
+    terminal.err(`memseal ${command.name}: ${error.message}\n`)
+    return exitStatuses.usage.status
+  }
+}
+
+function parseFlags(command: Command, args: readonly string[]): Record<string, unknown> {
+  const options = Object.fromEntries(command.flags.map(flag => [flag.name, { type: 'string' as const, multiple: flag.isList ?? false }]))
+  try {
+    const { tokens, values } = parseArgs({ args: [...args], options, tokens: true })
+    for (const token of tokens) {
+      if (token.kind !== 'option') continue
+      if (tokens.some(other => other.kind === 'option' && other.name === token.name && other.index < token.index && !options[token.name].multiple)) {
+        throw new UsageError(`--${token.name} stands here twice.\nGive it once.`)
+      }
+    }
+    return values
+  } catch (error) {
+    if (error instanceof UsageError) throw error
+    throw new UsageError(flagFault(command, error as Error & { code?: string }))
+  }
+}
+
+function flagFault(command: Command, error: Error & { code?: string }): string {
+  const unknown = /'(-[^']*)'/.exec(error.message)?.[1]
+  if (error.code === 'ERR_PARSE_ARGS_UNKNOWN_OPTION' && unknown !== undefined) {
+    const near = closest(unknown.replace(/^-+/, ''), command.flags.map(flag => flag.name))
+    return `there is no flag ${unknown}.\n${near === undefined ? `See memseal ${command.name} --help.` : `Did you mean --${near}?`}`
+  }
+  if (error.code === 'ERR_PARSE_ARGS_UNEXPECTED_POSITIONAL') return `"${unknown ?? /'([^']*)'/.exec(error.message)?.[1]}" is one word too many.\nSee memseal ${command.name} --help.`
+  return `${error.message.split('\n')[0]}\nSee memseal ${command.name} --help.`
+}
+
+function unknown(name: string, terminal: Terminal): number {
+  const family = commands.filter(command => command.name.startsWith(`${name} `)).map(command => command.name)
+  const near = closest(name, commands.map(command => command.name))
+  if (family.length > 0) terminal.err(`memseal ${name}: a word is missing.\nWrite one of ${family.join(', ')}.\n`)
+  else terminal.err(`memseal: there is no command "${name}".\n${near === undefined ? 'See memseal --help.' : `Did you mean ${near}?`}\n`)
+  return exitStatuses.usage.status
+}
+
+function help(name: string, terminal: Terminal): number {
+  const exact = commands.find(command => command.name === name)
+  const shown = name === '' ? commands : commands.filter(command => command.name.startsWith(`${name} `))
+  if (exact !== undefined) {
+    const usage = exact.flags.length === 0 ? '' : ' [flags]'
+    terminal.out(`memseal ${exact.name}${usage}: ${exact.help}\n${exact.flags.length === 0 ? '' : '\n'}${table(exact.flags.map(flag => [`--${flag.name} ${flag.value}`, flag.doc]))}`)
+  } else if (shown.length > 0) {
+    terminal.out(`memseal: TLS and mutual TLS in front of memcached\n\n${table(shown.map(command => [`memseal ${command.name}`, command.help]))}` +
+      '\nmemseal <command> --help says more; memseal --version says which this is.\n')
+  } else {
+    return unknown(name, terminal)
+  }
+  return exitStatuses.fine.status
+}
+
+function table(rows: readonly [string, string][]): string {
+  const width = Math.max(0, ...rows.map(([left]) => left.length))
+  return rows.map(([left, right]) => `  ${left.padEnd(width)}  ${right}\n`).join('')
+}
+
+function version(): string {
+  // The same two steps up from src/cli and from dist/cli.
+  return (JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }).version
+}

@@ -1,0 +1,20 @@
+import type { Config } from '../config/schema.ts'
+import { exitStatuses } from '../errors.ts'
+import { chooseConfiguration, noConfiguration, printIssues } from './configuration.ts'
+import type { Terminal } from './terminal.ts'
+
+/** `memseal run`: faults are printed and refuse the start; warnings are printed and do not. */
+export async function run(flags: Record<string, unknown>, terminal: Terminal): Promise<number> {
+  const chosen = chooseConfiguration(flags, terminal.environment)
+  if (chosen === undefined) {
+    terminal.err(noConfiguration)
+    return exitStatuses.configuration.status
+  }
+  const { loaded } = chosen
+  printIssues(loaded, terminal)
+  if (loaded.config === undefined) return exitStatuses.configuration.status
+  // Loaded here and not above: the other commands do without the engine.
+  // @ts-ignore until process/daemon.ts is there
+  const { startDaemon }: { startDaemon(config: Config): Promise<number> } = await import('../process/daemon.ts')
+  return await startDaemon(loaded.config)
+}

@@ -1,0 +1,54 @@
+import { beforeAll, expect, onTestFinished, test } from 'vitest'
+import { execFileSync } from 'node:child_process'
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { check } from '../../src/cli/check.ts'
+
+let folder: string
+
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'memseal-check-'))
+  for (const [name, isAuthority] of [['a', 'FALSE'], ['b', 'TRUE']]) {
+    execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '200', '-subj', `/CN=${name}`,
+      '-addext', `basicConstraints=critical,CA:${isAuthority}`, '-keyout', join(folder, `${name}.key`), '-out', join(folder, `${name}.crt`)], { stdio: 'ignore' })
+    chmodSync(join(folder, `${name}.key`), 0o600)
+  }
+  return () => rmSync(folder, { recursive: true })
+})
+
+async function checked(tls: string): Promise<{ status: number, out: string, err: string }> {
+  const file = join(folder, 'memseal.yaml')
+  writeFileSync(file, `services:\n  cache:\n    listen: 127.0.0.1:0\n    tls: ${tls}\n`)
+  let [out, err] = ['', '']
+  const status = await check({ config: file }, { environment: {}, out: text => void (out += text), err: text => void (err += text) })
+  return { status, out, err: err.replaceAll(`${folder}/`, '') }
+}
+
+const at = (name: string) => join(folder, name)
+
+test('a certificate and its key are fine', async () => {
+  expect(await checked(`{ cert: ${at('a.crt')}, key: ${at('a.key')}, client_ca: ${at('b.crt')} }`)).toMatchObject({ status: 0, err: '' })
+})
+
+test('a key that does not fit and a CA that is not there are faults at their places, told together', async () => {
+  const { status, err } = await checked(`{ cert: ${at('a.crt')}, key: ${at('b.key')}, client_ca: ${at('no.crt')} }`)
+  expect(status).toBe(78)
+  expect(err).toMatch(/^memseal\.yaml:4:\d+ {2}services\.cache\.tls\.(key|cert): /m)
+  expect(err).toMatch(/^memseal\.yaml:4:\d+ {2}services\.cache\.tls\.client_ca: /m)
+})
+
+test('a private key that everyone can read is warned of, and no more', async () => {
+  chmodSync(at('a.key'), 0o644)
+  onTestFinished(() => chmodSync(at('a.key'), 0o600))
+  const { status, err } = await checked(`{ cert: ${at('a.crt')}, key: ${at('a.key')} }`)
+  expect(status).toBe(0)
+  expect(err).toMatch(/^memseal\.yaml:4:\d+ {2}warning: services\.cache\.tls\.key: /m)
+})
+
+test('files are read even when another part of the configuration is at fault', async () => {
+  const { status, err } = await checked(`{ cert: ${at('no.crt')}, key: ${at('a.key')} }\n    nonsense: 1`)
+  expect(status).toBe(78)
+  expect(err).toContain('services.cache.tls.cert: ')
+  expect(err).toContain('services.cache.nonsense: ')
+})

@@ -1,0 +1,77 @@
+import { expect, test } from 'vitest'
+import { issueText } from '../../src/config/issue.ts'
+import { loadText } from '../../src/config/load.ts'
+
+/** The first line of each fault of services with these lines. */
+function faultsOf(...services: string[][]): string[] {
+  const text = services.map((lines, at) => `  s${at}:\n${lines.map(line => `    ${line}\n`).join('')}`).join('')
+  return loadText(`services:\n${text}`, 'm.yaml', { environment: {} }).issues.map(issue => issueText(issue))
+}
+
+const tls = 'tls: { cert: c, key: k }'
+const allow = 'allow: [10.0.0.0/8]'
+
+test('a listener that other hosts can reach needs an allow list', () => {
+  for (const listen of ['0.0.0.0:1', '"[::]:1"', '10.0.0.1:1', 'systemd:cache']) {
+    const [fault, ...more] = faultsOf([`listen: ${listen}`, tls])
+    expect(more).toEqual([])
+    expect(fault).toContain('m.yaml:3:13  services.s0.listen: ')
+    expect(fault).toContain('can be reached from other hosts, and there is no `allow` to say which.')
+    expect(fault).toContain('Write allow: with the addresses of your clients')
+    expect(faultsOf([`listen: ${listen}`, tls, allow])).toEqual([])
+  }
+  expect(faultsOf(['listen: 0.0.0.0:1', tls, 'allow: []'])).toHaveLength(1)
+})
+
+test('loopback and unix sockets need none, and may be plain', () => {
+  for (const listen of ['127.0.0.1:1', '127.8.9.1:1', '"[::1]:1"', 'localhost:1', 'unix:/run/a.sock']) expect(faultsOf([`listen: ${listen}`])).toEqual([])
+})
+
+test('a plain listener that other hosts can reach must be allowed in so many words', () => {
+  const [fault] = faultsOf(['listen: [127.0.0.1:1, 0.0.0.0:2]', allow])
+  expect(fault).toContain('m.yaml:3:27  services.s0.listen[1]: 0.0.0.0:2 can be reached from other hosts, and without `tls`')
+  expect(fault).toContain('or plaintext: allowed where the network itself is sealed.')
+  expect(faultsOf(['listen: 0.0.0.0:1', allow, 'plaintext: allowed'])).toEqual([])
+  expect(faultsOf(['listen: 0.0.0.0:1', 'plaintext: allowed'])).toHaveLength(1)   // the list is needed all the same
+  expect(faultsOf(['listen: 0.0.0.0:1'])).toHaveLength(2)
+})
+
+test('a plain backend is on this host', () => {
+  const [fault] = faultsOf(['listen: 127.0.0.1:1', 'backend: { connect: [127.0.0.1:11211, cache.example.com:11211] }'])
+  expect(fault).toContain('m.yaml:4:43  services.s0.backend.connect[1]: cache.example.com:11211 is on another host, and the connection to it would be plain.')
+  for (const connect of ['127.0.0.1:1', 'localhost:1', '"[::1]:1"', 'unix:/run/m.sock']) {
+    expect(faultsOf(['listen: 127.0.0.1:1', `backend: { connect: ${connect} }`])).toEqual([])
+  }
+  expect(faultsOf(['listen: 127.0.0.1:1', 'backend: { connect: 10.0.0.1:11211 }'])[0]).toContain('services.s0.backend.connect: 10.0.0.1:11211')
+})
+
+test('client certificates are asked for only with authorities to check them', () => {
+  for (const auth of ['required', 'optional']) {
+    const [fault] = faultsOf(['listen: 127.0.0.1:1', `tls: { cert: c, key: k, client_auth: ${auth} }`])
+    expect(fault).toContain(`services.s0.tls.client_auth: "${auth}" asks for client certificates, and there is no \`client_ca\``)
+    expect(faultsOf(['listen: 127.0.0.1:1', `tls: { cert: c, key: k, client_ca: a, client_auth: ${auth} }`])).toEqual([])
+  }
+  expect(faultsOf(['listen: 127.0.0.1:1', 'tls: { cert: c, key: k, client_auth: none }'])).toEqual([])
+})
+
+test('two listeners do not share an endpoint', () => {
+  const both = (a: string, b: string) => faultsOf([`listen: ${a}`, tls, allow], [`listen: ${b}`, tls, allow])
+  expect(both('127.0.0.1:1', '127.0.0.1:1')).toEqual([
+    'm.yaml:7:13  services.s1.listen: 127.0.0.1:1 is taken by services.s0.listen (127.0.0.1:1) already.\n' +
+    '             Write another port or address, or remove one of the two.'])
+  for (const [a, b] of [['0.0.0.0:1', '127.0.0.1:1'], ['"[::]:1"', '0.0.0.0:1'], ['"[::1]:1"', '"[0:0::1]:1"'], ['unix:/a', 'unix:/a'], ['systemd:a', 'systemd:a']]) {
+    expect(both(a, b)).toHaveLength(1)
+  }
+  for (const [a, b] of [['127.0.0.1:1', '127.0.0.1:2'], ['127.0.0.1:1', '127.0.0.2:1'], ['0.0.0.0:1', '"[::1]:1"'], ['127.0.0.1:0', '127.0.0.1:0'], ['unix:/a', 'unix:/b']]) {
+    expect(both(a, b)).toEqual([])
+  }
+  expect(faultsOf(['listen: [127.0.0.1:1, 127.0.0.1:1]'])[0]).toContain('services.s0.listen[1]: 127.0.0.1:1 is taken by services.s0.listen[0]')
+})
+
+test('rules say nothing of values that have faults of their own, and all of the others', () => {
+  expect(faultsOf(['listen: 0.0.0.0:1', tls, 'allow: [x]'])).toHaveLength(1)
+  expect(faultsOf(['listen: 0.0.0.0:1', 'tls: 7', allow])).toHaveLength(1)
+  expect(faultsOf(['listen: [x, 0.0.0.0:1]', tls])).toHaveLength(2)
+  expect(faultsOf(['listen: 127.0.0.1:1', 'backend: 7'])).toHaveLength(1)
+  expect(faultsOf(['listen: 127.0.0.1:1', 'tls: { cert: c, client_auth: required }'])).toHaveLength(2)
+})
