@@ -1,7 +1,13 @@
 import type { ChildProcess } from 'node:child_process'
 
 const living = new Set<ChildProcess>()
-process.on('exit', () => { for (const child of living) child.kill('SIGKILL') })
+const endAll = () => { for (const child of living) child.kill('SIGKILL') }
+process.once('exit', endAll)
+// vitest ends its forks this way, and then `exit` is never told.
+process.once('SIGTERM', () => {
+  endAll()
+  process.kill(process.pid, 'SIGTERM')
+})
 
 export interface Ended { code: number | null; signal: NodeJS.Signals | null }
 

@@ -89,16 +89,15 @@ export class Memcached {
     await within(10_000, answering(), () => `memcached answers \`version\`; it said: ${this.#stderr}`)
   }
 
-  /** Ends it with SIGTERM; a frozen one too. */
+  /** Ends it at once, a frozen one too: memcached has nothing to save, and takes a second over SIGTERM. */
   async stop(): Promise<void> {
-    this.#child?.kill('SIGTERM')
-    this.#child?.kill('SIGCONT')
-    await this.#gone()
+    await this.kill9()
   }
 
   async kill9(): Promise<void> {
     this.#child?.kill('SIGKILL')
-    await this.#gone()
+    await within(10_000, this.#ended, () => 'memcached ends')
+    this.#child = undefined
   }
 
   /** Stops it if it runs and starts an empty one on the same port or socket. */
@@ -114,11 +113,6 @@ export class Memcached {
 
   thaw(): void {
     this.#child?.kill('SIGCONT')
-  }
-
-  async #gone(): Promise<void> {
-    await within(10_000, this.#ended, () => 'memcached ends')
-    this.#child = undefined
   }
 
   #answersVersion(): Promise<boolean> {

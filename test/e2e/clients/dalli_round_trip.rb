@@ -46,8 +46,8 @@ same 'incr, no item', c.incr('nothing', 1), nil
 same 'touch', !!c.touch('counter', 60), true
 same 'touch, no item', !!c.touch('nothing', 60), false
 same 'gat', c.gat('added', 60), '234'
-same 'delete', c.delete('counter'), true
-same 'delete, no item', c.delete('counter'), false
+same 'delete', !!c.delete('counter'), true
+same 'delete, no item', !!c.delete('counter'), false
 c.multi { %w[many-1 many-2 nothing].each { |key| c.delete(key) } }
 same 'get_multi after quiet deletes', c.get_multi('many-1', 'many-2', 'many-3'), { 'many-3' => many['many-3'] }
 
