@@ -5,6 +5,7 @@ import { closest } from '../config/suggest.ts'
 import { exitStatuses } from '../errors.ts'
 import { check } from './check.ts'
 import { configReference, configSchema, configShow } from './config.ts'
+import { defaultFile } from './configuration.ts'
 import { run } from './run.ts'
 import type { Terminal } from './terminal.ts'
 import { UsageError } from './usage-error.ts'
@@ -18,11 +19,14 @@ export interface Command {
   run(flags: Record<string, unknown>, terminal: Terminal): Promise<number>
 }
 
-const configFlag: Flag = { name: 'config', value: 'FILE', doc: 'configuration file; default MEMSEAL_CONFIG, then /etc/memseal/memseal.yaml' }
+const configFlag: Flag = {
+  name: 'config', value: 'FILE', doc: `configuration file; default MEMSEAL_CONFIG, then ${defaultFile}`,
+}
 
 const setupFlags: readonly Flag[] = [
   configFlag,
-  ...setupOptions.map(({ flag, value, doc, isList, variable }) => ({ name: flag, value, isList, doc: `${doc}${isList ? '; repeatable' : ''} [${variable}]` })),
+  ...setupOptions.map(({ flag, value, doc, isList, variable }) => (
+    { name: flag, value, isList, doc: `${doc}${isList ? '; repeatable' : ''} [${variable}]` })),
 ]
 
 export const commands: readonly Command[] = [
@@ -48,7 +52,8 @@ export async function runCommandLine(args: readonly string[], terminal: Terminal
     commands.find(each => name.startsWith(`${each.name} `))   // the words after it are for parseFlags to refuse
   if (command === undefined) return unknown(name, terminal)
   try {
-    return await command.run(parseFlags(command, name === '' ? args : args.slice(command.name.split(' ').length)), terminal)
+    const rest = name === '' ? args : args.slice(command.name.split(' ').length)
+    return await command.run(parseFlags(command, rest), terminal)
   } catch (error) {
     if (!(error instanceof UsageError)) throw error
     terminal.err(`memseal ${command.name}: ${error.message}\n`)
@@ -57,15 +62,14 @@ export async function runCommandLine(args: readonly string[], terminal: Terminal
 }
 
 function parseFlags(command: Command, args: readonly string[]): Record<string, unknown> {
-  const options = Object.fromEntries(command.flags.map(flag => [flag.name, { type: 'string' as const, multiple: flag.isList ?? false }]))
+  const options = Object.fromEntries(command.flags.map(flag => (
+    [flag.name, { type: 'string' as const, multiple: flag.isList ?? false }])))
   try {
     const { tokens, values } = parseArgs({ args: [...args], options, tokens: true })
-    for (const token of tokens) {
-      if (token.kind !== 'option') continue
-      if (tokens.some(other => other.kind === 'option' && other.name === token.name && other.index < token.index && !options[token.name].multiple)) {
-        throw new UsageError(`--${token.name} stands here twice.\nGive it once.`)
-      }
-    }
+    // parseArgs would take the last one and drop the first without a word.
+    const names = tokens.flatMap(token => token.kind === 'option' ? [token.name] : [])
+    const twice = names.find((name, at) => names.indexOf(name) < at && !options[name].multiple)
+    if (twice !== undefined) throw new UsageError(`--${twice} stands here twice.\nGive it once.`)
     return values
   } catch (error) {
     if (error instanceof UsageError) throw error
@@ -79,7 +83,9 @@ function flagFault(command: Command, error: Error & { code?: string }): string {
     const near = closest(unknown.replace(/^-+/, ''), command.flags.map(flag => flag.name))
     return `there is no flag ${unknown}.\n${near === undefined ? `See memseal ${command.name} --help.` : `Did you mean --${near}?`}`
   }
-  if (error.code === 'ERR_PARSE_ARGS_UNEXPECTED_POSITIONAL') return `"${unknown ?? /'([^']*)'/.exec(error.message)?.[1]}" is one word too many.\nSee memseal ${command.name} --help.`
+  if (error.code === 'ERR_PARSE_ARGS_UNEXPECTED_POSITIONAL') {
+    return `"${/'([^']*)'/.exec(error.message)?.[1]}" is one word too many.\nSee memseal ${command.name} --help.`
+  }
   return `${error.message.split('\n')[0]}\nSee memseal ${command.name} --help.`
 }
 
@@ -96,10 +102,12 @@ function help(name: string, terminal: Terminal): number {
   const shown = name === '' ? commands : commands.filter(command => command.name.startsWith(`${name} `))
   if (exact !== undefined) {
     const usage = exact.flags.length === 0 ? '' : ' [flags]'
-    terminal.out(`memseal ${exact.name}${usage}: ${exact.help}\n${exact.flags.length === 0 ? '' : '\n'}${table(exact.flags.map(flag => [`--${flag.name} ${flag.value}`, flag.doc]))}`)
+    terminal.out(`memseal ${exact.name}${usage}: ${exact.help}\n${exact.flags.length === 0 ? '' : '\n'}`)
+    terminal.out(table(exact.flags.map(flag => [`--${flag.name} ${flag.value}`, flag.doc])))
   } else if (shown.length > 0) {
-    terminal.out(`memseal: TLS and mutual TLS in front of memcached\n\n${table(shown.map(command => [`memseal ${command.name}`, command.help]))}` +
-      '\nmemseal <command> --help says more; memseal --version says which this is.\n')
+    terminal.out('memseal: TLS and mutual TLS in front of memcached\n\n')
+    terminal.out(table(shown.map(command => [`memseal ${command.name}`, command.help])))
+    terminal.out('\nmemseal <command> --help says more; memseal --version says which this is.\n')
   } else {
     return unknown(name, terminal)
   }

@@ -23,7 +23,9 @@ export function chooseConfiguration(flags: Record<string, unknown>, environment:
   const named = flag ?? (environment['MEMSEAL_CONFIG'] || undefined)
   if (named !== undefined && setup.length > 0) {
     const names = setup.map(({ origin }) => origin.kind === 'flag' ? origin.name : '').join(', ')
-    throw new UsageError(`${names} and ${flag === undefined ? 'MEMSEAL_CONFIG' : '--config'} cannot go together: the file says all of it.\nWrite the values into ${named}, or leave the file out.`)
+    const naming = flag === undefined ? 'MEMSEAL_CONFIG' : '--config'
+    throw new UsageError(`${names} and ${naming} cannot go together: the file says all of it.\n` +
+      `Write the values into ${named}, or leave the file out.`)
   }
   // Variables first, so that flags win.
   const log = [...fromEnvironment, ...fromFlags].filter(given => !isSetup(given))
@@ -41,7 +43,8 @@ export function printIssues(loaded: Loaded, terminal: Terminal): void {
 export const noConfiguration =
   `There is no configuration: no ${defaultFile}, no --config, no flags and no MEMSEAL_ variables.\n` +
   'Write that file, or for one service:\n' +
-  '  memseal run --listen 0.0.0.0:11212 --cert server.crt --key server.key --client-ca clients.pem --allow 10.0.0.0/8 --connect 127.0.0.1:11211\n'
+  '  memseal run --listen 0.0.0.0:11212 --cert server.crt --key server.key --client-ca clients.pem \\\n' +
+  '    --allow 10.0.0.0/8 --connect 127.0.0.1:11211\n'
 
 function isSetup(given: Given): boolean {
   return setupOptions.some(({ path, besideFile }) => path === given.path && !besideFile)

@@ -1,4 +1,3 @@
-import type { Config } from '../config/schema.ts'
 import { exitStatuses } from '../errors.ts'
 import { chooseConfiguration, noConfiguration, printIssues } from './configuration.ts'
 import type { Terminal } from './terminal.ts'
@@ -14,7 +13,6 @@ export async function run(flags: Record<string, unknown>, terminal: Terminal): P
   printIssues(loaded, terminal)
   if (loaded.config === undefined) return exitStatuses.configuration.status
   // Loaded here and not above: the other commands do without the engine.
-  // @ts-ignore until process/daemon.ts is there
-  const { startDaemon }: { startDaemon(config: Config): Promise<number> } = await import('../process/daemon.ts')
+  const { startDaemon } = await import('../process/daemon.ts')
   return await startDaemon(loaded.config)
 }

@@ -41,17 +41,21 @@ export function isLocal(endpoint: Endpoint): boolean {
 }
 
 function parseUnix(path: string): Endpoint | Problem {
-  if (!path.startsWith('/')) return new Problem(`"unix:${path}" is no absolute path.`, 'Write unix: and a path from the root, such as unix:/run/memseal/cache.sock.')
+  if (!path.startsWith('/')) return new Problem(`"unix:${path}" is no absolute path.`,
+    'Write unix: and a path from the root, such as unix:/run/memseal/cache.sock.')
   const bytes = Buffer.byteLength(path)
   if (bytes > longestSocketPath) {
-    return new Problem(`the path of this unix socket has ${bytes} bytes, and the system takes ${longestSocketPath} at the most.`, 'Write a shorter path.')
+    return new Problem(`the path of this unix socket has ${bytes} bytes, and the system takes ${longestSocketPath} at the most.`,
+      'Write a shorter path.')
   }
   return { kind: 'unix', path }
 }
 
 function parseSystemd(name: string, side: 'listen' | 'connect'): Endpoint | Problem {
-  if (side === 'connect') return new Problem(`"systemd:${name}" is a socket to listen on, not one to connect to.`, 'Write host:port or unix:/path.')
-  if (!/^[\w.-]{1,255}$/.test(name)) return new Problem(`"${name}" is no name of a systemd socket.`, 'Write systemd: and the FileDescriptorName of the socket unit.')
+  if (side === 'connect') return new Problem(`"systemd:${name}" is a socket to listen on, not one to connect to.`,
+    'Write host:port or unix:/path.')
+  if (!/^[\w.-]{1,255}$/.test(name)) return new Problem(`"${name}" is no name of a systemd socket.`,
+    'Write systemd: and the FileDescriptorName of the socket unit.')
   return { kind: 'systemd', name }
 }
 
@@ -61,14 +65,17 @@ function parseTcp(text: string, side: 'listen' | 'connect'): Endpoint | Problem 
     : 'Write a host and a port, such as 127.0.0.1:11211, [::1]:11211 or cache.example.com:11211, or unix:/path.'
   const parts = /^(?:\[([^\]]*)\]|([^:]*)):(\d{1,5})$/.exec(text)
   if (parts === null) {
-    if (isIPv6(text)) return new Problem(`"${text}" is an IPv6 address without a port.`, `Write it in brackets with a port: [${text}]:${side === 'listen' ? 11212 : 11211}.`)
+    if (isIPv6(text)) return new Problem(`"${text}" is an IPv6 address without a port.`,
+      `Write it in brackets with a port: [${text}]:${side === 'listen' ? 11212 : 11211}.`)
     return new Problem(`"${text}" is not an address with a port.`, fix)
   }
   const port = Number(parts[3])
   const lowest = side === 'listen' ? 0 : 1   // 0: a free port; the log says which
   if (port < lowest || port > 65535) return new Problem(`${port} is no port.`, `Write a port from ${lowest} to 65535.`)
   if (parts[1] !== undefined) {
-    return isIPv6(parts[1]) && !parts[1].includes('%') ? { kind: 'tcp', host: parts[1], port } : new Problem(`"${parts[1]}" is no IPv6 address.`, fix)
+    if (isIPv6(parts[1]) && !parts[1].includes('%')) return { kind: 'tcp', host: parts[1], port }
+    return new Problem(`"${parts[1]}" is no IPv6 address.`,
+      fix)
   }
   const host = parts[2]
   if (isIPv4(host) || host === 'localhost') return { kind: 'tcp', host, port }
@@ -79,5 +86,6 @@ function parseTcp(text: string, side: 'listen' | 'connect'): Endpoint | Problem 
 
 function isHostName(host: string): boolean {
   // A last label of digits only would be a mistyped IPv4 address (RFC 3696, section 2).
-  return host.length <= 253 && /^(?!-)[\w-]{1,63}(?<!-)(\.(?!-)[\w-]{1,63}(?<!-))*\.?$/.test(host) && !/(^|\.)\d+$/.test(host)
+  return host.length <= 253 &&
+    /^(?!-)[\w-]{1,63}(?<!-)(\.(?!-)[\w-]{1,63}(?<!-))*\.?$/.test(host) && !/(^|\.)\d+$/.test(host)
 }

@@ -53,7 +53,8 @@ export function duration(options: Described<number> & { min: string, max: string
     parse(text) {
       if (options.off && text === 'off') return 0
       const value = parseDuration(text)
-      if (value === undefined) return new Problem(`"${text}" is no duration${/^\d+$/.test(text) ? ': it has no unit' : ''}.`, fix)
+      if (value === undefined) return new Problem(`"${text}" is no duration${/^\d+$/.test(text) ? ': it has no unit' : ''}.`,
+        fix)
       return within(text, value, min, max, options.min, options.max, fix)
     },
     write: value => options.off && value === 0 ? 'off' : durationText(value),
@@ -71,7 +72,8 @@ export function size(options: Described<number> & { min: string, max: string }):
     words: `size, ${options.min} to ${options.max}`,
     parse(text) {
       const value = parseSize(text)
-      if (value === undefined) return new Problem(`"${text}" is no size${/^\d+$/.test(text) ? ': it has no unit' : ''}.`, fix)
+      if (value === undefined) return new Problem(`"${text}" is no size${/^\d+$/.test(text) ? ': it has no unit' : ''}.`,
+        fix)
       return within(text, value, min, max, options.min, options.max, fix)
     },
     write: sizeText,
@@ -90,7 +92,7 @@ export function count(options: Described<number> & { min: number, max: number })
       return within(text, Number(text), options.min, options.max, `${options.min}`, `${options.max}`, fix)
     },
     write: String,
-    jsonSchema: { anyOf: [{ type: 'integer', minimum: options.min, maximum: options.max }, { type: 'string', pattern: '\\$\\{' }] },
+    jsonSchema: numberOr('', options),
   })
 }
 
@@ -107,7 +109,7 @@ export function countOrAuto(options: Described<number | 'auto'> & { min: number,
       return within(text, Number(text), options.min, options.max, `${options.min}`, `${options.max}`, fix)
     },
     write: String,
-    jsonSchema: { anyOf: [{ type: 'integer', minimum: options.min, maximum: options.max }, { type: 'string', pattern: textPattern('auto') }] },
+    jsonSchema: numberOr('auto', options),
   })
 }
 
@@ -118,7 +120,8 @@ export function choice<const W extends string>(words: readonly W[], options: Des
     words: words.map(word => `\`${word}\``).join(' or '),
     parse(text) {
       const found = words.find(word => word === text)
-      return found ?? new Problem(`"${text}" is not offered (${words.join(', ')}).`, words.length === 1 ? `Write ${words[0]}, or remove the line.` : `Write ${listed(words)}.`)
+      return found ?? new Problem(`"${text}" is not offered (${words.join(', ')}).`,
+        words.length === 1 ? `Write ${words[0]}, or remove the line.` : `Write ${listed(words)}.`)
     },
     write: value => value,
     jsonSchema: { anyOf: [{ enum: [...words] }, { type: 'string', pattern: '\\$\\{' }] },
@@ -157,13 +160,16 @@ export function path(options: Described<string> & { dash?: string }): Kind<strin
 
 /** A range of addresses, `10.0.0.0/8` or `fd00::/8`; an address alone is itself and no other (/32, /128). */
 export function cidr(options: { doc: string }): Kind<string> {
-  return scalar<string>({ ...options, words: 'address range', parse: parseCidr, write: value => value, jsonSchema: { type: 'string' } })
+  const jsonSchema = { type: 'string' }
+  return scalar<string>({ ...options, words: 'address range', parse: parseCidr, write: value => value, jsonSchema })
 }
 
 export function endpoint(side: 'listen' | 'connect', options: Described<Endpoint>): Kind<Endpoint> {
   return scalar<Endpoint>({
     ...options,
-    words: side === 'listen' ? '`address:port`, `[address]:port`, `unix:/path` or `systemd:NAME`' : '`host:port`, `[address]:port` or `unix:/path`',
+    words: side === 'listen'
+      ? '`address:port`, `[address]:port`, `unix:/path` or `systemd:NAME`'
+      : '`host:port`, `[address]:port` or `unix:/path`',
     parse: text => parseEndpoint(text, side),
     write: endpointText,
     jsonSchema: { type: 'string' },
@@ -171,13 +177,16 @@ export function endpoint(side: 'listen' | 'connect', options: Described<Endpoint
 }
 
 /** A command's name or a group's, as `known` has them at the time of reading. */
-export function command(known: { groups: readonly string[], commands: readonly string[] }, options: { doc: string }): Kind<string> {
+export function command(
+  known: { groups: readonly string[], commands: readonly string[] }, options: { doc: string },
+): Kind<string> {
   return scalar<string>({
     ...options,
     words: 'command or group',
     parse(text) {
       if (known.groups.includes(text) || known.commands.includes(text)) return text
-      return new Problem(`"${text}" is neither a command nor a group of commands.`, `Write a group (${listed(known.groups)}) or a single command such as get.`)
+      return new Problem(`"${text}" is neither a command nor a group of commands.`,
+        `Write a group (${listed(known.groups)}) or a single command such as get.`)
     },
     write: value => value,
     jsonSchema: { anyOf: [{ enum: [...known.groups, ...known.commands] }, { type: 'string', pattern: '\\$\\{' }] },
@@ -207,7 +216,8 @@ function scalar<T>(spec: Scalar<T>): Kind<T> {
     },
     absent(path, reading, siblings) {
       if (spec.derive === undefined && spec.default === undefined) {
-        reading.fault(path, undefined, new Problem('is missing.', `Write ${path.slice(path.lastIndexOf('.') + 1)}: ${spec.words.replaceAll('`', '')}.`))
+        reading.fault(path, undefined, new Problem('is missing.',
+          `Write ${path.slice(path.lastIndexOf('.') + 1)}: ${spec.words.replaceAll('`', '')}.`))
         return undefined as T
       }
       reading.settle(path, undefined)
@@ -218,7 +228,9 @@ function scalar<T>(spec: Scalar<T>): Kind<T> {
   }
 }
 
-function within(text: string, value: number, min: number, max: number, minText: string, maxText: string, fix: string): number | Problem {
+function within(
+  text: string, value: number, min: number, max: number, minText: string, maxText: string, fix: string,
+): number | Problem {
   if (value < min) return new Problem(`"${text}" is below the least, ${minText}.`, fix)
   if (value > max) return new Problem(`"${text}" is above the most, ${maxText}.`, fix)
   return value
@@ -228,17 +240,23 @@ function parseCidr(text: string): string | Problem {
   const fix = 'Write an address range such as 10.0.0.0/8, fd00::/8 or 192.0.2.7.'
   const [address, prefix, more] = text.split('/')
   const family = isIP(address)
-  if (family === 0 || more !== undefined || address.includes('%')) return new Problem(`"${text}" is no address range.`, fix)
+  if (family === 0 || more !== undefined || address.includes('%')) return new Problem(`"${text}" is no address range.`,
+    fix)
   if (family === 6 && /^::ffff:/i.test(address) && isIPv4(address.slice('::ffff:'.length))) {
-    return new Problem(`"${text}" is an IPv4 range in IPv6 clothes.`, 'Write it as IPv4; IPv4 rules hold for mapped addresses too.')
+    return new Problem(`"${text}" is an IPv4 range in IPv6 clothes.`,
+      'Write it as IPv4; IPv4 rules hold for mapped addresses too.')
   }
   const bits = family === 4 ? 32 : 128
   if (prefix === undefined) return `${address}/${bits}`
-  if (!/^\d{1,3}$/.test(prefix) || Number(prefix) > bits) return new Problem(`"/${prefix}" is no prefix length of an IPv${family} address.`, `Write /0 to /${bits}.`)
+  if (!/^\d{1,3}$/.test(prefix) || Number(prefix) > bits) {
+    return new Problem(`"/${prefix}" is no prefix length of an IPv${family} address.`,
+      `Write /0 to /${bits}.`)
+  }
   const network = networkOf(address, Number(prefix))
   if (addressBits(network) !== addressBits(address)) {
     // Such a line is read as one host by some people and as the whole network by others.
-    return new Problem(`"${text}" has bits set beyond its /${prefix}.`, `Write ${network}/${prefix} for the network, or ${address} for this address alone.`)
+    return new Problem(`"${text}" has bits set beyond its /${prefix}.`,
+      `Write ${network}/${prefix} for the network, or ${address} for this address alone.`)
   }
   return `${address}/${Number(prefix)}`
 }
@@ -262,6 +280,11 @@ function addressBits(address: string): bigint {
 
 function listed(words: readonly string[]): string {
   return words.length < 2 ? words.join('') : `${words.slice(0, -1).join(', ')} or ${words.at(-1)}`
+}
+
+function numberOr(word: string, { min, max }: { min: number, max: number }): JsonSchema {
+  const text = word === '' ? '\\$\\{' : textPattern(word)
+  return { anyOf: [{ type: 'integer', minimum: min, maximum: max }, { type: 'string', pattern: text }] }
 }
 
 function textPattern(pattern: string): string {

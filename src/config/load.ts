@@ -41,7 +41,8 @@ export function loadGiven(options: LoadOptions): Loaded {
   const loaded = loadText('', commandLine, options)
   for (const issue of loaded.issues) {
     const option = setupOptions.find(({ path }) => path.join('.') === issue.path)
-    if (option !== undefined && issue.message === 'is missing.') issue.fix = `Give --${option.flag} ${option.value}, or set ${option.variable}.`
+    if (option === undefined || issue.message !== 'is missing.') continue
+    issue.fix = `Give --${option.flag} ${option.value}, or set ${option.variable}.`
   }
   return loaded
 }
@@ -56,17 +57,21 @@ export function loadText(text: string, file: string, options: LoadOptions): Load
   document.contents ??= new YAMLMap() as Document['contents']
   const given = graft(document, options.given ?? [])
   const whole: Origin = file === commandLine ? { kind: 'flag', name: file } : { kind: 'file', file, line: 1, col: 1 }
-  const reading = new Reading({ document, file, directory: options.directory ?? process.cwd(), whole, lines, environment: options.environment, given })
+  const { environment, directory = process.cwd() } = options
+  const reading = new Reading({ document, file, directory, whole, lines, environment, given })
   const config = schema.read(document.contents as Node, '', reading)
   if (config !== undefined) checkRules(config, reading)
-  if (file !== commandLine) warnOfUnusedVariables(reading, options.environment)
+  if (file !== commandLine) warnOfUnusedVariables(reading, environment)
   return {
     services: config?.services ?? {},
     isSound: path => !reading.isFaulty(path),
     get config() { return hasFault(reading.issues) ? undefined : config },
     get issues() { return sortIssues(reading.issues) },
     origins: reading.origins,
-    report: (severity, path, message, fix) => severity === 'fault' ? reading.refuse(path, message, fix) : reading.warn(path, message, fix),
+    report(severity, path, message, fix) {
+      if (severity === 'fault') reading.refuse(path, message, fix)
+      else reading.warn(path, message, fix)
+    },
   }
 }
 
@@ -80,11 +85,13 @@ function parse(text: string, file: string, lines: LineCounter): Document | Issue
     if (errors.length === 0) return document
     return errors.map(error => {
       const { line, col } = lines.linePos(error.pos[0])
-      return issue(line, col, `this is not YAML: ${error.message.replace(/\.?$/, '.')}`, syntaxFix(text.split('\n')[line - 1] ?? ''))
+      return issue(line, col, `this is not YAML: ${error.message.replace(/\.?$/, '.')}`,
+        syntaxFix(text.split('\n')[line - 1] ?? ''))
     })
   } catch (error) {
     // Nesting thousands deep ends the parser's stack.
-    return [issue(1, 1, `this cannot be read as YAML: ${(error as Error).message}.`, 'Write a configuration as in REFERENCE.md.')]
+    return [issue(1, 1, `this cannot be read as YAML: ${(error as Error).message}.`,
+      'Write a configuration as in REFERENCE.md.')]
   }
 }
 
@@ -100,7 +107,9 @@ function syntaxFix(line: string): string {
 function warnOfUnusedVariables(reading: Reading, environment: NodeJS.ProcessEnv): void {
   for (const { variable, besideFile } of setupOptions) {
     if (besideFile || (environment[variable] ?? '') === '' || reading.variables.has(variable)) continue
-    reading.warn('', `${variable} is set but changes nothing: this file is in use.`, `Write \${${variable}} in the file where it should count, or unset it.`)
+    reading.warn('',
+      `${variable} is set but changes nothing: this file is in use.`,
+      `Write \${${variable}} in the file where it should count, or unset it.`)
   }
 }
 
@@ -114,7 +123,8 @@ function refused(issues: Issue[]): Loaded {
 function unreadable(error: NodeJS.ErrnoException): [message: string, fix: string] {
   switch (error.code) {
     case 'ENOENT': return ['there is no such file.', 'Write it, or name another with --config FILE.']
-    case 'EACCES': return ['this file may not be read by the user that memseal runs as.', 'Give that user leave to read it (chown, chmod).']
+    case 'EACCES': return ['this file may not be read by the user that memseal runs as.',
+      'Give that user leave to read it (chown, chmod).']
     case 'EISDIR': return ['this is a folder.', 'Name the file in it.']
     default: return [`this file cannot be read: ${error.message}.`, 'Name another with --config FILE.']
   }

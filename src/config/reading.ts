@@ -77,9 +77,12 @@ export class Reading {
   /** The text of a scalar with its `${VAR}` replaced, or the problem with it. */
   text(node: Node): string | Problem {
     const scalar = this.resolve(node)
-    if (isAlias(scalar)) return new Problem(`"*${scalar.source}" names no anchor.`, `Write &${scalar.source} before the value that is meant, further up.`)
-    if (!isScalar(scalar)) return new Problem('takes a single value.', 'Write the value on the same line, without a list or keys of its own.')
-    if (scalar.value === null && (scalar.source ?? '') === '') return new Problem('has no value.', 'Write one, or remove the line for the default.')
+    if (isAlias(scalar)) return new Problem(`"*${scalar.source}" names no anchor.`,
+      `Write &${scalar.source} before the value that is meant, further up.`)
+    if (!isScalar(scalar)) return new Problem('takes a single value.',
+      'Write the value on the same line, without a list or keys of its own.')
+    if (scalar.value === null && (scalar.source ?? '') === '') return new Problem('has no value.',
+      'Write one, or remove the line for the default.')
     return this.#expand(typeof scalar.value === 'string' ? scalar.value : scalar.source ?? String(scalar.value), scalar)
   }
 
@@ -104,7 +107,8 @@ export class Reading {
   #expand(text: string, node: Node): string | Problem {
     // What a flag or a variable holds is taken as it is: expanding it again would let one variable read others.
     if (this.#source.given.has(node)) return text
-    if (/\$\{(?![A-Za-z_]\w*\})/.test(text)) return new Problem(`"${text}" names no environment variable.`, 'Write ${NAME}: letters, digits and _ only.')
+    if (/\$\{(?![A-Za-z_]\w*\})/.test(text)) return new Problem(`"${text}" names no environment variable.`,
+      'Write ${NAME}: letters, digits and _ only.')
     const unset: string[] = []
     const expanded = text.replace(variable, (_, name: string) => {
       this.variables.add(name)
@@ -112,7 +116,10 @@ export class Reading {
       if (value === undefined) unset.push(name)
       return value ?? ''
     })
-    if (unset.length > 0) return new Problem(`the environment variable ${unset.join(', ')} is not set.`, 'Set it for the service, or write the value here.')
+    if (unset.length > 0) {
+      return new Problem(`the environment variable ${unset.join(', ')} is not set.`,
+        'Set it for the service, or write the value here.')
+    }
     return expanded
   }
 

@@ -9,10 +9,13 @@ export function referenceText(): string {
   return [
     '# Configuration of memseal\n',
     '<!-- Made by `memseal config reference` from src/config/schema.ts. Change it there. -->\n',
-    'One YAML file, by default `/etc/memseal/memseal.yaml`. `memseal check` prints every fault of it with file, line and column.\n',
+    'One YAML file, by default `/etc/memseal/memseal.yaml`. `memseal check` prints every fault of it with ' +
+      'file, line and column.\n',
     [
-      '- A duration is a number with `ms`, `s`, `m`, `h` or `d`; a size one with `B`, `KiB`, `MiB` or `GiB`. There is none without a unit.',
-      '- `${NAME}` in a value stands for the environment variable NAME, which must be set. Within `[ ]` and `{ }` it needs quotes, as do an address with brackets and a lone dash.',
+      '- A duration is a number with `ms`, `s`, `m`, `h` or `d`; a size one with `B`, `KiB`, `MiB` or `GiB`. ' +
+        'There is none without a unit.',
+      '- `${NAME}` in a value stands for the environment variable NAME, which must be set. ' +
+        'Within `[ ]` and `{ }` it needs quotes, as do an address with brackets and a lone dash.',
       '- A relative path starts at the folder that memseal is started in.',
       '- Unknown keys and keys that stand twice are faults.\n',
     ].join('\n'),
@@ -70,10 +73,13 @@ function exampleOf(kind: Kind<any>): string {
 
 function setupText(): string {
   const rows = setupOptions.map(({ flag, variable, value, isList, path, doc }) =>
-    `| \`--${flag} ${value}\`${isList ? ' (repeatable)' : ''} | \`${variable}\`${isList ? ' (parted by commas)' : ''} | \`${path.join('.')}\` | ${doc} |`)
+    `| \`--${flag} ${value}\`${isList ? ' (repeatable)' : ''} ` +
+    `| \`${variable}\`${isList ? ' (parted by commas)' : ''} | \`${path.join('.')}\` | ${doc} |`)
   return `## Without a file
 
-Small set-ups need none: flags of \`memseal run\`, or the environment variables beside them, make one service named \`memcached\`. A flag wins over a variable. \`MEMSEAL_CONFIG\` names a file as \`--config\` does. With a file, only those for the log count; the file may name the others as \`\${MEMSEAL_LISTEN}\`.
+Small set-ups need none: flags of \`memseal run\`, or the environment variables beside them, make one service named
+\`memcached\`. A flag wins over a variable. \`MEMSEAL_CONFIG\` names a file as \`--config\` does. With a file,
+only those for the log count; the file may name the others as \`\${MEMSEAL_LISTEN}\`.
 
 | flag | variable | key | what it is |
 |---|---|---|---|

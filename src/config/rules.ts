@@ -25,8 +25,10 @@ function checkReach(service: ServiceConfig, path: string, reading: Reading): voi
     reading.refuse(where, `${listener} can be reached from other hosts, and there is no \`allow\` to say which.`,
       'Write allow: with the addresses of your clients, such as [10.0.0.0/8]; or listen on 127.0.0.1, [::1] or a unix socket.')
   }
-  if (service.tls === undefined && service.plaintext === undefined && !reading.isFaulty(`${path}.tls`) && !reading.isFaulty(`${path}.plaintext`)) {
-    reading.refuse(where, `${listener} can be reached from other hosts, and without \`tls\` everyone on the way reads and changes all data.`,
+  const isPlain = service.tls === undefined && !reading.isFaulty(`${path}.tls`)
+  if (isPlain && service.plaintext === undefined && !reading.isFaulty(`${path}.plaintext`)) {
+    reading.refuse(where,
+      `${listener} can be reached from other hosts, and without \`tls\` everyone on the way reads and changes all data.`,
       'Write tls: with cert and key; or plaintext: allowed where the network itself is sealed.')
   }
 }
@@ -44,7 +46,8 @@ function checkClientAuth(service: ServiceConfig, path: string, reading: Reading)
   const { tls } = service
   if (tls === undefined || tls.client_ca !== undefined || reading.isFaulty(`${path}.tls.client_ca`)) return
   if (tls.client_auth === 'none' || tls.client_auth === undefined) return
-  reading.refuse(`${path}.tls.client_auth`, `"${tls.client_auth}" asks for client certificates, and there is no \`client_ca\` to check them against.`,
+  reading.refuse(`${path}.tls.client_auth`,
+    `"${tls.client_auth}" asks for client certificates, and there is no \`client_ca\` to check them against.`,
     'Write client_ca: with the file of the authorities that sign them, or client_auth: none.')
 }
 
@@ -56,7 +59,10 @@ function checkListeners(config: Config, reading: Reading): void {
       if (endpoint === undefined) return
       const here = entryPath(path, service.listen, at)
       const first = taken.find(other => collide(other.endpoint, endpoint))
-      if (first !== undefined) reading.refuse(here, `${endpointText(endpoint)} is taken by ${first.path} (${endpointText(first.endpoint)}) already.`, 'Write another port or address, or remove one of the two.')
+      if (first !== undefined) {
+        reading.refuse(here, `${endpointText(endpoint)} is taken by ${first.path} (${endpointText(first.endpoint)}) already.`,
+          'Write another port or address, or remove one of the two.')
+      }
       taken.push({ endpoint, path: here })
     })
   }

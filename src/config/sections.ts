@@ -18,12 +18,15 @@ export function section<F extends Fields>(doc: string, fields: F): Kind<Section<
       const map = reading.resolve(node)
       if (!isMap(map)) {
         reading.fault(path, node, isScalar(map) && map.value === null
-          ? new Problem('is empty.', `Write its keys below it, or remove the line. It takes ${Object.keys(fields).join(', ')}.`)
+          ? new Problem('is empty.',
+            `Write its keys below it, or remove the line. It takes ${Object.keys(fields).join(', ')}.`)
           : new Problem('takes keys, not a value.', `Write keys below it: ${Object.keys(fields).join(', ')}.`))
         return undefined as unknown as Section<F>
       }
       const pairs = entries(map, path, reading)
-      for (const { key, keyNode } of pairs) if (!Object.hasOwn(fields, key)) reading.fault(join(path, key), keyNode, unknownKey(key, fields))
+      for (const { key, keyNode } of pairs) {
+        if (!Object.hasOwn(fields, key)) reading.fault(join(path, key), keyNode, unknownKey(key, fields))
+      }
       return each(fields, path, reading, key => pairs.find(pair => pair.key === key)?.value)
     },
     absent(path, reading) {
@@ -42,7 +45,9 @@ export function section<F extends Fields>(doc: string, fields: F): Kind<Section<
 }
 
 /** Names of the operator's own, each with a value of the same kind. */
-export function map<T>(of: Kind<T>, options: { doc: string, name: string, pattern: RegExp, nameFix: string }): Kind<Record<string, T>> {
+export function map<T>(
+  of: Kind<T>, options: { doc: string, name: string, pattern: RegExp, nameFix: string },
+): Kind<Record<string, T>> {
   return {
     words: `one or more ${options.name}s by name`,
     doc: options.doc,
@@ -51,18 +56,22 @@ export function map<T>(of: Kind<T>, options: { doc: string, name: string, patter
       reading.settle(path, node)
       const map = reading.resolve(node)
       if (!isMap(map)) {
-        reading.fault(path, node, new Problem(`holds no ${options.name}.`, `Write a name below it, and the ${options.name}'s keys below that.`))
+        reading.fault(path, node, new Problem(`holds no ${options.name}.`,
+          `Write a name below it, and the ${options.name}'s keys below that.`))
         return {}
       }
       const pairs = entries(map, path, reading)
       for (const { key, keyNode } of pairs) {
-        if (!options.pattern.test(key)) reading.fault(join(path, key), keyNode, new Problem(`"${key}" is no name of a ${options.name}.`, options.nameFix))
+        if (options.pattern.test(key)) continue
+        reading.fault(join(path, key), keyNode, new Problem(`"${key}" is no name of a ${options.name}.`, options.nameFix))
       }
-      if (pairs.length === 0) reading.fault(path, node, new Problem(`holds no ${options.name}.`, `Write a name below it, and the ${options.name}'s keys below that.`))
+      if (pairs.length === 0) reading.fault(path, node, new Problem(`holds no ${options.name}.`,
+        `Write a name below it, and the ${options.name}'s keys below that.`))
       return Object.fromEntries(pairs.map(({ key, value }) => [key, of.read(value, join(path, key), reading)]))
     },
     absent(path, reading) {
-      reading.fault(path, undefined, new Problem(`is missing: there is no ${options.name}.`, `Write ${path}: with a name below it, and the ${options.name}'s keys below that.`))
+      reading.fault(path, undefined, new Problem(`is missing: there is no ${options.name}.`,
+        `Write ${path}: with a name below it, and the ${options.name}'s keys below that.`))
       return {}
     },
     write: () => '',
@@ -73,12 +82,16 @@ export function map<T>(of: Kind<T>, options: { doc: string, name: string, patter
   }
 }
 
-/** A list, or one value that stands for a list of one. Left out and without a default it is a fault, with `default: ''` empty. */
-export function list<T>(of: Kind<T>, options: { doc: string, default?: string, min?: number, max: number, example?: string }): Kind<T[]> {
+/** A list, or one value that stands for a list of one. Left out and without a default it is a fault; `default: ''` is
+ *  the empty list. */
+export function list<T>(
+  of: Kind<T>, options: { doc: string, default?: string, min?: number, max: number, example?: string },
+): Kind<T[]> {
   const min = options.min ?? 0
   const problemWith = (length: number): Problem | undefined => {
     if (length < min) return new Problem('is an empty list.', `Write at least ${min}: ${of.words.replaceAll('`', '')}.`)
-    if (length > options.max) return new Problem(`has ${length} entries, and ${options.max} are the most.`, 'Write fewer.')
+    if (length > options.max) return new Problem(`has ${length} entries, and ${options.max} are the most.`,
+      'Write fewer.')
     return undefined
   }
   return {
@@ -137,7 +150,8 @@ function entries(map: YAMLMap, path: string, reading: Reading): Entry[] {
     const first = found.get(key)
     if (first !== undefined) {
       const origin = reading.originOf(first.keyNode)
-      reading.fault(join(path, key), keyNode, new Problem(`stands here twice, first on line ${origin.kind === 'file' ? origin.line : '1'}.`, 'Remove one of the two.'))
+      const line = origin.kind === 'file' ? origin.line : 1
+      reading.fault(join(path, key), keyNode, new Problem(`stands here twice, first on line ${line}.`, 'Remove one of the two.'))
     } else {
       found.set(key, { key, keyNode, value: (pair.value ?? nothingAt(keyNode)) as Node })
     }
@@ -151,11 +165,14 @@ function nothingAt(keyNode: Node): Node {
   return nothing
 }
 
-function each<F extends Fields>(fields: F, path: string, reading: Reading, nodeOf: (key: string) => Node | undefined): Section<F> {
+function each<F extends Fields>(
+  fields: F, path: string, reading: Reading, nodeOf: (key: string) => Node | undefined,
+): Section<F> {
   const values: Record<string, unknown> = {}
   for (const [key, kind] of Object.entries(fields)) {
     const node = nodeOf(key)
-    values[key] = node === undefined ? kind.absent(join(path, key), reading, values as Siblings) : kind.read(node, join(path, key), reading)
+    const at = join(path, key)
+    values[key] = node === undefined ? kind.absent(at, reading, values as Siblings) : kind.read(node, at, reading)
   }
   return values as Section<F>
 }
@@ -165,7 +182,8 @@ function unknownKey(key: string, fields: Fields): Problem {
   if (near !== undefined) return new Problem(`there is no key "${key}" here.`, `Did you mean ${near}?`)
   // A right key in the wrong place is the other common slip.
   for (const [name, kind] of Object.entries(fields)) {
-    if (kind.shape?.kind === 'section' && Object.hasOwn(kind.shape.fields, key)) return new Problem(`there is no key "${key}" here.`, `Write it below ${name}.`)
+    if (kind.shape?.kind !== 'section' || !Object.hasOwn(kind.shape.fields, key)) continue
+    return new Problem(`there is no key "${key}" here.`, `Write it below ${name}.`)
   }
   return new Problem(`there is no key "${key}" here.`, `Remove it; the keys here are ${Object.keys(fields).join(', ')}.`)
 }

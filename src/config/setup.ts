@@ -33,8 +33,11 @@ export const setupOptions: readonly SetupOption[] = [
   option('log-format', ['log', 'format'], 'FORMAT', 'json or pretty', { besideFile: true }),
 ]
 
-function option(flag: string, path: string[], value: string, doc: string, more: { isList?: true, besideFile?: true } = {}): SetupOption {
-  return { flag, variable: `MEMSEAL_${flag.toUpperCase().replaceAll('-', '_')}`, path, value, doc, isList: more.isList ?? false, besideFile: more.besideFile ?? false }
+function option(
+  flag: string, path: string[], value: string, doc: string, more: { isList?: true, besideFile?: true } = {},
+): SetupOption {
+  const variable = `MEMSEAL_${flag.toUpperCase().replaceAll('-', '_')}`
+  return { flag, variable, path, value, doc, isList: false, besideFile: false, ...more }
 }
 
 /** What the flags say; `flags` as util.parseArgs returns them. */

@@ -1,6 +1,8 @@
 // Milliseconds and bytes, and how people write them.
 
-const durations: readonly [unit: string, ms: number][] = [['d', 86_400_000], ['h', 3_600_000], ['m', 60_000], ['s', 1000], ['ms', 1]]
+const durations: readonly [unit: string, ms: number][] = [
+  ['d', 86_400_000], ['h', 3_600_000], ['m', 60_000], ['s', 1000], ['ms', 1],
+]
 const sizes: readonly [unit: string, bytes: number][] = [['GiB', 2 ** 30], ['MiB', 2 ** 20], ['KiB', 2 ** 10], ['B', 1]]
 
 export const durationPattern = '[0-9]+(\\.[0-9]+)?(ms|s|m|h|d)'
