@@ -1,5 +1,6 @@
-import { unlinkSync } from 'node:fs'
-import { connect, createServer, Socket, type AddressInfo, type ListenOptions, type Server } from 'node:net'
+import { existsSync, unlinkSync } from 'node:fs'
+import { connect, createServer, type AddressInfo, type ListenOptions, type Server, type Socket } from 'node:net'
+import { dirname } from 'node:path'
 import type { Logger } from 'pino'
 import { normalAddress } from '../admission/address.ts'
 import type { Admission } from '../admission/admission.ts'
@@ -40,7 +41,7 @@ export interface ListenerOptions {
 export class ListenError extends Error {
   readonly code: string
   constructor(endpoint: Endpoint, error: NodeJS.ErrnoException) {
-    super(`cannot listen on ${endpointText(endpoint)}: ${whyNot(error)}`)
+    super(`cannot listen on ${endpointText(endpoint)}: ${whyNot(endpoint, error)}`)
     this.code = error.code ?? 'UNKNOWN'
   }
 }
@@ -186,12 +187,18 @@ function refuse(socket: Socket): void {
   else socket.resetAndDestroy()
 }
 
-function whyNot(error: NodeJS.ErrnoException): string {
+function whyNot(endpoint: Endpoint, error: NodeJS.ErrnoException): string {
+  if (endpoint.kind === 'unix') {
+    // libuv says EACCES for a folder that is missing, too.
+    const folder = dirname(endpoint.path)
+    if (!existsSync(folder)) return `there is no folder ${folder}. Create it, owned by the user of memseal.`
+    if (error.code === 'EACCES') return `not permitted. Let the user of memseal write to ${folder}.`
+    if (error.code === 'EADDRINUSE') return 'another process listens there. Stop it, or choose another path.'
+  }
   switch (error.code) {
     case 'EADDRINUSE': return 'another process listens there. Stop it, or choose another port (ss -ltnp names it).'
     case 'EADDRNOTAVAIL': return 'this host has no such address. Write one of its own (ip address), or 0.0.0.0 or [::].'
-    case 'EACCES': case 'EPERM': return 'not permitted. Ports below 1024 need CAP_NET_BIND_SERVICE; a unix socket needs a folder that this user may write.'
-    case 'ENOENT': return 'its folder does not exist. Create it, owned by the user of memseal.'
+    case 'EACCES': case 'EPERM': return 'not permitted. Ports below 1024 need CAP_NET_BIND_SERVICE; choose another, or grant it.'
     case 'ENOTSUP': return 'sockets of systemd are not supported yet. Write an address and a port.'
     case 'EMFILE': return 'too many open files. Raise the open-files limit.'
     default: return `${error.message}.`

@@ -1,10 +1,10 @@
-import { closeSync, openSync } from 'node:fs'
+import { openSync } from 'node:fs'
 import pino, { type Logger } from 'pino'
 
 export type { Logger } from 'pino'
 
 // The log: JSON lines with an ISO time and the level by name. Each line has a field `event`. Lines are written in the
-// background; `flush` waits for none of them to be lost at exit.
+// background; what waits is written at exit, or by `flush` before a process ends in another way.
 
 export interface LogSettings { level: string, format: 'json' | 'pretty', file: string }
 
@@ -31,14 +31,12 @@ export function createLogger(settings: LogSettings, sink?: LogSink): Log {
 }
 
 function openFile(file: string): ReturnType<typeof pino.destination> {
-  // pino opens it in the background; a path that cannot be written is to be known now.
-  if (file !== '-') closeSync(openSync(file, 'a'))
-  const destination = pino.destination({
-    dest: file === '-' ? 1 : file, sync: false, mkdir: false, maxLength: MOST_WAITING_BYTES,
-  })
+  // Opened here rather than by pino in the background: a path that cannot be written is known at once, and lines of a
+  // process that ends at once are not lost. pino itself flushes at exit.
+  const fd = file === '-' ? 1 : openSync(file, 'a', 0o640)
+  const destination = pino.destination({ dest: fd, sync: false, maxLength: MOST_WAITING_BYTES })
   // A log that fails must not take the proxy down with it.
   destination.on('error', () => {})
-  process.on('exit', () => flushQuietly(destination))
   return destination
 }
 
@@ -46,7 +44,7 @@ function flushQuietly(destination: ReturnType<typeof pino.destination>): void {
   try {
     destination.flushSync()
   } catch {
-    // The file was never opened, or standard output is gone.
+    // Standard output is gone, or the disk is full.
   }
 }
 

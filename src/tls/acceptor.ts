@@ -28,7 +28,7 @@ export class TlsAcceptor {
   #pending = new Set<Accepting>()
   // tls.Server makes the TLSSocket itself and does not say for which TCP socket; by the time of an error the socket's
   // address may be unreadable. The context of the call that started a handshake is the one dependable link.
-  #current = new AsyncLocalStorage<Accepting>()
+  #current = new AsyncLocalStorage<Accepting | undefined>()
 
   constructor(options: { secure: ListenerTls, handshakes: Handshakes, timeoutMs: number, counters: Counters, log: Logger }) {
     this.#secure = options.secure
@@ -88,7 +88,8 @@ export class TlsAcceptor {
     this.#counters.handshakes += 1
     if (tls.resumed) this.#counters.resumed += 1
     socket.allowHalfOpen = true
-    this.#current.exit(() => accepting.ready(socket, tls))
+    // What the session makes from here on is to keep nothing of the handshake alive.
+    this.#current.run(undefined, () => accepting.ready(socket, tls))
   }
 
   /** The one place that decides over a certificate. `optional` admits a client without one; a certificate that does not

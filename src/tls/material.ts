@@ -1,5 +1,6 @@
 import { createPrivateKey, X509Certificate, type KeyObject } from 'node:crypto'
 import { readFileSync, statSync } from 'node:fs'
+import { oneLine } from './peer.ts'
 
 // Certificates and keys, read and checked against each other before any of them is used.
 
@@ -165,10 +166,6 @@ class MaterialReading {
   #warn(key: MaterialFault['key'], message: string, fix: string): void {
     this.warnings.push({ key, message, fix })
   }
-}
-
-function oneLine(subject: string | undefined): string {
-  return (subject ?? '').replaceAll('\n', ', ')
 }
 
 function day(date: Date): string {

@@ -1,0 +1,102 @@
+import { expect, test } from 'vitest'
+import { Admission, Place, type AdmissionOptions } from '../../src/admission/admission.ts'
+import { Counters } from '../../src/telemetry/counters.ts'
+import { createLogger } from '../../src/telemetry/log.ts'
+
+function make(options: Partial<Omit<AdmissionOptions, 'limits'>> & { limits?: Partial<AdmissionOptions['limits']> } = {}) {
+  const lines: any[] = []
+  const clock = { ms: 0 }
+  const { log } = createLogger({ level: 'info', format: 'json', file: '-' }, { write: line => { lines.push(JSON.parse(line)) } })
+  const counters = new Counters()
+  const limits = { connections: 100, connections_per_client: 100, new_connections_per_second: 0, handshakes: 4, ...options.limits }
+  const admission = new Admission({ service: 'cache', counters, log, now: () => clock.ms, ...options, limits })
+  const admit = (address: string, isTls = false) => admission.admit(address, 'test', isTls)
+  return { admission, admit, counters, lines, clock }
+}
+
+test('deny wins over allow, and both come before every limit', () => {
+  const { admit, counters } = make({ allow: ['10.0.0.0/8'], deny: ['10.9.0.0/16'], limits: { connections: 1 } })
+  expect(admit('10.1.0.1')).toBeInstanceOf(Place)
+  expect(admit('10.9.0.1')).toBe('denied')
+  expect(admit('11.0.0.1')).toBe('not-allowed')
+  expect(admit('127.0.0.1')).toBe('not-allowed')
+  expect(admit('10.1.0.2')).toBe('service-full')
+  expect(counters.refused).toMatchObject({ 'denied': 1, 'not-allowed': 2, 'service-full': 1 })
+  expect(counters.accepted).toBe(1)
+})
+
+test('without an allow list this host comes in and nobody else', () => {
+  const { admit } = make({ deny: ['127.0.0.9'] })
+  for (const address of ['127.0.0.1', '::1', 'unix']) expect(admit(address)).toBeInstanceOf(Place)
+  expect(admit('10.0.0.1')).toBe('not-allowed')
+  expect(admit('127.0.0.9')).toBe('denied')
+})
+
+test('limits hold at the limit, refuse one past it, and are free again when a client leaves, once', () => {
+  const { admit, admission } = make({ limits: { connections: 3, connections_per_client: 2 }, allow: ['0.0.0.0/0'] })
+  const first = admit('10.0.0.1') as Place
+  expect(admit('10.0.0.1')).toBeInstanceOf(Place)
+  expect(admit('10.0.0.1')).toBe('client-full')
+  expect(admit('10.0.0.2')).toBeInstanceOf(Place)
+  expect(admit('10.0.0.2')).toBe('service-full')
+  first.release()
+  first.release()
+  expect(admission.open).toBe(2)
+  expect(admit('10.0.0.1')).toBeInstanceOf(Place)
+  expect(admit('10.0.0.3')).toBe('service-full')
+})
+
+test('an IPv6 client is its /64, and clients of a unix socket are not told apart', () => {
+  const { admit, admission } = make({ limits: { connections_per_client: 1, new_connections_per_second: 1 }, allow: ['2001:db8::/32'] })
+  expect(admit('2001:db8:0:1::1')).toBeInstanceOf(Place)
+  expect(admit('2001:db8:0:1::2')).toBe('client-full')
+  expect(admit('2001:db8:0:2::1')).toBeInstanceOf(Place)
+  expect(admission.clients).toBe(2)
+  for (let i = 0; i < 5; i++) expect(admit('unix')).toBeInstanceOf(Place)
+})
+
+test('new connections of one client are paced, one a second here, and others are not', () => {
+  const { admit, clock } = make({ limits: { new_connections_per_second: 2 } })
+  expect([admit('127.0.0.1'), admit('127.0.0.1')].every(verdict => verdict instanceof Place)).toBe(true)
+  expect(admit('127.0.0.1')).toBe('too-fast')
+  expect(admit('127.0.0.2')).toBeInstanceOf(Place)
+  clock.ms = 499
+  expect(admit('127.0.0.1')).toBe('too-fast')
+  clock.ms = 1000
+  expect(admit('127.0.0.1')).toBeInstanceOf(Place)
+  clock.ms = 100_000
+  expect([1, 2, 3].map(() => typeof admit('127.0.0.1'))).toEqual(['object', 'object', 'string'])
+})
+
+test('the cap of the process is shared by its services', () => {
+  const cap = { limit: 2, open: 0 }
+  const [one, two] = [make({ cap }), make({ cap })]
+  const place = one.admit('127.0.0.1') as Place
+  expect(two.admit('127.0.0.1')).toBeInstanceOf(Place)
+  expect(two.admit('127.0.0.1')).toBe('process-full')
+  place.release()
+  expect(two.admit('127.0.0.1')).toBeInstanceOf(Place)
+  expect(cap.open).toBe(2)
+})
+
+test('a full handshake queue refuses TLS clients only', () => {
+  const { admit, admission } = make({ handshakeQueue: 1 })
+  expect(admit('127.0.0.1', true)).toBeInstanceOf(Place)
+  admission.handshakes.add({ begin: () => {}, isGone: true })
+  expect(admit('127.0.0.1', true)).toBe('handshake-queue-full')
+  expect(admit('127.0.0.1', false)).toBeInstanceOf(Place)
+})
+
+test('refusals are logged once per source and reason and minute, with the number left out', () => {
+  const { admit, lines, clock, counters } = make({ deny: ['10.9.0.0/16'] })
+  for (let i = 0; i < 100; i++) admit('10.9.0.1')
+  admit('10.9.0.2')
+  expect(lines).toEqual([
+    expect.objectContaining({ event: 'refused', level: 'warn', service: 'cache', listener: 'test', address: '10.9.0.1', reason: 'denied', suppressed: 0 }),
+    expect.objectContaining({ address: '10.9.0.2', suppressed: 0 }),
+  ])
+  clock.ms = 60_000
+  admit('10.9.0.1')
+  expect(lines[2]).toMatchObject({ address: '10.9.0.1', suppressed: 99 })
+  expect(counters.refused.denied).toBe(102)
+})

@@ -1,0 +1,22 @@
+import { expect, test } from 'vitest'
+import { Repeats } from '../../src/admission/repeats.ts'
+
+test('a key is told once a minute, with how many were left out', () => {
+  let now = 0
+  const repeats = new Repeats(() => now)
+  expect([repeats.tell('a'), repeats.tell('a'), repeats.tell('b'), repeats.tell('a')]).toEqual([0, undefined, 0, undefined])
+  now = 59_999
+  expect(repeats.tell('a')).toBeUndefined()
+  now = 60_000
+  expect(repeats.tell('a')).toBe(3)
+  expect(repeats.tell('a')).toBeUndefined()
+})
+
+test('the table is bounded; the oldest key is forgotten first', () => {
+  let now = 0
+  const repeats = new Repeats(() => now++, 3)
+  for (const key of ['a', 'b', 'c', 'd']) repeats.tell(key)
+  expect(repeats.size).toBe(3)
+  expect(repeats.tell('d')).toBeUndefined()
+  expect(repeats.tell('a')).toBe(0)
+})

@@ -1,0 +1,304 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync } from 'node:fs'
+import { connect as connectPlain, type Socket } from 'node:net'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { connect as connectTls, type TLSSocket } from 'node:tls'
+import { expect, test } from 'vitest'
+import { pki } from '../support/pki.ts'
+import { tempFolder } from '../support/temp-folder.ts'
+import { atEndOfTest } from '../support/test-life.ts'
+import { as, connect } from '../support/wire.ts'
+import { edge, until, type Edge, type EdgeOptions } from '../tls/edge.ts'
+
+async function tlsClient(e: Edge, more: object = {}, localAddress?: string) {
+  const { ca, client } = await pki()
+  const wire = await connect({ port: e.port, localAddress, tls: as(client, ca, more) })
+  await atEndOfTest(async () => { wire.destroy() })
+  return wire
+}
+
+/** What a client from this address sees that is refused: reset, and not a byte. */
+async function refusal(e: Edge, localAddress: string): Promise<string | undefined> {
+  const socket = connectPlain({ port: e.port, host: '127.0.0.1', localAddress })
+  let code: string | undefined
+  socket.on('error', (error: NodeJS.ErrnoException) => { code = error.code }).on('data', () => { code = 'bytes' })
+  await once(socket, 'close').catch(() => {})
+  return code
+}
+
+test('a TLS client is served, and its peer is told in full', async () => {
+  const e = await edge()
+  const wire = await tlsClient(e)
+  expect(await wire.ask('hello', 5)).toBe('hello')
+  expect(e.peers[0]).toMatchObject({
+    id: expect.stringMatching(/^c\d+$/), service: 'cache', listener: 'test', address: '127.0.0.1', port: wire.socket.localPort,
+    tls: {
+      version: 'TLSv1.3', cipher: 'TLS_AES_256_GCM_SHA384', resumed: false, subject: expect.stringContaining('OU=web, CN=client'),
+      names: ['DNS:client.test', 'URI:spiffe://memseal.test/client'],
+      serial: expect.stringMatching(/^[0-9A-F]+$/), fingerprint: expect.stringMatching(/^([0-9A-F]{2}:){31}[0-9A-F]{2}$/),
+    },
+  })
+  expect(e.counters).toMatchObject({ accepted: 1, handshakes: 1, resumed: 0 })
+  expect(e.admission.open).toBe(1)
+  wire.end()
+  await until(() => e.admission.open === 0, 'its place is free')
+  expect(e.log).toEqual([])
+})
+
+test('the first group and both versions are as promised', async () => {
+  const e = await edge()
+  for (const [ecdhCurve, maxVersion] of [['X25519MLKEM768', 'TLSv1.3'], ['X25519', 'TLSv1.3'], ['P-256', 'TLSv1.2'], ['P-384', 'TLSv1.3']] as const) {
+    const wire = await tlsClient(e, { ecdhCurve, maxVersion })
+    expect(await wire.ask('x', 1)).toBe('x')
+    expect((wire.socket as TLSSocket).getProtocol()).toBe(maxVersion)
+  }
+  expect(e.counters.handshakes).toBe(4)
+})
+
+for (const [name, tls, version] of [['plain', false, ''], ['TLS 1.3', {}, 'TLSv1.3'], ['TLS 1.2', {}, 'TLSv1.2']] as const) {
+  test(`${name}: a client that ends its sending side still gets what it is owed`, async () => {
+    const e = await edge({
+      tls, onClient: socket => {
+        const received: Buffer[] = []
+        socket.on('data', chunk => received.push(chunk as Buffer)).on('end', () => {
+          setTimeout(() => socket.end(Buffer.concat([Buffer.from('late '), ...received])), 30)
+        }).resume()
+      },
+    })
+    const { ca, client } = await pki()
+    const options = tls === false ? undefined : as(client, ca, { maxVersion: version as 'TLSv1.3' })
+    const wire = await connect({ port: e.port, allowHalfOpen: true, tls: options })
+    wire.socket.end('request')
+    expect((await wire.readToEnd()).toString()).toBe('late request')
+    expect(await wire.closed).toBeUndefined()
+    await until(() => e.admission.open === 0, 'its place is free')
+  })
+}
+
+test('sockets arrive paused: bytes that came with the connection are not lost', async () => {
+  let arrived: Socket | undefined
+  const e = await edge({ tls: false, onClient: socket => { arrived = socket } })
+  const wire = await connect({ port: e.port })
+  await wire.write('early')
+  await until(() => arrived !== undefined, 'it is accepted')
+  await new Promise(resolve => setTimeout(resolve, 20))
+  const [chunk] = await Promise.all([once(arrived!, 'data'), arrived!.resume()])
+  expect(chunk.toString()).toBe('early')
+  wire.destroy()
+})
+
+for (const tls of [false, {}] as const) {
+  const kind = tls === false ? 'plain' : 'TLS'
+  test(`${kind}: each refusal is a reset before a byte is read, told apart in log and counters`, async () => {
+    const e = await edge({
+      tls, allow: ['127.0.0.0/16', '127.5.0.0/16'], deny: ['127.0.9.0/24'],
+      limits: { connections: 3, connections_per_client: 1, new_connections_per_second: 2 },
+    })
+    expect(await refusal(e, '127.7.0.1')).toBe('ECONNRESET')
+    expect(await refusal(e, '127.0.9.1')).toBe('ECONNRESET')
+    const first = await enter(e, tls, '127.0.0.1')
+    expect(await refusal(e, '127.0.0.1')).toBe('ECONNRESET')
+    first.destroy()
+    await until(() => e.admission.open === 0, 'it has left')
+    ;(await enter(e, tls, '127.0.0.1')).destroy()
+    await until(() => e.admission.open === 0, 'it has left')
+    expect(await refusal(e, '127.0.0.1')).toBe('ECONNRESET')
+    for (const address of ['127.0.0.2', '127.0.0.3', '127.5.0.4']) await enter(e, tls, address)
+    expect(await refusal(e, '127.0.0.5')).toBe('ECONNRESET')
+    expect(e.log.map(line => [line.event, line.address, line.reason])).toEqual([
+      ['refused', '127.7.0.1', 'not-allowed'], ['refused', '127.0.9.1', 'denied'], ['refused', '127.0.0.1', 'client-full'],
+      ['refused', '127.0.0.1', 'too-fast'], ['refused', '127.0.0.5', 'service-full'],
+    ])
+    expect(e.counters.refused).toEqual({
+      'not-allowed': 1, 'denied': 1, 'client-full': 1, 'too-fast': 1, 'service-full': 1, 'process-full': 0, 'handshake-queue-full': 0,
+    })
+    expect(e.counters.accepted).toBe(5)
+  })
+}
+
+async function enter(e: Edge, tls: EdgeOptions['tls'], localAddress: string) {
+  const wire = tls === false ? await connect({ port: e.port, localAddress }) : await tlsClient(e, {}, localAddress)
+  expect(await wire.ask('in', 2)).toBe('in')
+  await atEndOfTest(async () => { wire.destroy() })
+  return wire
+}
+
+test('an IPv4 client of a listener on [::] matches IPv4 rules', async () => {
+  const e = await edge({ tls: false, endpoint: { kind: 'tcp', host: '::', port: 0 }, allow: ['127.0.0.1'] })
+  const wire = await connect({ port: e.port, host: '127.0.0.1' })
+  expect(await wire.ask('hello', 5)).toBe('hello')
+  expect(e.peers[0].address).toBe('127.0.0.1')
+  expect(await refusal(e, '127.0.0.2')).toBe('ECONNRESET')
+  wire.destroy()
+})
+
+test('slow peers do not keep the slots: with all of them taken a client still gets in', async () => {
+  const e = await edge({ limits: { handshakes: 2 } })
+  const slow = Array.from({ length: 6 }, () => connectPlain(e.port, '127.0.0.1').on('error', () => {}))
+  await atEndOfTest(async () => { for (const socket of slow) socket.destroy() })
+  await until(() => e.admission.open === 6, 'they are in')
+  const wire = await tlsClient(e)
+  expect(await wire.ask('hello', 5)).toBe('hello')
+  expect(e.counters.handshakes).toBe(1)
+})
+
+test('a storm past the queue is refused, and all that were admitted get in', async () => {
+  const { ca, client } = await pki()
+  const e = await edge({ limits: { handshakes: 1 }, handshakeQueue: 10 })
+  const outcomes = await Promise.all(Array.from({ length: 60 }, async () => {
+    const socket = connectTls({ port: e.port, host: '127.0.0.1', ...as(client, ca) })
+    await atEndOfTest(async () => { socket.destroy() })
+    return new Promise<string>(resolve => socket.on('secureConnect', () => resolve('in')).on('error', (error: any) => resolve(error.code)))
+  }))
+  const admitted = outcomes.filter(outcome => outcome === 'in').length
+  await until(() => e.counters.handshakes === admitted, 'the listener has seen all of them in')
+  expect(e.counters.refused['handshake-queue-full']).toBe(60 - admitted)
+  expect(admitted).toBeGreaterThan(10)
+  expect(60 - admitted).toBeGreaterThan(0)
+  expect(e.log.map(line => line.reason)).toEqual(['handshake-queue-full'])
+})
+
+async function session(e: Edge, maxVersion: 'TLSv1.2' | 'TLSv1.3'): Promise<Buffer | undefined> {
+  const { ca, client } = await pki()
+  const socket = connectTls({ port: e.port, host: '127.0.0.1', ...as(client, ca, { maxVersion }) })
+  let ticket: Buffer | undefined
+  socket.on('session', session => { ticket = session }).on('error', () => {}).resume()
+  await once(socket, 'secureConnect')
+  socket.end('x')
+  await once(socket, 'close')
+  return ticket
+}
+
+for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
+  test(`${version}: a session resumes on its listener, with its certificate, and on no other`, async () => {
+    const [one, two] = [await edge({ name: 'one' }), await edge({ name: 'two' })]
+    const ticket = await session(one, version)
+    const back = await tlsClient(one, { maxVersion: version, session: ticket })
+    expect(await back.ask('x', 1)).toBe('x')
+    expect(one.peers[1].tls).toMatchObject({ resumed: true, subject: expect.stringContaining('CN=client') })
+    expect(one.counters).toMatchObject({ handshakes: 2, resumed: 1 })
+    const again = await session(one, version)
+    const elsewhere = await tlsClient(two, { maxVersion: version, session: again })
+    expect(await elsewhere.ask('x', 1)).toBe('x')
+    expect(two.counters).toMatchObject({ handshakes: 1, resumed: 0 })
+  })
+
+  test(`${version}: without session tickets nothing resumes`, async () => {
+    const e = await edge({ tls: { session_tickets: false } })
+    const ticket = await session(e, version)
+    await tlsClient(e, { maxVersion: version, session: ticket })
+    await until(() => e.counters.handshakes === 2, 'both are in')
+    expect(e.counters.resumed).toBe(0)
+  })
+
+  test(`${version}: a refused client cannot come back in with the ticket of its refusal`, async () => {
+    const { ca, strangerClient } = await pki()
+    const e = await edge()
+    let ticket: Buffer | undefined
+    for (let attempt = 1; attempt <= 2; attempt++) {
+      const socket = connectTls({ port: e.port, host: '127.0.0.1', ...as(strangerClient, ca, { maxVersion: version, session: ticket }) })
+      socket.on('session', session => { ticket = session }).on('error', () => {}).resume()
+      await once(socket, 'close').catch(() => {})
+      await until(() => e.counters.handshakesFailed['unknown-ca'] === attempt, 'it is refused')
+    }
+    expect(e.counters.handshakes).toBe(0)
+    expect(e.peers).toEqual([])
+  })
+}
+
+test('an address in use is told with what to do', async () => {
+  const e = await edge({ tls: false })
+  await expect(edge({ tls: false, endpoint: { kind: 'tcp', host: '127.0.0.1', port: e.port } }))
+    .rejects.toThrow(`cannot listen on 127.0.0.1:${e.port}: another process listens there.`)
+  await expect(edge({ tls: false, endpoint: { kind: 'unix', path: '/nowhere/at-all/x.sock' } })).rejects.toThrow('there is no folder /nowhere/at-all')
+  await expect(edge({ tls: false, endpoint: { kind: 'tcp', host: '192.0.2.1', port: 0 } })).rejects.toThrow('no such address')
+})
+
+test('a unix listener serves, removes its path at the end, takes over a dead one and leaves a live one alone', async () => {
+  const path = join(tempFolder(), 'edge.sock')
+  const e = await edge({ tls: false, endpoint: { kind: 'unix', path }, limits: { connections_per_client: 1 } })
+  for (let i = 0; i < 2; i++) {
+    const wire = await connect({ path })
+    expect(await wire.ask('hello', 5)).toBe('hello')
+    expect(e.peers[i]).toMatchObject({ address: 'unix', port: 0 })
+    await atEndOfTest(async () => { wire.destroy() })
+  }
+  await expect(edge({ tls: false, endpoint: { kind: 'unix', path } })).rejects.toThrow('another process listens there')
+  e.listener.close()
+  expect(existsSync(path)).toBe(false)
+
+  // What a killed process leaves.
+  const dead = spawn(process.execPath, ['-e', `require('net').createServer().listen(${JSON.stringify(path)}, () => process.kill(process.pid, 'SIGKILL'))`])
+  await once(dead, 'close')
+  expect(existsSync(path)).toBe(true)
+  await edge({ tls: false, endpoint: { kind: 'unix', path } })
+  const wire = await connect({ path })
+  expect(await wire.ask('hello', 5)).toBe('hello')
+  wire.destroy()
+})
+
+test('TLS over a unix socket: failures are told apart there too', async () => {
+  const path = join(tempFolder(), 'tls.sock')
+  const { ca, client, strangerClient } = await pki()
+  const e = await edge({ endpoint: { kind: 'unix', path } })
+  const wire = await connect({ path, tls: as(client, ca) })
+  expect(await wire.ask('hello', 5)).toBe('hello')
+  const stranger = connectTls({ path, ...as(strangerClient, ca) }).on('error', () => {}).resume()
+  await once(stranger, 'close').catch(() => {})
+  await until(() => e.log.length === 1, 'it is logged')
+  expect(e.log[0]).toMatchObject({ event: 'handshake-failed', reason: 'unknown-ca', address: 'unix' })
+  wire.destroy()
+})
+
+test('close stops accepting at once and drops handshakes; clients that are served stay', async () => {
+  const e = await edge()
+  const served = await tlsClient(e)
+  expect(await served.ask('hello', 5)).toBe('hello')
+  const waiting = connectPlain(e.port, '127.0.0.1').on('error', () => {}).resume()
+  await until(() => e.admission.handshakes.running === 1, 'a handshake runs')
+  e.listener.close()
+  e.listener.close()
+  await once(waiting, 'close')
+  expect(await refusal(e, '127.0.0.1')).toBe('ECONNREFUSED')
+  expect(await served.ask('hello', 5)).toBe('hello')
+  expect(e.log).toEqual([])
+  await until(() => e.admission.open === 1, 'only the served one holds a place')
+})
+
+test('out of open files: those in are served, the process lives without spinning, and takes clients again', async () => {
+  const script = fileURLToPath(new URL('./few-files.ts', import.meta.url))
+  const child = spawn('bash', ['-c', `ulimit -n 64; exec "$0" "$1"`, process.execPath, script], { stdio: ['pipe', 'pipe', 'inherit'] })
+  await atEndOfTest(async () => { child.kill('SIGKILL') })
+  let printed = ''
+  child.stdout.on('data', chunk => { printed += chunk })
+  const answers = () => printed.split('\n').slice(0, -1).map(line => JSON.parse(line))
+  await until(() => answers().length === 1, 'it listens')
+  const { port, fdLimit } = answers()[0]
+  expect(fdLimit).toBe(64)
+
+  const first = await connect({ port })
+  expect(await first.ask('in', 2)).toBe('in')
+  let ended = 0
+  const crowd = Array.from({ length: 100 }, () => connectPlain(port, '127.0.0.1').on('error', () => {}).on('close', () => { ended += 1 }).resume())
+  await atEndOfTest(async () => { for (const socket of crowd) socket.destroy() })
+  await until(() => ended > 36, 'those too many are closed')
+  expect(await first.ask('on', 2)).toBe('on')
+
+  // CPU time of a second in this state: a spinning loop would take nearly all of it.
+  child.stdin.write('cpu\n')
+  await until(() => answers().length === 2, 'it tells its CPU time')
+  await new Promise(resolve => setTimeout(resolve, 1000))
+  child.stdin.write('cpu\n')
+  await until(() => answers().length === 3, 'it tells its CPU time')
+  expect(answers()[2].cpuMs - answers()[1].cpuMs).toBeLessThan(300)
+
+  for (const socket of crowd) socket.destroy()
+  await until(() => { child.stdin.write('cpu\n'); return answers().at(-1).open === 1 }, 'their places are free')
+  const last = await connect({ port })
+  expect(await last.ask('back', 4)).toBe('back')
+  expect(child.exitCode).toBeNull()
+  first.destroy()
+  last.destroy()
+})

@@ -1,0 +1,56 @@
+import { execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { expect, test } from 'vitest'
+import { createLogger, readable } from '../../src/telemetry/log.ts'
+import { tempFolder } from '../support/temp-folder.ts'
+
+const module = JSON.stringify(fileURLToPath(new URL('../../src/telemetry/log.ts', import.meta.url)))
+
+test('a line is JSON with an ISO time, the level by name, and its event', () => {
+  const lines: string[] = []
+  const { log } = createLogger({ level: 'info', format: 'json', file: '-' }, { write: line => { lines.push(line) } })
+  log.debug({ event: 'hidden' }, 'not at this level')
+  log.warn({ event: 'refused', address: '10.0.0.1' }, 'refused a connection')
+  expect(lines).toHaveLength(1)
+  expect(JSON.parse(lines[0])).toEqual({
+    time: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/), level: 'warn', event: 'refused', address: '10.0.0.1', msg: 'refused a connection',
+  })
+})
+
+test('pretty is one readable line, whatever the values hold', () => {
+  const lines: string[] = []
+  const { log } = createLogger({ level: 'info', format: 'pretty', file: '-' }, { write: line => { lines.push(line) } })
+  log.info({ event: 'listening', service: 'cache', port: 11212, subject: 'O=a, CN=b\nx', names: ['DNS:a'] }, 'ready')
+  expect(lines[0]).toMatch(/^\d\d:\d\d:\d\d\.\d{3} INFO {2}listening ready service=cache port=11212 subject="O=a, CN=b\\nx" names=\["DNS:a"\]\n$/)
+  expect(readable('{"level":"warn","msg":"words"}\n')).toBe('WARN  words\n')
+})
+
+test('lines written right before the end are not lost', () => {
+  const file = join(tempFolder(), 'end.log')
+  const script = `import { createLogger } from ${module}
+    const { log } = createLogger({ level: 'info', format: 'json', file: FILE })
+    for (let i = 0; i < 1000; i++) log.info({ event: 'count', i }, 'x')
+    process.exit(0)`
+  execFileSync(process.execPath, ['--input-type=module', '-e', script.replace('FILE', JSON.stringify(file))])
+  expect(readFileSync(file, 'utf8').split('\n')).toHaveLength(1001)
+  expect(execFileSync(process.execPath, ['--input-type=module', '-e', script.replace('FILE', '"-"')]).toString().split('\n')).toHaveLength(1001)
+})
+
+test('a file that cannot be opened is told at once', () => {
+  expect(() => createLogger({ level: 'info', format: 'json', file: '/nowhere/at-all/memseal.log' })).toThrow('ENOENT')
+})
+
+test('a reader of the log that goes away does not end the process', async () => {
+  const script = `import { createLogger } from ${module}
+    const { log } = createLogger({ level: 'info', format: 'json', file: '-' })
+    setInterval(() => log.info({ event: 'tick' }, 'x'), 5)
+    setTimeout(() => process.exit(7), 300)`
+  const child = spawn(process.execPath, ['--input-type=module', '-e', script], { stdio: ['ignore', 'pipe', 'ignore'] })
+  await once(child.stdout, 'data')
+  child.stdout.destroy()
+  const [code] = await once(child, 'exit')
+  expect(code).toBe(7)
+})

@@ -1,0 +1,85 @@
+import type { Socket } from 'node:net'
+import { Admission, type AdmissionOptions, type ClientCap } from '../../src/admission/admission.ts'
+import { Listener, type Peer } from '../../src/process/listener.ts'
+import type { Endpoint } from '../../src/config/endpoint.ts'
+import { Counters } from '../../src/telemetry/counters.ts'
+import { createLogger } from '../../src/telemetry/log.ts'
+import { listenerTls, type TlsSettings } from '../../src/tls/context.ts'
+import { readMaterial } from '../../src/tls/material.ts'
+import { pki } from '../support/pki.ts'
+import { atEndOfTest } from '../support/test-life.ts'
+
+export interface EdgeOptions {
+  endpoint?: Endpoint
+  tls?: Partial<TlsSettings> | false
+  limits?: Partial<AdmissionOptions['limits']> & { handshake_timeout?: number }
+  allow?: string[]
+  deny?: string[]
+  cap?: ClientCap
+  handshakeQueue?: number
+  admission?: Admission
+  name?: string
+  /** What a client gets; left out: its own bytes back, and an end for its end. */
+  onClient?: (socket: Socket, peer: Peer) => void
+}
+
+type LogLine = Record<string, any>
+
+/** A listener as the daemon makes it, with an echo behind it, its log, and its counters. */
+export interface Edge {
+  port: number
+  listener: Listener
+  admission: Admission
+  counters: Counters
+  log: LogLine[]
+  peers: Peer[]
+  sockets: Socket[]
+}
+
+export async function edge(options: EdgeOptions = {}): Promise<Edge> {
+  const lines: LogLine[] = []
+  const { log } = createLogger({ level: 'info', format: 'json', file: '-' }, { write: line => { lines.push(JSON.parse(line)) } })
+  const counters = options.admission?.counters ?? new Counters()
+  const limits = {
+    connections: 1000, connections_per_client: 1000, new_connections_per_second: 0, handshakes: 16, handshake_timeout: 5000,
+    ...options.limits,
+  }
+  const { allow, deny, cap, handshakeQueue } = options
+  const admission = options.admission ?? new Admission({ service: 'cache', allow, deny, limits, counters, log, cap, handshakeQueue })
+  const name = options.name ?? 'test'
+  const peers: Peer[] = []
+  const sockets: Socket[] = []
+  const listener = new Listener({
+    endpoint: options.endpoint ?? { kind: 'tcp', host: '127.0.0.1', port: 0 },
+    name, service: { limits }, admission, log,
+    secure: options.tls === false ? undefined : await secure(options.tls ?? {}, name),
+    onClient: (socket, peer) => {
+      peers.push(peer)
+      sockets.push(socket)
+      socket.on('error', () => {})
+      if (options.onClient) options.onClient(socket, peer)
+      else socket.on('data', chunk => { socket.write(chunk) }).on('end', () => { socket.end() }).resume()
+    },
+  })
+  const { port } = await listener.listen()
+  await atEndOfTest(async () => {
+    listener.close()
+    for (const socket of sockets) socket.destroy()
+  })
+  return { port: port ?? 0, listener, admission, counters, log: lines, peers, sockets }
+}
+
+async function secure(settings: Partial<TlsSettings>, scope: string) {
+  const { server, ca } = await pki()
+  const withCa = settings.client_auth === 'none' ? undefined : ca.certFile
+  const { material } = readMaterial({ cert: server.certFile, key: server.keyFile, client_ca: withCa })
+  return listenerTls(material!, { client_auth: 'required', min_version: 'TLSv1.2', session_tickets: true, ...settings }, scope)
+}
+
+/** Waits until it holds. */
+export async function until(holds: () => boolean, what: string): Promise<void> {
+  for (let waited = 0; !holds(); waited += 5) {
+    if (waited > 10_000) throw new Error(`waited in vain until ${what}`)
+    await new Promise(resolve => setTimeout(resolve, 5))
+  }
+}
