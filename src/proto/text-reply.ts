@@ -1,0 +1,281 @@
+/** Replies of the text protocol, classic and meta, pulled out of what memcached has sent.
+ *
+ *  The framer is told what the request at the head of the queue may be answered with, and takes nothing else: a line of
+ *  another kind, a VALUE whose key was not asked for, a block without its CRLF throw `ProtocolError`, since from there on
+ *  nobody can say whose bytes follow. A value's bytes are consumed as they come; headers only when they are whole.
+ *  Source: protocol.txt, and PROTOCOL 2.1, 2.4 for what is measured of it. */
+import { indexOfByte, sameBytes } from './bytes.ts'
+import { CR, Got, LF, MAX_LINE, ProtocolError, Shape, SPACE } from './frame.ts'
+
+/** No header of a VALUE is longer: name, key, flags, length, cas, blanks and line end. */
+const LONGEST_VALUE_HEADER = 6 + 250 + 1 + 20 + 1 + 10 + 1 + 20 + 2
+const MAX_BODY = 1 << 30
+
+const word = (text: string): Uint8Array => Buffer.from(text)
+const words = {
+  stored: word('STORED'), notStored: word('NOT_STORED'), exists: word('EXISTS'), notFound: word('NOT_FOUND'), deleted: word('DELETED'),
+  touched: word('TOUCHED'), ok: word('OK'), mn: word('MN'), end: word('END'), en: word('EN'),
+}
+const VALUE = word('VALUE ')
+const VERSION = word('VERSION ')
+const SERVER_ERROR = word('SERVER_ERROR ')
+const CLIENT_ERROR = word('CLIENT_ERROR ')
+const ERROR = word('ERROR')
+/** After this line earlier replies may be missing (PROTOCOL 2.3), so no reply behind it can be trusted. */
+const LOST_REPLIES = word('SERVER_ERROR out of memory writing get response')
+const NON_NUMERIC = word('CLIENT_ERROR cannot increment or decrement non-numeric value')
+const NO_FLUSH = word('CLIENT_ERROR flush_all not allowed')
+
+export class TextReplyFramer {
+  /** Just behind what has been consumed. Set by `next()`. */
+  at = 0
+  /** Items that the reply just finished brought; misses are the caller's arithmetic. */
+  hits = 0
+
+  #bodyLeft = 0
+  #cursor = -1
+  #answers = 0
+  #lines = 0
+  /** One client alone is on the connection: it may see any error line that memcached sends. */
+  readonly #isPrivate: boolean
+
+  constructor(isPrivate: boolean) {
+    this.#isPrivate = isPrivate
+  }
+
+  /** @param at start of what has not been consumed   @param end end of what has been received
+   *  @param shape what the head of the queue expects
+   *  @param asked the buffer of its request; `from` to `to` are the keys of a get
+   *  @param from for a run of meta requests: how many they are   @param to how many of them must answer
+   *  @throws ProtocolError when it is something else */
+  next(bytes: Buffer, at: number, end: number, shape: number, asked: Buffer, from: number, to: number): Got {
+    this.at = at
+    if (at === end) return Got.more
+    switch (shape) {
+      case Shape.values: return this.#values(bytes, end, asked, from, to, false)
+      case Shape.valuesCas: return this.#values(bytes, end, asked, from, to, true)
+      case Shape.meta: return this.#meta(bytes, end)
+      case Shape.metaRun: return this.#run(bytes, end, from, to)
+      case Shape.lines: return this.#manyLines(bytes, end, false)
+      case Shape.dump: return this.#manyLines(bytes, end, true)
+      case Shape.endless: this.at = end; return Got.more
+      default: return this.#line(bytes, end, shape)
+    }
+  }
+
+  #values(bytes: Buffer, end: number, asked: Buffer, from: number, to: number, hasCas: boolean): Got {
+    if (this.#cursor < 0) {
+      this.#cursor = from
+      this.hits = 0
+    }
+    for (;;) {
+      if (this.#bodyLeft > 0 && !this.#body(bytes, end)) return Got.more
+      const at = this.at
+      if (at === end) return Got.more
+      if (bytes[at] !== 86) break
+      if (end - at < LONGEST_VALUE_HEADER && indexOfByte(bytes, LF, at, end) < 0) return Got.more
+      this.#valueHeader(bytes, at, asked, to, hasCas)
+    }
+    const lineEnd = this.#lineEnd(bytes, end)
+    if (lineEnd < 0) return Got.more
+    if (!sameBytes(bytes, this.at, lineEnd, words.end)) {
+      if (this.hits > 0) throw new ProtocolError('bad-reply', 'another line than VALUE or END inside the reply to a get')
+      this.#errorLine(bytes, this.at, lineEnd)
+    }
+    this.#cursor = -1
+    this.at = lineEnd + 2
+    return Got.whole
+  }
+
+  /** VALUE <key> <flags> <bytes>[ <cas>] CRLF, all of it known to be here. The key must be the next of those asked for,
+   *  or a later one: that is what ties a value to its request. */
+  #valueHeader(bytes: Buffer, at: number, asked: Buffer, to: number, hasCas: boolean): void {
+    for (let i = 1; i < 6; i++) if (bytes[at + i] !== VALUE[i]) throw new ProtocolError('bad-reply', 'no VALUE line where one was expected')
+    const key = at + 6
+    let cursor = this.#cursor
+    let length = 0
+    for (;;) {
+      while (cursor < to && asked[cursor] === SPACE) cursor++
+      if (cursor >= to) throw new ProtocolError('wrong-key', 'a VALUE for a key that was not asked for')
+      length = 0
+      while (cursor + length < to && asked[cursor + length] === bytes[key + length] && asked[cursor + length] !== SPACE) length++
+      const isWholeKey = cursor + length === to || asked[cursor + length] === SPACE
+      if (isWholeKey && bytes[key + length] === SPACE) break
+      while (cursor < to && asked[cursor] !== SPACE) cursor++
+    }
+    this.#cursor = cursor + length
+    let p = this.#digits(bytes, key + length + 1, 20)
+    if (bytes[p++] !== SPACE) throw new ProtocolError('bad-reply', 'a VALUE line without a length')
+    let bodyBytes = 0
+    const first = p
+    for (let d = bytes[p] - 48; d >= 0 && d <= 9 && p - first < 11; d = bytes[++p] - 48) bodyBytes = bodyBytes * 10 + d
+    if (p === first || bodyBytes > MAX_BODY) throw new ProtocolError('bad-reply', 'a VALUE line with a bad length')
+    if (hasCas) {
+      if (bytes[p] !== SPACE) throw new ProtocolError('bad-reply', 'a VALUE line without its cas')
+      p = this.#digits(bytes, p + 1, 20)
+    }
+    if (bytes[p] !== CR || bytes[p + 1] !== LF) throw new ProtocolError('bad-reply', 'a VALUE line that goes on')
+    this.hits++
+    this.at = p + 2
+    this.#bodyLeft = bodyBytes + 2
+  }
+
+  #digits(bytes: Buffer, from: number, most: number): number {
+    let p = from
+    // Old releases print flags of 2^31 and more as negative numbers.
+    if (bytes[p] === 45) p++
+    const first = p
+    while (bytes[p] >= 48 && bytes[p] <= 57 && p - first < most) p++
+    if (p === first) throw new ProtocolError('bad-reply', 'no number where one was expected')
+    return p
+  }
+
+  /** Consumes a data block as far as it is here. @returns true when it and its CRLF are done */
+  #body(bytes: Buffer, end: number): boolean {
+    const value = Math.min(this.#bodyLeft - 2, end - this.at)
+    if (value > 0) {
+      this.at += value
+      this.#bodyLeft -= value
+    }
+    if (this.#bodyLeft > 2 || end - this.at < 2) return false
+    if (bytes[this.at] !== CR || bytes[this.at + 1] !== LF) throw new ProtocolError('bad-block', 'a value without its line end')
+    this.at += 2
+    this.#bodyLeft = 0
+    return true
+  }
+
+  /** @returns where the line's CR is, or -1 when the line is not whole yet */
+  #lineEnd(bytes: Buffer, end: number): number {
+    const lf = indexOfByte(bytes, LF, this.at, end)
+    if (lf < 0) {
+      if (end - this.at > MAX_LINE) throw new ProtocolError('bad-reply', 'a reply line of more than 2048 bytes')
+      return -1
+    }
+    if (lf === this.at || bytes[lf - 1] !== CR) throw new ProtocolError('bad-reply', 'a reply line that ends without CR')
+    return lf - 1
+  }
+
+  #line(bytes: Buffer, end: number, shape: number): Got {
+    const to = this.#lineEnd(bytes, end)
+    if (to < 0) return Got.more
+    const from = this.at
+    if (!this.#fits(bytes, from, to, shape)) this.#errorLine(bytes, from, to)
+    this.at = to + 2
+    return Got.whole
+  }
+
+  #fits(bytes: Buffer, from: number, to: number, shape: number): boolean {
+    switch (shape) {
+      case Shape.stored:
+        return sameBytes(bytes, from, to, words.stored) || sameBytes(bytes, from, to, words.notStored) ||
+          sameBytes(bytes, from, to, words.exists) || sameBytes(bytes, from, to, words.notFound)
+      case Shape.number:
+        return isNumber(bytes, from, to) || sameBytes(bytes, from, to, words.notFound) || sameBytes(bytes, from, to, NON_NUMERIC)
+      case Shape.deleted: return sameBytes(bytes, from, to, words.deleted) || sameBytes(bytes, from, to, words.notFound)
+      case Shape.touched: return sameBytes(bytes, from, to, words.touched) || sameBytes(bytes, from, to, words.notFound)
+      case Shape.ok: return sameBytes(bytes, from, to, words.ok) || sameBytes(bytes, from, to, NO_FLUSH)
+      case Shape.version: return startsWith(bytes, from, to, VERSION)
+      case Shape.mn: return sameBytes(bytes, from, to, words.mn)
+      case Shape.me: return (bytes[from] === 77 && bytes[from + 1] === 69 && bytes[from + 2] === SPACE) || isCode(bytes, from, to, 69, 78)
+      case Shape.line: case Shape.none: return true
+      default: return false
+    }
+  }
+
+  /** The errors that memcached gives to well-formed requests. On a shared connection any other means that the stream is
+   *  not where we think it is. */
+  #errorLine(bytes: Buffer, from: number, to: number): void {
+    if (startsWith(bytes, from, to, SERVER_ERROR)) {
+      if (this.#isPrivate || !sameBytes(bytes, from, to, LOST_REPLIES)) return
+      throw new ProtocolError('lost-replies', 'memcached dropped replies for lack of memory')
+    }
+    if (this.#isPrivate && (startsWith(bytes, from, to, CLIENT_ERROR) || startsWith(bytes, from, to, ERROR))) return
+    throw new ProtocolError('bad-reply', 'a reply that does not fit its request')
+  }
+
+  #meta(bytes: Buffer, end: number): Got {
+    if (this.#bodyLeft > 0) return this.#body(bytes, end) ? Got.whole : Got.more
+    this.hits = 0
+    const to = this.#lineEnd(bytes, end)
+    if (to < 0) return Got.more
+    if (!this.#metaHeader(bytes, this.at, to)) return Got.whole
+    return this.#body(bytes, end) ? Got.whole : Got.more
+  }
+
+  /** @returns true when a block follows */
+  #metaHeader(bytes: Buffer, from: number, to: number): boolean {
+    this.at = to + 2
+    const a = bytes[from]
+    const b = bytes[from + 1]
+    const isCode = to - from === 2 || (to - from > 2 && bytes[from + 2] === SPACE)
+    if (isCode && a === 86 && b === 65) {
+      let bodyBytes = 0
+      let p = from + 3
+      for (let d = bytes[p] - 48; p < to && d >= 0 && d <= 9 && p - from < 14; d = bytes[++p] - 48) bodyBytes = bodyBytes * 10 + d
+      if (p === from + 3 || (p < to && bytes[p] !== SPACE) || bodyBytes > MAX_BODY) throw new ProtocolError('bad-reply', 'a VA line with a bad length')
+      this.hits = 1
+      this.#bodyLeft = bodyBytes + 2
+      return true
+    }
+    if (isCode && a === 72 && b === 68) {
+      this.hits = 1
+      return false
+    }
+    const isMiss = isCode && ((a === 69 && (b === 78 || b === 88)) || (a === 78 && (b === 70 || b === 83)))
+    if (!isMiss && !sameBytes(bytes, from, to, NON_NUMERIC)) this.#errorLine(bytes, from, to)
+    return false
+  }
+
+  /** Answers of one client up to the MN that closes its run. Each may have been left out that was asked quietly. */
+  #run(bytes: Buffer, end: number, count: number, loud: number): Got {
+    if (this.#bodyLeft > 0) return this.#body(bytes, end) ? Got.part : Got.more
+    this.hits = 0
+    const to = this.#lineEnd(bytes, end)
+    if (to < 0) return Got.more
+    if (sameBytes(bytes, this.at, to, words.mn)) {
+      if (this.#answers < loud) throw new ProtocolError('bad-reply', 'fewer replies than requests before the fence')
+      this.#answers = 0
+      this.at = to + 2
+      return Got.whole
+    }
+    if (++this.#answers > count) throw new ProtocolError('bad-reply', 'more replies than requests before the fence')
+    if (!this.#metaHeader(bytes, this.at, to)) return Got.part
+    return this.#body(bytes, end) ? Got.part : Got.more
+  }
+
+  /** Dumps and statistics, on connections of one client only: their lines are not held to a grammar. */
+  #manyLines(bytes: Buffer, end: number, isDump: boolean): Got {
+    for (;;) {
+      const lf = indexOfByte(bytes, LF, this.at, end)
+      if (lf < 0) return Got.more
+      const from = this.at
+      const to = lf > from && bytes[lf - 1] === CR ? lf - 1 : lf
+      this.at = lf + 1
+      const isFirst = this.#lines++ === 0
+      const isLast = sameBytes(bytes, from, to, words.end) || (isDump && sameBytes(bytes, from, to, words.en)) ||
+        (isFirst && !opensList(bytes, from, to, isDump))
+      if (!isLast) continue
+      this.#lines = 0
+      return Got.whole
+    }
+  }
+}
+
+const openings = ['STAT ', 'PREFIX ', 'ITEM '].map(word)
+const dumpOpenings = ['key=', 'mg ', 'OK'].map(word)
+
+const opensList = (bytes: Buffer, from: number, to: number, isDump: boolean): boolean =>
+  (isDump ? dumpOpenings : openings).some((opening) => startsWith(bytes, from, to, opening))
+
+function startsWith(bytes: Buffer, from: number, to: number, start: Uint8Array): boolean {
+  return to - from >= start.length && sameBytes(bytes, from, from + start.length, start)
+}
+
+const isCode = (bytes: Buffer, from: number, to: number, a: number, b: number): boolean =>
+  bytes[from] === a && bytes[from + 1] === b && (to - from === 2 || bytes[from + 2] === SPACE)
+
+function isNumber(bytes: Buffer, from: number, to: number): boolean {
+  if (to === from || to - from > 20) return false
+  for (let i = from; i < to; i++) if (bytes[i] < 48 || bytes[i] > 57) return false
+  return true
+}

@@ -1,0 +1,500 @@
+/** Requests of the text protocol, classic and meta, pulled one by one out of what a client has sent.
+ *
+ *      push(chunk) ─▶ [ bytes ] ─▶ next() ─▶ request | head | faulty | lost | http | more
+ *                                               │
+ *                                               └ hold() the data block · skip() it · stream() it
+ *
+ *  A frame is offsets into `chunk`, so that neighbours bound for one place leave as one view. Only a line that straddles
+ *  two chunks is copied; a data block that does stays in pieces (`rest`). Nothing is allocated for a request otherwise.
+ *
+ *  `strict` is the grammar of what may be written to a connection that clients share: every release of memcached reads
+ *  such a line the same way and answers it in a form known beforehand. What is not strict is never repaired.
+ *  Source: protocol.txt; where it is silent, proto_text.c and memcached.c as measured. */
+import { commands, GET, MN, QUIT, UNKNOWN, type Syntax } from './commands.ts'
+import { decimal, indexOfByte, isInt32, isUint64, release, sameBytes, MAX_UINT32 } from './bytes.ts'
+import { CR, Found, LF, MAX_GET_LINE, MAX_KEY, MAX_KEYS, MAX_LINE, SPACE } from './frame.ts'
+import { metaFlags, readMetaFlags } from './meta-request.ts'
+
+const NOTHING = Buffer.alloc(0)
+const NOREPLY = Buffer.from('noreply')
+const MAX_TOKENS = 24
+/** Above it memcached refuses the line whole: INT_MAX - 2. */
+const MAX_VALUE = 2147483645
+/** Meta lines of more tokens than this are refused by some releases. */
+const MAX_META_TOKENS = 19
+
+export const Words = {
+  error: 'ERROR',
+  format: 'CLIENT_ERROR bad command line format',
+  chunk: 'CLIENT_ERROR bad data chunk',
+  delta: 'CLIENT_ERROR invalid numeric delta argument',
+  exptime: 'CLIENT_ERROR invalid exptime argument',
+  tooLong: 'CLIENT_ERROR line too long',
+} as const
+
+type Mode = 'line' | 'holding' | 'skipping' | 'streaming'
+
+/** Start and end of each word of the line in hand, by pairs. One for all framers: a line is read in one go. */
+const tokens = new Int32Array(2 * MAX_TOKENS)
+
+export class TextRequestFramer {
+  /** Row of the command table. */
+  row = UNKNOWN
+  /** A second row that policy must allow as well (a meta get that also writes); -1: none. */
+  alsoRow = -1
+  strict = false
+  /** May stay without an answer: meta `q`. */
+  quiet = false
+  /** Ends in `noreply`; `cutStart` to `cutEnd` are that word and the blank before it. */
+  silent = false
+  cutStart = 0
+  cutEnd = 0
+  /** The request: `start` to `end` of `chunk`, then `rest`. `lineEnd` is just behind the line's LF. */
+  chunk: Buffer = NOTHING
+  start = 0
+  lineEnd = 0
+  end = 0
+  rest: Buffer[] = []
+  /** First key's start; for the get family `keyEnd` is the end of the last key. */
+  keyStart = 0
+  keyEnd = 0
+  keys = 0
+  /** Bytes of the whole request, data block and line ends counted. */
+  size = 0
+  /** Lowest release of memcached that takes the line as meant, as `release()` gives it; 0: any. */
+  needs = 0
+  /** What memcached says to a faulty or lost request. */
+  words: string = Words.error
+
+  #input: Buffer = NOTHING
+  #at = 0
+  #scanned = 0
+  #mode: Mode = 'line'
+  #bodyLeft = 0
+  readonly #maxLine: number
+
+  /** @param maxGetLine longest `get` line that is collected, in bytes */
+  constructor(maxGetLine: number) {
+    this.#maxLine = maxGetLine
+  }
+
+  /** Bytes of an unfinished request that are kept until the rest arrives. */
+  get held(): number {
+    return this.#mode === 'holding' ? this.size - this.#bodyLeft : this.#input.length - this.#at
+  }
+
+  get isInsideRequest(): boolean {
+    return this.#mode !== 'line' || this.#at < this.#input.length
+  }
+
+  push(chunk: Buffer): void {
+    if (this.#mode === 'holding' && this.#bodyLeft > 0) {
+      const taken = Math.min(this.#bodyLeft, chunk.length)
+      this.rest.push(taken === chunk.length ? chunk : chunk.subarray(0, taken))
+      this.#bodyLeft -= taken
+      this.#input = chunk
+      this.#at = this.#scanned = taken
+      return
+    }
+    if (this.#at === this.#input.length) {
+      this.#input = chunk
+      this.#at = this.#scanned = 0
+      return
+    }
+    this.#scanned = Math.max(this.#scanned - this.#at, 0)
+    this.#input = Buffer.concat([this.#input.subarray(this.#at), chunk])
+    this.#at = 0
+  }
+
+  next(): Found {
+    if (this.#mode !== 'line' && !this.#finishBody()) return Found.more
+    if (this.#mode === 'holding') {
+      this.#mode = 'line'
+      return this.#endsWithCrlf() ? Found.request : this.#lost(Words.chunk)
+    }
+    const input = this.#input
+    const at = this.#at
+    if (at === input.length) return Found.more
+    const lf = indexOfByte(input, LF, Math.max(this.#scanned, at), input.length)
+    if (lf < 0) {
+      this.#scanned = input.length
+      return this.#isTooLong(input, at) ? this.#begin(input, at, input.length, Found.lost, Words.tooLong) : Found.more
+    }
+    return this.#read(input, at, lf)
+  }
+
+  /** The data block is wanted whole: `next()` answers again when it is here. Only after `Found.head`. */
+  hold(): void {
+    this.#mode = 'holding'
+    this.end = this.#input.length
+    this.#bodyLeft = this.size - (this.#input.length - this.start)
+    this.#at = this.#input.length
+  }
+
+  /** The data block is read over. After `Found.head`. */
+  skip(): void {
+    this.#mode = 'skipping'
+    this.#bodyLeft = this.size - (this.lineEnd - this.start)
+    this.#at = this.lineEnd
+  }
+
+  /** The data block is taken in pieces by `body()`. After `Found.head`. */
+  stream(): void {
+    this.skip()
+    this.#mode = 'streaming'
+  }
+
+  get isStreaming(): boolean {
+    return this.#mode === 'streaming'
+  }
+
+  /** @returns the next piece of a streamed data block, undefined when no more of it is here */
+  body(): Buffer | undefined {
+    if (this.#mode !== 'streaming' || this.#bodyLeft === 0) return undefined
+    const taken = Math.min(this.#bodyLeft, this.#input.length - this.#at)
+    if (taken === 0) return undefined
+    const piece = this.#input.subarray(this.#at, this.#at + taken)
+    this.#at += taken
+    this.#bodyLeft -= taken
+    if (this.#bodyLeft === 0) this.#mode = 'line'
+    return piece
+  }
+
+  /** Everything from the start of the frame in hand on, for a connection that is no longer framed. */
+  takeRest(): Buffer[] {
+    const pieces = [this.chunk.subarray(this.start, this.chunk === this.#input ? this.#input.length : this.end), ...this.rest]
+    if (this.chunk !== this.#input) pieces.push(this.#input.subarray(this.#at))
+    this.#at = this.#input.length
+    this.rest = []
+    return pieces.filter((piece) => piece.length > 0)
+  }
+
+  #finishBody(): boolean {
+    if (this.#mode === 'skipping') {
+      const taken = Math.min(this.#bodyLeft, this.#input.length - this.#at)
+      this.#at += taken
+      this.#bodyLeft -= taken
+      if (this.#bodyLeft === 0) this.#mode = 'line'
+    }
+    return this.#bodyLeft === 0
+  }
+
+  #endsWithCrlf(): boolean {
+    let last = -1
+    let beforeLast = -1
+    for (let i = this.rest.length - 1; i >= 0 && beforeLast < 0; i--) {
+      for (let at = this.rest[i].length - 1; at >= 0 && beforeLast < 0; at--) {
+        if (last < 0) last = this.rest[i][at]
+        else beforeLast = this.rest[i][at]
+      }
+    }
+    if (beforeLast < 0) beforeLast = this.chunk[this.end - 1]
+    return last === LF && beforeLast === CR
+  }
+
+  /** memcached closes on more than 2048 bytes without an LF; only get and gets may go on. */
+  #isTooLong(input: Buffer, at: number): boolean {
+    const length = input.length - at
+    if (length <= MAX_LINE) return false
+    const isGet = input[at] === 103 && input[at + 1] === 101 && input[at + 2] === 116 &&
+      (input[at + 3] === SPACE || (input[at + 3] === 115 && input[at + 4] === SPACE))
+    return !isGet || length > this.#maxLine
+  }
+
+  #begin(input: Buffer, at: number, next: number, found: Found, words: string): Found {
+    this.chunk = input
+    this.start = at
+    this.lineEnd = this.end = this.#at = this.#scanned = next
+    this.size = next - at
+    if (this.rest.length > 0) this.rest = []
+    this.row = UNKNOWN
+    this.alsoRow = -1
+    this.strict = this.quiet = this.silent = false
+    this.needs = 0
+    this.words = words
+    return found
+  }
+
+  #lost(words: string): Found {
+    this.words = words
+    this.strict = false
+    return Found.lost
+  }
+
+  #faulty(words: string): Found {
+    this.words = words
+    this.strict = false
+    return Found.faulty
+  }
+
+  #read(input: Buffer, at: number, lf: number): Found {
+    this.#begin(input, at, lf + 1, Found.request, Words.error)
+    const hasCr = lf > at && input[lf - 1] === CR
+    const to = hasCr ? lf - 1 : lf
+    this.strict = hasCr
+
+    // The request that most lines are: `get <key>`.
+    if (input[at] === 103 && input[at + 1] === 101 && input[at + 2] === 116 && input[at + 3] === SPACE) {
+      this.row = GET
+      return this.#readKeys(input, at + 4, to, lf + 1 - at)
+    }
+    let verbEnd = at
+    while (verbEnd < to && input[verbEnd] !== SPACE) verbEnd++
+    const row = rowOfVerb(input, at, verbEnd)
+    if (row < 0) return this.#unknown(input, at, to)
+    this.row = row
+    const size = lf + 1 - at
+    const syntax = commands[row].syntax!
+    if (syntax === 'keys') return this.#readKeys(input, verbEnd, to, size)
+    const count = this.#tokenise(input, at, to)
+    if (count < 0) return this.#withoutTokens(syntax, -count)
+    if (size > MAX_LINE) this.strict = false
+    switch (syntax) {
+      case 'store': return this.#readStore(input, count, 5)
+      case 'cas': return this.#readStore(input, count, 6)
+      case 'meta': return this.#readMeta(input, count)
+      case 'meta-store': return this.#readMetaStore(input, count)
+      case 'delete': return this.#readDelete(input, count)
+      case 'arithmetic': return this.#readArithmetic(input, count)
+      case 'touch': return this.#readTouch(input, count)
+      case 'flush': return this.#readFlush(input, count)
+      case 'exptime-keys':
+        if (count < 3) return this.#faulty(Words.error)
+        if (!isInt32(input, tokens[2], tokens[3])) return this.#faulty(Words.exptime)
+        return this.#readKeys(input, tokens[4], to, size)
+      case 'bare':
+        if (count > 1 || to !== tokens[1]) this.strict = false
+        return Found.request
+      case 'words': return this.#readWords(input, count)
+    }
+  }
+
+  /** Words split on runs of blanks. @returns how many; negative: -1 a NUL among them, -2 more than fit */
+  #tokenise(input: Buffer, from: number, to: number): number {
+    let count = 0
+    let at = from
+    while (at < to) {
+      if (input[at] === SPACE) {
+        at++
+        continue
+      }
+      if (count === MAX_TOKENS) return -2
+      tokens[2 * count] = at
+      for (let b = input[at]; at < to && b !== SPACE; b = input[++at]) {
+        if (b > 32 && b !== 127) continue
+        // A NUL ends the line in some releases and is part of a word in others.
+        if (b === 0) return -1
+        this.strict = false
+      }
+      tokens[2 * count++ + 1] = at
+    }
+    return count
+  }
+
+  #withoutTokens(syntax: Syntax, why: number): Found {
+    if (syntax === 'store' || syntax === 'cas' || syntax === 'meta-store') return this.#lost(Words.format)
+    return this.#faulty(why === 1 ? Words.format : Words.error)
+  }
+
+  #unknown(input: Buffer, at: number, to: number): Found {
+    // memcached's own guard against browsers and forged requests: it closes at once, and so do we.
+    let last = to
+    while (last > at && input[last - 1] !== SPACE) last--
+    if (to - last >= 5 && input.toString('latin1', last, last + 5) === 'HTTP/') return Found.http
+    return this.#faulty(Words.error)
+  }
+
+  #readKeys(input: Buffer, from: number, to: number, size: number): Found {
+    let keys = 0
+    let at = from
+    let isFaulty = false
+    while (at < to) {
+      if (input[at] === SPACE) {
+        at++
+        continue
+      }
+      const start = at
+      let b = input[at]
+      while (b !== SPACE) {
+        if (b < 33 || b === 127) {
+          if (b === 0) isFaulty = true
+          this.strict = false
+        }
+        if (++at === to) break
+        b = input[at]
+      }
+      const length = at - start
+      if (length > MAX_KEY) isFaulty = true
+      // A key of that name makes some releases answer with an empty line.
+      if (length === 7 && sameBytes(input, start, at, NOREPLY)) this.strict = false
+      if (keys++ === 0) this.keyStart = start
+      this.keyEnd = at
+    }
+    this.keys = keys
+    this.needs = needsOfRow[this.row]
+    if (keys === 0) return this.#faulty(Words.error)
+    if (isFaulty) return this.#faulty(Words.format)
+    if (keys > MAX_KEYS || size > MAX_GET_LINE) this.strict = false
+    return Found.request
+  }
+
+  #readKey(input: Buffer): boolean {
+    this.keyStart = tokens[2]
+    this.keyEnd = tokens[3]
+    this.keys = 1
+    this.needs = needsOfRow[this.row]
+    if (this.keyEnd - this.keyStart === 7 && sameBytes(input, this.keyStart, this.keyEnd, NOREPLY)) this.strict = false
+    return this.keyEnd - this.keyStart <= MAX_KEY
+  }
+
+  /** Takes `noreply` as the last word, and marks it for cutting. */
+  #readNoreply(input: Buffer, token: number): boolean {
+    if (!sameBytes(input, tokens[2 * token], tokens[2 * token + 1], NOREPLY)) return false
+    this.silent = true
+    this.cutStart = tokens[2 * token] - 1
+    this.cutEnd = tokens[2 * token + 1]
+    return true
+  }
+
+  /** @param words of the command without noreply: 5, with a cas unique 6 */
+  #readStore(input: Buffer, count: number, words: number): Found {
+    if (count < words || count > words + 1) return this.#lost(Words.error)
+    const valueBytes = decimal(input, tokens[8], tokens[9], MAX_VALUE)
+    if (valueBytes < 0 || !this.#readKey(input)) return this.#lost(Words.format)
+    if (decimal(input, tokens[4], tokens[5], MAX_UINT32) < 0 || !isInt32(input, tokens[6], tokens[7])) return this.#lost(Words.format)
+    if (words === 6 && !isUint64(input, tokens[10], tokens[11])) return this.#lost(Words.format)
+    if (count === words + 1 && !this.#readNoreply(input, words)) return this.#lost(Words.error)
+    return this.#withBody(input, valueBytes)
+  }
+
+  #withBody(input: Buffer, valueBytes: number): Found {
+    this.size += valueBytes + 2
+    const end = this.start + this.size
+    if (end > input.length) {
+      this.#at = this.lineEnd
+      return Found.head
+    }
+    this.end = this.#at = this.#scanned = end
+    return input[end - 2] === CR && input[end - 1] === LF ? Found.request : this.#lost(Words.chunk)
+  }
+
+  #readArithmetic(input: Buffer, count: number): Found {
+    if (count < 3 || count > 4) return this.#faulty(Words.error)
+    if (!this.#readKey(input)) return this.#faulty(Words.format)
+    if (!isUint64(input, tokens[4], tokens[5])) return this.#faulty(Words.delta)
+    if (count === 4 && !this.#readNoreply(input, 3)) return this.#faulty(Words.error)
+    return Found.request
+  }
+
+  #readDelete(input: Buffer, count: number): Found {
+    if (count < 2 || count > 4) return this.#faulty(Words.error)
+    if (!this.#readKey(input)) return this.#faulty(Words.format)
+    const hasNoreply = count > 2 && this.#readNoreply(input, count - 1)
+    const between = count - (hasNoreply ? 3 : 2)
+    if (between === 0) return Found.request
+    // `delete <key> 0` is an old form that only releases up to 1.6.39 take.
+    if (between > 1 || tokens[5] - tokens[4] !== 1 || input[tokens[4]] !== 48) {
+      return this.#faulty(Words.format + '.  Usage: delete <key> [noreply]')
+    }
+    this.strict = false
+    return Found.request
+  }
+
+  #readTouch(input: Buffer, count: number): Found {
+    if (count < 3 || count > 4) return this.#faulty(Words.error)
+    if (!this.#readKey(input)) return this.#faulty(Words.format)
+    if (!isInt32(input, tokens[4], tokens[5])) return this.#faulty(Words.exptime)
+    if (count === 4 && !this.#readNoreply(input, 3)) return this.#faulty(Words.error)
+    return Found.request
+  }
+
+  #readFlush(input: Buffer, count: number): Found {
+    if (count > 3) return this.#faulty(Words.error)
+    const hasNoreply = count > 1 && this.#readNoreply(input, count - 1)
+    const hasDelay = count - (hasNoreply ? 1 : 0) === 2
+    if (count === 3 && !hasNoreply) return this.#faulty(Words.error)
+    if (hasDelay && !isInt32(input, tokens[2], tokens[3])) return this.#faulty(Words.exptime)
+    if (hasDelay && input[tokens[2]] === 45) this.strict = false
+    return Found.request
+  }
+
+  #readMeta(input: Buffer, count: number): Found {
+    if (count < 2) return this.#faulty(Words.error)
+    if (!this.#readKey(input) || count > MAX_META_TOKENS) return this.#faulty(Words.format)
+    if (!readMetaFlags(input, tokens, 2, count, this.row)) return this.#faulty('CLIENT_ERROR invalid flag')
+    this.#takeMetaFlags()
+    return Found.request
+  }
+
+  #readMetaStore(input: Buffer, count: number): Found {
+    if (count < 3 || count > MAX_META_TOKENS) return this.#lost(Words.format)
+    const valueBytes = decimal(input, tokens[4], tokens[5], MAX_VALUE)
+    if (valueBytes < 0 || !this.#readKey(input)) return this.#lost(Words.format)
+    if (!readMetaFlags(input, tokens, 3, count, this.row)) return this.#lost('CLIENT_ERROR invalid flag')
+    this.#takeMetaFlags()
+    return this.#withBody(input, valueBytes)
+  }
+
+  #takeMetaFlags(): void {
+    this.quiet = metaFlags.quiet
+    this.needs = Math.max(needsOfRow[this.row], metaFlags.needs)
+    if (metaFlags.isRawKeyPossible) this.strict = false
+    if (metaFlags.vivifies) this.alsoRow = ROW_OF_MS
+    else if (metaFlags.touches) this.alsoRow = ROW_OF_TOUCH
+  }
+
+  #readWords(input: Buffer, count: number): Found {
+    this.strict = false
+    const family = familyOf[this.row]
+    if (count > 1 && family.length > 0) {
+      const word = input.toString('latin1', tokens[2], tokens[3])
+      const exact = family.find((row) => commands[row].sub === word)
+      // By prefix, from 1.6.40 on, any other word of `stats` may be anything, and `m…` of lru_crawler a dump.
+      if (exact === undefined && (commands[this.row].name === 'stats' || family.some((row) => commands[row].sub!.startsWith(word)))) {
+        this.row = UNKNOWN
+        return this.#faulty(Words.error)
+      }
+      if (exact !== undefined) this.row = exact
+    }
+    if (count > 1 && commands[this.row].name !== 'stats') this.#readNoreply(input, count - 1)
+    return Found.request
+  }
+}
+
+const needsOfRow = Float64Array.from(commands, (row) => (row.since === undefined ? 0 : release(row.since)))
+const ROW_OF_MS = commands.findIndex((row) => row.verb === 'ms')
+const ROW_OF_TOUCH = commands.findIndex((row) => row.verb === 'touch')
+
+/** Rows of one verb that differ by their second word. */
+const familyOf: readonly (readonly number[])[] = commands.map((row) =>
+  row.verb === undefined ? [] : commands.flatMap((other, index) => (other.verb === row.verb && other.sub !== undefined ? [index] : [])))
+
+/** Verbs by a hash of their bytes: a small open table, so that finding one allocates nothing. */
+const TABLE = 256
+const verbs: readonly (Uint8Array | undefined)[] = commands.map((row) => (row.verb === undefined || row.sub !== undefined ? undefined : Buffer.from(row.verb)))
+const table = new Int16Array(TABLE).fill(-1)
+verbs.forEach((verb, row) => {
+  if (verb === undefined) return
+  let slot = hash(verb as Buffer, 0, verb.length)
+  while (table[slot] >= 0) slot = (slot + 1) % TABLE
+  table[slot] = row
+})
+
+function hash(bytes: Buffer, from: number, to: number): number {
+  let h = to - from
+  for (let i = from; i < to; i++) h = (h * 31 + bytes[i]) | 0
+  return (h ^ (h >>> 8)) & (TABLE - 1)
+}
+
+const LONGEST_VERB = Math.max(...verbs.map((verb) => verb?.length ?? 0))
+
+function rowOfVerb(bytes: Buffer, from: number, to: number): number {
+  if (to === from || to - from > LONGEST_VERB) return -1
+  for (let slot = hash(bytes, from, to); table[slot] >= 0; slot = (slot + 1) % TABLE) {
+    if (sameBytes(bytes, from, to, verbs[table[slot]]!)) return table[slot]
+  }
+  return -1
+}
+
+export const isFence = (framer: TextRequestFramer): boolean => framer.row === MN
+export const isQuit = (framer: { row: number }): boolean => framer.row === QUIT

@@ -1,0 +1,373 @@
+/** One socket to memcached and what is in flight on it. Text and binary lanes add how requests are queued and how replies
+ *  are told apart (text-lane.ts, binary-lane.ts); a private connection is the same with one client on it.
+ *
+ *      clients ─ send(view) ─▶ [ parts of this turn ] ─ flush ─▶ memcached ─▶ slab ─ parse() ─▶ reply queues of clients
+ *                                 │                                             │
+ *                                 └──────── pending: one entry a request ───────┘  head is whose reply comes next
+ *
+ *  Bytes of the slab:   0 ······ from ······ at ······ end ······ SLAB
+ *                        delivered │ held     │ not yet  │ Node reads the next bytes here
+ *                                  └ checked ─┘ checked  └ */
+import net from 'node:net'
+import type { Endpoint } from '../config/endpoint.ts'
+import type { Clock } from '../lib/clock.ts'
+import { ProtocolError, Shape } from '../proto/frame.ts'
+import type { ClientSession } from './client-session.ts'
+import { Fate, Pending } from './pending.ts'
+import type { Slab, SlabPool } from './slab.ts'
+import type { Turn } from './turn.ts'
+
+export type BackendClose =
+  | 'connect-failed' | 'connect-timeout' | 'closed-by-backend' | 'backend-error' | 'reply-timeout' | 'out-of-step' | 'not-memcached'
+  | 'client-gone' | 'drained'
+
+export type BackendSettings = {
+  target: Endpoint & { kind: 'tcp' | 'unix' }
+  connectTimeoutMs: number
+  replyTimeoutMs: number
+}
+
+/** What connections of one service share. */
+export type BackendContext = {
+  settings: BackendSettings
+  turn: Turn
+  clock: Clock
+  slabs: SlabPool
+}
+
+export interface BackendOwner {
+  backendReady(connection: BackendConnection): void
+  /** @param words what happened, for people */
+  backendClosed(connection: BackendConnection, why: BackendClose, words: string): void
+}
+
+/** Requests up to this size are joined in one buffer when several leave in a turn; larger ones leave as views. */
+const JOIN_BYTES = 8 * 1024
+const STAGING_BYTES = 64 * 1024
+/** A read that has less room than this at the end of its slab goes to the next slab. */
+const READ_ROOM = 4
+/** Replies are held until they are whole up to this size, so that a client can still be told of an error; larger ones
+ *  flow as they come. A fraction of a slab, since what is held moves along to the next one. */
+const STREAM_BYTES = 32 * 1024
+/** memcached does not read: clients stop being read. */
+const FULL_BYTES = 8 * 1024 * 1024
+/** Buffers that requests are joined in, free for the next turn. Each is written again only after its write was confirmed. */
+const freeStaging: Buffer[] = []
+const MOST_FREE_STAGING = 32
+
+export abstract class BackendConnection {
+  readonly isPrivate: boolean
+  readonly pending = new Pending()
+  /** Release of memcached, as `release()` gives it; 0 when unknown. */
+  release = 0
+  version = ''
+  state: 'connecting' | 'ready' | 'closed' = 'connecting'
+  /** Clients that have chosen this lane. */
+  sessions = 0
+  /** Everything that arrives is this client's, unread. */
+  rawSession: ClientSession | undefined
+
+  protected readonly context: BackendContext
+  protected slab: Slab
+  protected from = 0
+  protected at = 0
+  protected end = 0
+
+  readonly #owner: BackendOwner
+  readonly #socket: net.Socket
+  readonly #slabs: SlabPool
+  readonly #slabBytes: number
+  #window: Buffer
+  #parts: Buffer[] = []
+  #partFrom: number[] = []
+  #partTo: number[] = []
+  #partBytes = 0
+  #isMarked = false
+  #staged: Buffer[] = []
+  #waiting: Set<ClientSession> | undefined
+  #connectBy: number
+  #resumedAt = 0
+  #isPaused = false
+  #hasEnded = false
+
+  constructor(context: BackendContext, owner: BackendOwner, slabs: SlabPool, isPrivate: boolean) {
+    this.context = context
+    this.isPrivate = isPrivate
+    this.#owner = owner
+    this.#slabs = slabs
+    this.slab = slabs.take()
+    this.#slabBytes = this.slab.bytes.length
+    this.#window = this.slab.bytes
+    this.#connectBy = context.clock.now + context.settings.connectTimeoutMs
+    const target = context.settings.target
+    this.#socket = net.connect({
+      ...(target.kind === 'unix' ? { path: target.path } : { host: target.host, port: target.port }),
+      noDelay: true,
+      keepAlive: true,
+      keepAliveInitialDelay: 60_000,
+      // In raw mode the client's half-close is passed on, and the rest of the replies still comes.
+      allowHalfOpen: true,
+      onread: { buffer: this.#nextWindow, callback: this.#read },
+    })
+    this.#socket.on('connect', () => this.greet())
+    this.#socket.on('error', (error: NodeJS.ErrnoException) => this.fail(this.state === 'connecting' ? 'connect-failed' : 'backend-error', describe(error)))
+    this.#socket.on('end', () => this.#ended())
+    this.#socket.on('close', () => this.#ended())
+    this.#socket.on('drain', () => this.#drained())
+  }
+
+  /** Asks who is there; calls `becomeReady()` when it is a memcached. */
+  protected abstract greet(): void
+  /** Takes whole replies from `at` to `end`. @throws ProtocolError */
+  protected abstract parse(): void
+  /** A client's input has run dry: whatever it asked quietly gets a fence behind it. */
+  abstract endTurn(): void
+  /** Gives every request in flight an error, or closes clients that hold a part of a reply. */
+  protected abstract failPending(words: string): void
+
+  /** Words of ours that wait for their turn among the client's replies. */
+  local(session: ClientSession, reply: Buffer): void {
+    this.endTurn()
+    this.pending.push(session, Shape.local, Fate.forward, 0, reply, 0, 0, this.context.clock.now)
+  }
+
+  protected settleLocals(): void {
+    const pending = this.pending
+    while (pending.count > 0 && pending.shape[pending.head] === Shape.local) {
+      const session = pending.sessions[pending.head]!
+      const reply = pending.asked[pending.head]
+      pending.shift()
+      session.replies.add(reply, 0, reply.length, undefined)
+      session.settled(1)
+    }
+  }
+
+  get isIdle(): boolean {
+    return this.pending.count === 0
+  }
+
+  get isFull(): boolean {
+    return this.#socket.writableLength + this.#partBytes > FULL_BYTES
+  }
+
+  /** Queues bytes for this turn's write. They may not change until they are written: they are a client's, or ours for good. */
+  send(bytes: Buffer, from: number, to: number): void {
+    const last = this.#parts.length - 1
+    this.#partBytes += to - from
+    if (last >= 0 && this.#parts[last] === bytes && this.#partTo[last] === from) {
+      this.#partTo[last] = to
+    } else {
+      this.#parts.push(bytes)
+      this.#partFrom.push(from)
+      this.#partTo.push(to)
+    }
+    if (this.#isMarked) return
+    this.#isMarked = true
+    this.context.turn.backend(this)
+  }
+
+  flush(): void {
+    this.#isMarked = false
+    const count = this.#parts.length
+    if (count === 0 || this.state === 'closed' || this.#hasEnded) return
+    if (count === 1) this.#socket.write(this.#parts[0].subarray(this.#partFrom[0], this.#partTo[0]))
+    else this.#writeJoined(count)
+    this.#parts.length = this.#partFrom.length = this.#partTo.length = this.#partBytes = 0
+  }
+
+  #writeJoined(count: number): void {
+    const isOneWrite = this.#partBytes <= STAGING_BYTES
+    if (!isOneWrite) this.#socket.cork()
+    let staging: Buffer | undefined
+    let filled = 0
+    for (let i = 0; i < count; i++) {
+      const bytes = this.#parts[i]
+      const from = this.#partFrom[i]
+      const to = this.#partTo[i]
+      const size = to - from
+      const isJoined = isOneWrite || size <= JOIN_BYTES
+      if (staging !== undefined && (!isJoined || filled + size > STAGING_BYTES)) {
+        this.#writeStaging(staging, filled)
+        staging = undefined
+      }
+      if (!isJoined) {
+        this.#socket.write(bytes.subarray(from, to))
+        continue
+      }
+      if (staging === undefined) {
+        staging = freeStaging.pop() ?? Buffer.allocUnsafeSlow(STAGING_BYTES)
+        filled = 0
+      }
+      bytes.copy(staging, filled, from, to)
+      filled += size
+    }
+    if (staging !== undefined) this.#writeStaging(staging, filled)
+    if (!isOneWrite) this.#socket.uncork()
+  }
+
+  #writeStaging(staging: Buffer, filled: number): void {
+    this.#staged.push(staging)
+    this.#socket.write(staging.subarray(0, filled), this.#onStagingWritten)
+  }
+
+  /** Writes are confirmed in their order. After an error the buffer may still be looked at, and is not used again. */
+  readonly #onStagingWritten = (error: Error | null | undefined): void => {
+    const staging = this.#staged.shift()
+    if (error == null && staging !== undefined && freeStaging.length < MOST_FREE_STAGING) freeStaging.push(staging)
+  }
+
+  /** A client stops being read until memcached takes more. */
+  waitForRoom(session: ClientSession): void {
+    this.#waiting ??= new Set()
+    this.#waiting.add(session)
+  }
+
+  #drained(): void {
+    const waiting = this.#waiting
+    if (waiting === undefined) return
+    this.#waiting = undefined
+    for (const session of waiting) session.backendHasRoom()
+  }
+
+  /** Where Node reads the next bytes: never a place that was given out before, unless all that was read there is done
+   *  with and confirmed. Node asks for it after each read. */
+  readonly #nextWindow = (): Buffer => {
+    if (this.from === this.end && this.end > 0 && this.slab.isUnshared) this.from = this.at = this.end = 0
+    if (this.slab.bytes.length - this.end < this.slab.bytes.length / READ_ROOM) this.#moveToNextSlab()
+    this.#window = this.slab.bytes.subarray(this.end)
+    return this.#window
+  }
+
+  #moveToNextSlab(): void {
+    const next = this.#slabs.take()
+    this.slab.bytes.copy(next.bytes, 0, this.from, this.end)
+    this.slab.release()
+    this.slab = next
+    this.end -= this.from
+    this.at -= this.from
+    this.from = 0
+  }
+
+  readonly #read = (count: number, window: Uint8Array): boolean => {
+    if (this.state === 'closed') return false
+    if (window !== this.#window) {
+      // Should Node ever read twice into one place, replies that wait there are no longer what they were.
+      this.#closeEveryone('Node read into memory that was in use')
+      return false
+    }
+    this.end += count
+    try {
+      if (this.rawSession !== undefined) this.#passOn(this.rawSession)
+      else {
+        this.parse()
+        if (this.at - this.from >= Math.min(STREAM_BYTES, this.#slabBytes / 8)) this.streamHead()
+      }
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error
+      if (this.state === 'connecting') this.fail('not-memcached', `it answered ${this.#printable()}`)
+      else this.#closeEveryone(error.message)
+    }
+    return !this.#isPaused
+  }
+
+  /** The start of what came instead of a version, for people who have to find out why. */
+  #printable(): string {
+    return JSON.stringify(this.slab.bytes.toString('latin1', this.from, Math.min(this.end, this.from + 80)))
+  }
+
+  #passOn(session: ClientSession): void {
+    session.replies.add(this.slab.bytes, this.from, this.end, this.slab)
+    this.from = this.at = this.end
+    session.repliesGrew()
+  }
+
+  /** A part of a long reply goes on to its client; from now on only the rest may follow. */
+  protected streamHead(): void {
+    const pending = this.pending
+    const head = pending.head
+    this.deliver(pending.sessions[head], pending.fate[head] & Fate.swallow, this.at)
+    pending.fate[head] |= Fate.started
+  }
+
+  /** Hands [from, to) to a client, if it is still there and wants it. */
+  protected deliver(session: ClientSession | undefined, isSwallowed: number, to: number): void {
+    if (isSwallowed === 0 && session !== undefined && !session.isClosed) {
+      session.replies.add(this.slab.bytes, this.from, to, this.slab)
+      session.repliesGrew()
+    }
+    this.from = to
+  }
+
+  /** Only for a private connection: its client does not take its replies. */
+  pauseReading(): void {
+    if (this.#isPaused) return
+    this.#isPaused = true
+    this.#socket.pause()
+  }
+
+  resumeReading(): void {
+    if (!this.#isPaused) return
+    this.#isPaused = false
+    this.#resumedAt = this.context.clock.now
+    this.#socket.resume()
+  }
+
+  /** In raw mode: the client has sent all it will. */
+  endWriting(): void {
+    this.flush()
+    this.#hasEnded = true
+    this.#socket.end()
+  }
+
+  protected becomeReady(version: string, release: number): void {
+    this.state = 'ready'
+    this.version = version
+    this.release = release
+    this.#owner.backendReady(this)
+  }
+
+  /** Called at every tick. A request without an answer closes the connection. */
+  checkDeadline(now: number): void {
+    if (this.state === 'connecting' && now > this.#connectBy) {
+      this.fail('connect-timeout', `no answer within ${this.context.settings.connectTimeoutMs} ms`)
+    } else if (this.pending.count > 0 && !this.#isPaused && this.isWaiting()) {
+      const since = Math.max(this.pending.sentAt[this.pending.head], this.#resumedAt)
+      if (now - since > this.context.settings.replyTimeoutMs) this.fail('reply-timeout', `no reply within ${this.context.settings.replyTimeoutMs} ms`)
+    }
+  }
+
+  /** False when the head of the queue may rightly stay without an answer for long. */
+  protected isWaiting(): boolean {
+    return true
+  }
+
+  #ended(): void {
+    if (this.state === 'closed') return
+    const why = this.state === 'connecting' ? 'connect-failed' : 'closed-by-backend'
+    this.fail(why, 'the backend closed the connection')
+  }
+
+  /** The stream is no longer in step: nobody can say whose bytes come next, so every client with a request on it goes. */
+  #closeEveryone(words: string): void {
+    const pending = this.pending
+    const mask = pending.sessions.length - 1
+    for (let n = 0; n < pending.count; n++) pending.sessions[(pending.head + n) & mask]?.destroy('backend-out-of-step')
+    while (pending.count > 0) pending.shift()
+    this.fail('out-of-step', words)
+  }
+
+  fail(why: BackendClose, words: string): void {
+    if (this.state === 'closed') return
+    this.state = 'closed'
+    this.#socket.destroy()
+    this.slab.spoil()
+    this.failPending(words)
+    this.#drained()
+    this.#owner.backendClosed(this, why, words)
+  }
+}
+
+/** Node's message names the address already; its code is what people search for. */
+function describe(error: NodeJS.ErrnoException): string {
+  return error.code === undefined ? error.message : `${error.code}: ${error.message}`
+}

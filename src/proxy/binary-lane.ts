@@ -1,0 +1,195 @@
+/** A backend connection that speaks the binary protocol.
+ *
+ *  Each request goes out with a number of ours in the place of its opaque, so every reply proves which request it answers,
+ *  and the client's opaque is put back before the reply leaves. Requests that may stay silent are settled by the reply to
+ *  any later one; if a client's input ends with one of them, a NOOP of ours goes behind it. */
+import { commands } from '../proto/commands.ts'
+import { BinaryReplyFramer } from '../proto/binary-reply.ts'
+import { HEADER, Status, type BinaryRequestFramer } from '../proto/binary-request.ts'
+import { Got, ProtocolError, Shape } from '../proto/frame.ts'
+import { release } from '../proto/bytes.ts'
+import { binaryReply } from '../proto/refusal.ts'
+import { BackendConnection } from './backend-connection.ts'
+import type { ClientSession } from './client-session.ts'
+import { Fate } from './pending.ts'
+
+const OPAQUE = 12
+const VERSION = 0x0b
+const NOOP = 0x0a
+const STAT = 0x10
+const NO_BYTES = Buffer.alloc(0)
+
+/** Opcodes whose reply says whether the key was there. */
+const isRead = new Uint8Array(256)
+/** Opcodes whose reply carries the key that was asked for. */
+const echoesKey = new Uint8Array(256)
+for (const row of commands) {
+  if (row.opcode === undefined || row.key !== true || !(row.name === 'get' || row.name === 'gat')) continue
+  isRead[row.opcode] = isRead[row.quiet!] = 1
+}
+for (const opcode of [0x0c, 0x0d, 0x23, 0x24]) echoesKey[opcode] = 1
+
+export class BinaryLane extends BackendConnection {
+  readonly dialect = 'binary'
+  readonly #framer = new BinaryReplyFramer()
+  #nextTicket = 1
+  #quietBehind = false
+
+  protected greet(): void {
+    if (this.isPrivate) return this.becomeReady('', 0)
+    this.#own(VERSION)
+    this.flush()
+  }
+
+  takes(): boolean {
+    return true
+  }
+
+  request(session: ClientSession, frame: BinaryRequestFramer): void {
+    this.#enqueue(session, frame)
+    this.send(frame.chunk, frame.start, frame.end)
+    for (const piece of frame.rest) this.send(piece, 0, piece.length)
+  }
+
+  requestHead(session: ClientSession, frame: BinaryRequestFramer): void {
+    this.#enqueue(session, frame)
+    this.send(frame.chunk, frame.start, frame.lineEnd)
+  }
+
+  streamBody(piece: Buffer): void {
+    this.send(piece, 0, piece.length)
+  }
+
+  #enqueue(session: ClientSession, frame: BinaryRequestFramer): void {
+    const fate = frame.quiet ? Fate.quiet : Fate.forward
+    const i = this.pending.push(session, Shape.line, fate, frame.row, frame.chunk, frame.keyStart, frame.keyEnd, this.context.clock.now)
+    this.pending.opcode[i] = frame.opcode
+    this.pending.opaque[i] = frame.opaque
+    this.pending.ticket[i] = this.#nextTicket
+    // The request's own buffer: it is ours since it was read, and nothing else looks at these four bytes.
+    writeUint32(frame.chunk, frame.start + OPAQUE, this.#nextTicket)
+    this.#nextTicket = (this.#nextTicket + 1) >>> 0
+    this.#quietBehind = frame.quiet
+  }
+
+  /** A request of our own, whose reply nobody gets. */
+  #own(opcode: number): void {
+    const packet = Buffer.alloc(HEADER)
+    packet[0] = 0x80
+    packet[1] = opcode
+    writeUint32(packet, OPAQUE, this.#nextTicket)
+    const i = this.pending.push(undefined, Shape.line, Fate.swallow, 0, NO_BYTES, 0, 0, this.context.clock.now)
+    this.pending.opcode[i] = opcode
+    this.pending.ticket[i] = this.#nextTicket
+    this.#nextTicket = (this.#nextTicket + 1) >>> 0
+    this.send(packet, 0, packet.length)
+  }
+
+  endTurn(): void {
+    if (!this.#quietBehind) return
+    this.#quietBehind = false
+    this.#own(NOOP)
+  }
+
+  protected parse(): void {
+    const framer = this.#framer
+    while (this.at < this.end) {
+      if (!framer.isInsideBody) {
+        const start = this.at
+        if (!framer.header(this.slab.bytes, start, this.end)) {
+          this.at = start
+          return
+        }
+        this.#match(start)
+      }
+      const got = framer.body(this.end)
+      this.at = framer.at
+      if (got === Got.more) return
+      this.#finishPacket()
+    }
+    // A header alone may have been the whole packet's news; its body is empty then and was finished above.
+  }
+
+  /** Finds the request that the packet answers: the first in the queue, but for those that may stay silent. */
+  #match(start: number): void {
+    const pending = this.pending
+    const framer = this.#framer
+    while (pending.count > 0 && pending.ticket[pending.head] !== framer.opaque) {
+      if ((pending.fate[pending.head] & (Fate.quiet | Fate.started)) !== Fate.quiet) break
+      this.#settle(pending.head)
+    }
+    const head = pending.head
+    if (pending.count === 0 || pending.ticket[head] !== framer.opaque || pending.opcode[head] !== framer.opcode) {
+      throw new ProtocolError('bad-reply', 'a binary reply to a request that is not the next one')
+    }
+    if (echoesKey[framer.opcode] === 1 && framer.status === Status.ok) this.#checkKey(head)
+    writeUint32(this.slab.bytes, start + OPAQUE, pending.opaque[head])
+    if (isRead[framer.opcode] === 1 && framer.status === Status.ok) pending.sessions[head]!.hits++
+  }
+
+  #checkKey(head: number): void {
+    const { asked, from, to } = this.pending
+    const { keyStart, keyBytes } = this.#framer
+    const isSame = keyBytes === to[head] - from[head] &&
+      asked[head].compare(this.slab.bytes, keyStart, keyStart + keyBytes, from[head], to[head]) === 0
+    if (!isSame) throw new ProtocolError('wrong-key', 'a value for a key that was not asked for')
+  }
+
+  #finishPacket(): void {
+    const pending = this.pending
+    const head = pending.head
+    const framer = this.#framer
+    // Statistics are many packets to one request; the last has neither key nor body, or a status that says no.
+    if (framer.opcode === STAT && framer.status === Status.ok && framer.bodyBytes > 0) {
+      this.deliver(pending.sessions[head], pending.fate[head] & Fate.swallow, this.at)
+      pending.fate[head] |= Fate.started
+      return
+    }
+    if (pending.sessions[head] === undefined) return this.#ownReply()
+    this.deliver(pending.sessions[head], pending.fate[head] & Fate.swallow, this.at)
+    this.#settle(head)
+  }
+
+  #settle(head: number): void {
+    const session = this.pending.sessions[head]
+    this.pending.shift()
+    session?.settled(1)
+    this.settleLocals()
+  }
+
+  #ownReply(): void {
+    const { opcode, status, keyStart } = this.#framer
+    const words = this.slab.bytes.toString('latin1', keyStart, this.at)
+    this.from = this.at
+    this.#settle(this.pending.head)
+    if (opcode !== VERSION) return
+    if (status !== Status.ok) throw new ProtocolError('not-memcached', `memcached refused the question for its version: ${words}`)
+    this.becomeReady(words, release(words))
+  }
+
+  protected failPending(words: string): void {
+    const pending = this.pending
+    this.#quietBehind = false
+    while (pending.count > 0) {
+      const head = pending.head
+      const session = pending.sessions[head]
+      const shape = pending.shape[head]
+      const fate = pending.fate[head]
+      const error = shape === Shape.local
+        ? pending.asked[head]
+        : binaryReply(pending.opcode[head], pending.opaque[head], Status.unavailable, `memseal: ${words}`)
+      pending.shift()
+      if (session === undefined) continue
+      if ((fate & Fate.started) !== 0) session.destroy('backend-lost-mid-reply')
+      else session.replies.add(error, 0, error.length, undefined)
+      session.settled(1)
+    }
+  }
+}
+
+function writeUint32(bytes: Buffer, at: number, value: number): void {
+  bytes[at] = value >>> 24
+  bytes[at + 1] = (value >>> 16) & 255
+  bytes[at + 2] = (value >>> 8) & 255
+  bytes[at + 3] = value & 255
+}

@@ -1,0 +1,499 @@
+/** One client, from its first byte to its close.
+ *
+ *      socket ─ data ─▶ framer ─ next() ─▶ policy ─┬─ refused ─────────────▶ our words, in their turn
+ *                                                  ├─ shared ──▶ lane ─────▶ memcached
+ *                                                  └─ private ─▶ own connection, once nothing of the client is in flight
+ *      socket ◀─ replies (one write a turn) ◀──────────────────── lane, private connection
+ *
+ *  On a private connection requests are still followed, unless everything is allowed and something came that cannot be
+ *  framed: then both directions pass unread (`raw`) for the rest of the client's time.
+ *
+ *  Reading stops for named reasons and goes on when none is left. */
+import type { Socket } from 'node:net'
+import { commands, QUIT } from '../proto/commands.ts'
+import { BinaryRequestFramer, Status } from '../proto/binary-request.ts'
+import { dialectOf, Found, type Dialect } from '../proto/frame.ts'
+import { binaryReply, textReply } from '../proto/refusal.ts'
+import { TextRequestFramer } from '../proto/text-request.ts'
+import type { Peer } from '../process/listener.ts'
+import type { BinaryLane } from './binary-lane.ts'
+import type { BackendClose, BackendConnection, BackendOwner } from './backend-connection.ts'
+import { ReplyQueue, type ReplyOwner } from './reply-queue.ts'
+import type { Service } from './service.ts'
+import type { TextLane } from './text-lane.ts'
+
+/** Why a client connection ended: the log's word, and the metric's label. */
+export type ClientClose =
+  | 'client-closed' | 'client-reset' | 'quit' | 'idle' | 'request-timeout' | 'max-age' | 'drain' | 'drain-timeout'
+  | 'reply-backlog' | 'reply-memory' | 'protocol' | 'http' | 'private-limit' | 'backend-closed' | 'backend-unavailable'
+  | 'backend-lost-mid-reply' | 'backend-out-of-step'
+
+/** Why a client is not being read, as bits. */
+const Pause = {
+  clientSlow: 1,
+  inFlight: 2,
+  handover: 4,
+  lane: 8,
+  backendFull: 16,
+  finishing: 32,
+} as const
+
+/** Replies that a client has not taken: above it the client is not read, below half of it again. */
+const SLOW_BYTES = 1024 * 1024
+/** A closed socket that does not finish is destroyed after this long. */
+const LINGER_MS = 5_000
+
+type Lane = TextLane | BinaryLane
+type Framer = TextRequestFramer | BinaryRequestFramer
+
+export class ClientSession implements ReplyOwner, BackendOwner {
+  readonly peer: Peer
+  readonly replies: ReplyQueue
+  isClosed = false
+  /** Requests that await their replies. */
+  inFlight = 0
+  hits = 0
+  requests = 0
+
+  readonly #service: Service
+  readonly #socket: Socket
+  #dialect: Dialect = 'text'
+  #framer: Framer | undefined
+  #lane: Lane | undefined
+  #private: Lane | undefined
+  #isRaw = false
+  /** The frame in hand was looked at and has to wait. */
+  #isWaiting: Found | undefined
+  /** From now on only a private connection will do. */
+  #wantsPrivate: 'no' | 'followed' | 'raw'
+  #isStreaming = false
+  #pauses = 0
+  #hasEnded = false
+  #why: ClientClose | undefined
+  #byGroup: Record<string, number> = {}
+  #refused = 0
+  #bytesIn = 0
+  readonly #since: number
+  readonly #oldestAt: number
+  #activeAt: number
+  #begunAt = 0
+  #held = 0
+  #finishBy = 0
+
+  constructor(service: Service, socket: Socket, peer: Peer) {
+    this.#service = service
+    this.#socket = socket
+    this.peer = peer
+    this.#since = this.#activeAt = service.clock.now
+    const maxAge = service.limits.max_age
+    this.#oldestAt = maxAge === 0 ? Infinity : this.#since + maxAge * (0.9 + Math.random() * 0.2)
+    this.#wantsPrivate = service.sharing === 'private' ? 'followed' : 'no'
+    this.replies = new ReplyQueue(socket, service.turn, this, service.isCoalescing)
+    socket.on('data', this.#onData)
+    socket.on('end', () => this.#onEnd())
+    socket.on('error', () => this.#end('client-reset'))
+    socket.on('close', () => this.#end('client-closed'))
+    service.add(this)
+    socket.resume()
+  }
+
+  readonly #onData = (chunk: Buffer): void => {
+    if (this.isClosed) return
+    this.#bytesIn += chunk.length
+    this.#activeAt = this.#service.clock.now
+    if (this.#isRaw) return this.#passOn(chunk)
+    if (this.#framer === undefined) this.#start(chunk[0])
+    this.#framer!.push(chunk)
+    if (this.#pauses === 0) this.#pump()
+  }
+
+  #start(firstByte: number): void {
+    this.#dialect = dialectOf(firstByte)
+    this.#framer = this.#dialect === 'binary' ? new BinaryRequestFramer() : new TextRequestFramer(this.#service.limits.request_size)
+  }
+
+  /** Takes request after request until the bytes run out or a reason to wait comes up. */
+  #pump(): void {
+    const framer = this.#framer
+    if (framer === undefined) return
+    while (this.#pauses === 0 && !this.isClosed) {
+      if (this.#isStreaming && !this.#streamOn(framer)) break
+      const found = this.#isWaiting ?? framer.next()
+      this.#isWaiting = undefined
+      if (found === Found.more) break
+      this.#take(framer, found)
+      if (this.#isRaw) return
+    }
+    this.#lane?.endTurn()
+    this.#private?.endTurn()
+    this.#accountHeld(framer)
+    if (!this.#hasEnded || this.#pauses !== 0 || this.isClosed) return
+    if (this.#isStreaming) this.#private?.endWriting()
+    this.finish('client-closed')
+  }
+
+  #take(framer: Framer, found: Found): void {
+    switch (found) {
+      case Found.request: case Found.head: return this.#request(framer, found)
+      case Found.faulty: return this.#faulty(framer)
+      case Found.lost: return this.#lost(framer)
+      case Found.http: return this.finish('http')
+      case Found.more: return
+      default: found satisfies never
+    }
+  }
+
+  #request(framer: Framer, found: typeof Found.request | typeof Found.head): void {
+    const policy = this.#service.policy
+    if (!policy.allows(framer.row, framer.alsoRow)) return this.#refuse(framer, found)
+    if (framer.row === QUIT) return this.#quit(framer)
+    if (this.#wantsPrivate === 'no' && !this.#isShareable(framer)) {
+      this.#wantsPrivate = policy.isOpen && !(framer.strict && framer.size > this.#service.limits.request_size) ? 'raw' : 'followed'
+    } else if (this.#wantsPrivate === 'followed' && policy.isOpen && !framer.strict) this.#wantsPrivate = 'raw'
+    if (this.#wantsPrivate !== 'no') return this.#privately(framer, found)
+    const lane = this.#sharedLane(framer, found)
+    if (lane === undefined) return
+    if (!lane.takes(framer.needs)) {
+      this.#wantsPrivate = policy.isOpen ? 'raw' : 'followed'
+      return this.#privately(framer, found)
+    }
+    if (found === Found.head) return this.#hold(framer)
+    this.#count(framer)
+    lane.request(this, framer as never)
+    if (lane.isFull) {
+      lane.waitForRoom(this)
+      this.#pause(Pause.backendFull)
+    }
+  }
+
+  #isShareable(framer: Framer): boolean {
+    return framer.strict && commands[framer.row].shareable && framer.size <= this.#service.limits.request_size
+  }
+
+  /** @returns the lane to use; undefined when there is none: the request waits, or was answered with an error */
+  #sharedLane(framer: Framer, found: Found): Lane | undefined {
+    if (this.#lane !== undefined && this.#lane.state === 'ready') return this.#lane
+    const pool = this.#service.pool(this.#dialect)
+    this.#lane = pool.choose()
+    if (this.#lane !== undefined) {
+      this.#lane.sessions++
+      return this.#lane
+    }
+    if (pool.isDown) {
+      this.#answer(framer, found, 'SERVER_ERROR memseal: backend unavailable', Status.unavailable)
+      return undefined
+    }
+    pool.wait(this)
+    this.#waitWith(found, Pause.lane)
+    return undefined
+  }
+
+  #waitWith(found: Found, reason: number): void {
+    this.#isWaiting = found
+    this.#pause(reason)
+  }
+
+  laneDecided(): void {
+    this.#resume(Pause.lane)
+  }
+
+  #count(framer: Framer): void {
+    this.inFlight++
+    this.requests++
+    const group = commands[framer.row].group
+    this.#byGroup[group] = (this.#byGroup[group] ?? 0) + 1
+    if (this.inFlight >= this.#service.limits.in_flight) this.#pause(Pause.inFlight)
+  }
+
+  /** The data block has to be whole before the request may enter a connection that others use. */
+  #hold(framer: Framer): void {
+    const room = this.#service.limits.request_memory - this.#service.heldBytes
+    if (framer.size > room) return this.#answer(framer, Found.head, 'SERVER_ERROR memseal: out of memory holding the request', Status.outOfMemory)
+    framer.hold()
+  }
+
+  #accountHeld(framer: Framer): void {
+    const held = framer.held
+    this.#service.heldBytes += held - this.#held
+    this.#held = held
+    if (!framer.isInsideRequest) this.#begunAt = 0
+    else if (this.#begunAt === 0) this.#begunAt = this.#service.clock.now
+  }
+
+  // Refusals and faults: our own words, behind whatever the client is still owed.
+
+  #refuse(framer: Framer, found: Found): void {
+    this.#refused++
+    this.#service.refused(this.peer, commands[framer.row].name)
+    this.#answer(framer, found, 'CLIENT_ERROR memseal: command not allowed', Status.refused)
+  }
+
+  #faulty(framer: Framer): void {
+    if (this.#goesRaw(Found.faulty)) return
+    if (!this.#service.policy.allows(framer.row, -1)) return this.#refuse(framer, Found.faulty)
+    this.#answer(framer, Found.faulty, (framer as TextRequestFramer).words, Status.invalid)
+  }
+
+  #lost(framer: Framer): void {
+    if (this.#goesRaw(Found.lost)) return
+    if (!this.#service.policy.allows(framer.row, -1)) this.#refuse(framer, Found.lost)
+    else if (framer instanceof BinaryRequestFramer) this.#answer(framer, Found.lost, 'Invalid arguments', framer.status)
+    else this.#answer(framer, Found.lost, framer.words, 0)
+    this.finish('protocol')
+  }
+
+  #goesRaw(found: Found): boolean {
+    if (!this.#service.policy.isOpen) return false
+    this.#wantsPrivate = 'raw'
+    this.#privately(this.#framer!, found)
+    return true
+  }
+
+  /** Answers in memcached's stead, in the client's dialect and in its turn; the request's data block is read over. */
+  #answer(framer: Framer, found: Found, words: string, status: number): void {
+    if (found === Found.head) framer.skip()
+    if (framer instanceof BinaryRequestFramer) {
+      const text = words.replace(/^(CLIENT|SERVER)_ERROR /, '')
+      this.#local(binaryReply(framer.opcode, framer.opaque, status, text))
+    } else if (!framer.silent) this.#local(textReply(words))
+  }
+
+  #local(reply: Buffer): void {
+    const connection = this.#private ?? this.#lane
+    if (this.inFlight === 0 || connection === undefined || connection.state !== 'ready') {
+      this.replies.add(reply, 0, reply.length, undefined)
+      return
+    }
+    connection.local(this, reply)
+    if (++this.inFlight >= this.#service.limits.in_flight) this.#pause(Pause.inFlight)
+  }
+
+  #quit(framer: Framer): void {
+    if (framer instanceof BinaryRequestFramer && !framer.quiet) this.#local(binaryReply(framer.opcode, framer.opaque, Status.ok, ''))
+    this.finish('quit')
+  }
+
+  // The private connection.
+
+  #privately(framer: Framer, found: Found): void {
+    if (this.#private === undefined) return this.#openPrivate(framer, found)
+    if (this.#private.state === 'connecting') return this.#waitWith(found, Pause.handover)
+    if (this.#wantsPrivate === 'raw') {
+      if (this.inFlight > 0) return this.#waitWith(found, Pause.handover)
+      return this.#turnRaw(framer)
+    }
+    this.#count(framer)
+    if (found === Found.head) {
+      this.#private.requestHead(this, framer as never)
+      framer.stream()
+      this.#isStreaming = true
+    } else this.#private.request(this, framer as never)
+    if (this.#private.isFull) this.#waitForPrivate()
+  }
+
+  /** Replies that are still to come on the shared lane come first. */
+  #openPrivate(framer: Framer, found: Found): void {
+    if (this.inFlight > 0) return this.#waitWith(found, Pause.handover)
+    this.#leaveLane()
+    this.#private = this.#service.openPrivate(this.#dialect, this)
+    if (this.#private !== undefined) return this.#waitWith(found, Pause.handover)
+    this.#answer(framer, found, 'SERVER_ERROR memseal: too many private connections', Status.unavailable)
+    this.finish('private-limit')
+  }
+
+  #leaveLane(): void {
+    if (this.#lane !== undefined) this.#lane.sessions--
+    this.#lane = undefined
+  }
+
+  backendReady(): void {
+    this.#resume(Pause.handover)
+  }
+
+  backendClosed(connection: BackendConnection, why: BackendClose): void {
+    this.#service.privateClosed()
+    if (this.#private !== connection) return
+    this.#private = undefined
+    if (this.isClosed) return
+    const wasConnecting = why === 'connect-failed' || why === 'connect-timeout'
+    if (this.#isRaw || this.#isStreaming) return this.finish('backend-closed')
+    if (!wasConnecting) return this.#resume(Pause.backendFull)
+    // Nobody answers: the request that waits gets its error; one whose end is not known cannot be read over.
+    const found = this.#isWaiting
+    this.#isWaiting = undefined
+    if (found !== undefined) {
+      this.#answer(this.#framer!, found, 'SERVER_ERROR memseal: backend unavailable', Status.unavailable)
+      if (found !== Found.request && found !== Found.head || this.#wantsPrivate === 'raw') return this.finish('backend-unavailable')
+    }
+    this.#resume(Pause.handover)
+  }
+
+  #streamOn(framer: Framer): boolean {
+    for (let piece = framer.body(); piece !== undefined; piece = framer.body()) {
+      this.#private!.streamBody(piece)
+    }
+    this.#isStreaming = framer.isStreaming
+    if (this.#private!.isFull) this.#waitForPrivate()
+    return !this.#isStreaming && this.#pauses === 0
+  }
+
+  #waitForPrivate(): void {
+    this.#private!.waitForRoom(this)
+    this.#pause(Pause.backendFull)
+  }
+
+  #turnRaw(framer: Framer): void {
+    const connection = this.#private!
+    this.#isRaw = true
+    connection.rawSession = this
+    for (const piece of framer.takeRest()) connection.send(piece, 0, piece.length)
+    this.#service.heldBytes -= this.#held
+    this.#held = this.#begunAt = 0
+    if (this.#hasEnded) connection.endWriting()
+  }
+
+  #passOn(chunk: Buffer): void {
+    const connection = this.#private
+    if (connection === undefined) return
+    connection.send(chunk, 0, chunk.length)
+    if (connection.isFull) this.#waitForPrivate()
+  }
+
+  backendHasRoom(): void {
+    this.#resume(Pause.backendFull)
+  }
+
+  // Replies and what they change.
+
+  /** `count` requests have been answered, or may be taken for answered. */
+  settled(count: number): void {
+    this.inFlight -= count
+    if (this.#pauses === 0 && !this.#hasEnded) return
+    if (this.#pauses & Pause.inFlight && this.inFlight <= this.#service.limits.in_flight / 2) this.#resume(Pause.inFlight)
+    if (this.inFlight > 0) return
+    if (this.#pauses & Pause.handover) this.#resume(Pause.handover)
+    if (this.#pauses & Pause.finishing) this.#finishIfDone()
+  }
+
+  repliesGrew(): void {
+    const backlog = this.replies.backlog
+    if (backlog <= SLOW_BYTES) return
+    if (backlog > this.#service.limits.reply_backlog) return this.destroy('reply-backlog')
+    this.#pause(Pause.clientSlow)
+    if (this.#private !== undefined) this.#private.pauseReading()
+    // It does not keep up: what it asks next comes on a connection that can wait for it.
+    else if (this.#wantsPrivate === 'no' && backlog > this.#service.limits.reply_backlog / 2) this.#wantsPrivate = 'followed'
+  }
+
+  repliesTaken(): void {
+    if (this.#pauses & Pause.clientSlow && this.replies.backlog < SLOW_BYTES / 2) {
+      this.#private?.resumeReading()
+      this.#resume(Pause.clientSlow)
+    }
+    if (this.#pauses & Pause.finishing) this.#finishIfDone()
+  }
+
+  repliesLost(): void {
+    this.#end('client-reset')
+  }
+
+  // Pausing.
+
+  #pause(reason: number): void {
+    if (this.#pauses === 0) this.#socket.pause()
+    this.#pauses |= reason
+  }
+
+  #resume(reason: number): void {
+    if ((this.#pauses & reason) === 0) return
+    this.#pauses &= ~reason
+    if (this.#pauses !== 0 || this.isClosed) return
+    if (!this.#isRaw) this.#pump()
+    if (this.#pauses === 0 && !this.isClosed) this.#socket.resume()
+  }
+
+  // The end.
+
+  /** The client has sent all it will; it still gets what it is owed. */
+  #onEnd(): void {
+    this.#hasEnded = true
+    if (this.#isRaw) this.#private?.endWriting()
+    else if (this.#framer === undefined) this.finish('client-closed')
+    else if (this.#pauses === 0) this.#pump()
+  }
+
+  /** Reads no more, and closes when the client has all that it is owed. */
+  finish(why: ClientClose): void {
+    if (this.isClosed) return
+    this.#why ??= why
+    this.#pause(Pause.finishing)
+    this.#lane?.endTurn()
+    this.#private?.endTurn()
+    this.#finishIfDone()
+  }
+
+  #finishIfDone(): void {
+    if (this.#finishBy > 0 || this.inFlight > 0 || !this.replies.isEmpty) return
+    this.#finishBy = this.#service.clock.now + LINGER_MS
+    // What it still sends is read over, or its own end would never be seen.
+    this.#socket.removeListener('data', this.#onData)
+    this.#socket.end()
+    this.#socket.resume()
+  }
+
+  /** Drain: idle clients close now, busy ones after the last reply they are owed. */
+  drain(): void {
+    if (!this.#isRaw) this.finish('drain')
+  }
+
+  /** Closes now, whatever is owed. */
+  destroy(why: ClientClose): void {
+    if (this.isClosed) return
+    this.#why = why
+    this.#socket.destroy()
+    this.#end(why)
+  }
+
+  /** Deadlines of this client, looked at once a second. */
+  checkDeadlines(now: number, isDraining: boolean): void {
+    const limits = this.#service.limits
+    const isQuiet = this.inFlight === 0 && this.replies.isEmpty
+    if (this.#finishBy > 0) {
+      if (now > this.#finishBy) this.destroy(this.#why!)
+    } else if (this.#begunAt > 0 && this.#pauses === 0 && now - this.#begunAt > limits.request_timeout) {
+      this.destroy('request-timeout')
+    } else if (isQuiet && this.#isRaw && isDraining && now - this.#activeAt > 1000) {
+      this.finish('drain')
+    } else if (isQuiet && this.#begunAt === 0 && now > this.#oldestAt && !this.#isRaw) {
+      this.finish('max-age')
+    } else if (isQuiet && limits.idle_timeout > 0 && now - this.#activeAt > limits.idle_timeout) {
+      this.finish('idle')
+    }
+  }
+
+  #end(why: ClientClose): void {
+    if (this.isClosed) return
+    this.isClosed = true
+    this.#why ??= why
+    this.#socket.destroy()
+    this.replies.close()
+    this.#service.heldBytes -= this.#held
+    this.#service.forget(this)
+    this.#leaveLane()
+    this.#private?.fail('client-gone', 'its client has left')
+    this.#framer = undefined
+    this.#service.remove(this)
+    this.#tell()
+  }
+
+  /** One line per connection. Who connects and says nothing is only counted, by the listener. */
+  #tell(): void {
+    if (this.#bytesIn === 0) return
+    this.#service.log.info({
+      event: 'closed', client: this.peer.id, service: this.peer.service, listener: this.peer.listener, address: this.peer.address,
+      port: this.peer.port, tls: this.peer.tls, dialect: this.#dialect, requests: this.requests, by: this.#byGroup, hits: this.hits,
+      refused: this.#refused, bytesIn: this.#bytesIn, bytesOut: this.replies.bytesOut,
+      seconds: Math.round(this.#service.clock.now - this.#since) / 1000, isPrivate: this.#wantsPrivate !== 'no', reason: this.#why,
+    }, 'a client has left')
+  }
+}
