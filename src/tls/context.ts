@@ -29,6 +29,8 @@ const groups = 'X25519MLKEM768:X25519:P-256:P-384'
  *  other clients may be admitted. */
 export function listenerTls(material: Material, settings: TlsSettings, scope: string): ListenerTls {
   const asksForCertificate = settings.client_auth !== 'none'
+  // Without a CA of our own, Node would verify against the public ones and let in whoever has a certificate of theirs.
+  if (asksForCertificate && !material.clientCa?.length) throw new Error(`tls.client_auth ${settings.client_auth} needs tls.client_ca`)
   return {
     clientAuth: settings.client_auth,
     options: {

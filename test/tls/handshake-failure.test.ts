@@ -188,10 +188,10 @@ test('every reason has its words and advice', () => {
 test('failures that run at the same time are each told of the right client', async () => {
   const { ca, client, strangerClient, expiredClient, futureClient } = await pki()
   const e = await edge()
-  const kinds = [
+  const kinds: [ConnectionOptions, string][] = [
     [as(strangerClient, ca), 'unknown-ca'], [as(expiredClient, ca), 'expired'], [as(futureClient, ca), 'not-yet-valid'],
     [as(undefined, ca), 'no-certificate'], [as(client, ca, { maxVersion: 'TLSv1.2', ciphers: 'AES128-SHA' }), 'no-shared-cipher'], [as(client, ca), 'in'],
-  ] as const
+  ]
   const expected: string[] = []
   await Promise.all(Array.from({ length: 60 }, async (_, at) => {
     const [options, reason] = kinds[at % kinds.length]
