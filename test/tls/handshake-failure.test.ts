@@ -197,7 +197,8 @@ test('failures that run at the same time are each told of the right client', asy
     const [options, reason] = kinds[at % kinds.length]
     const address = `127.0.1.${at + 1}`
     expected.push(`${address} ${reason}`)
-    const socket = connectTls({ host: '127.0.0.1', port: e.port, localAddress: address, ...options })
+    const target = { host: '127.0.0.1', port: e.port, localAddress: address }
+    const socket = connectTls({ ...target, ...options })
     socket.on('error', () => {}).on('secureConnect', () => { if (reason === 'in') socket.end('x') }).resume()
     await once(socket, 'close').catch(() => {})
   }))
