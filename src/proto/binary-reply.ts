@@ -42,10 +42,10 @@ export class BinaryReplyFramer {
     return true
   }
 
-  /** Follows the body of the packet in hand. */
-  body(end: number): Got {
-    const taken = Math.min(this.#bodyLeft, end - this.at)
-    this.at += taken
+  /** Follows the body of the packet in hand, which goes on at `at`: what was consumed before may have been moved. */
+  body(at: number, end: number): Got {
+    const taken = Math.min(this.#bodyLeft, end - at)
+    this.at = at + taken
     this.#bodyLeft -= taken
     return this.#bodyLeft === 0 ? Got.whole : Got.more
   }

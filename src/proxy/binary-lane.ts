@@ -101,8 +101,9 @@ export class BinaryLane extends BackendConnection {
           return
         }
         this.#match(start)
+        this.at = framer.at
       }
-      const got = framer.body(this.end)
+      const got = framer.body(this.at, this.end)
       this.at = framer.at
       if (got === Got.more) return
       this.#finishPacket()
