@@ -1,5 +1,5 @@
-import type { Answer, Order } from './messages.ts'
-import { makeLoad, type Load } from './loads/load.ts'
+import type { Answer, LoadWindow, Order } from './messages.ts'
+import { emptyWindow, makeLoad, type Load } from './loads/load.ts'
 
 // The program of a load process: takes orders from the bench, one task after the other, for the whole run, so that its
 // own code is warm long before the numbers that count.
@@ -25,12 +25,22 @@ async function obey(order: Order): Promise<Answer> {
       load?.mark()
       return { answer: 'marked' }
     case 'finish': {
-      const window = await load!.finish()
+      const ending = load
       load = undefined
-      return { answer: 'finished', window }
+      return { answer: 'finished', window: await finishOf(ending) }
     }
     default:
       return order satisfies never
+  }
+}
+
+// Always an answer: the bench waits for it even where the load has failed, since it closes the connections.
+async function finishOf(ending: Load | undefined): Promise<LoadWindow> {
+  try {
+    return await ending?.finish() ?? emptyWindow(0)
+  } catch (error) {
+    answer({ answer: 'failed', reason: (error as Error).message })
+    return emptyWindow(0)
   }
 }
 

@@ -1,0 +1,34 @@
+import type { Results } from '../results.ts'
+import { measures } from '../measures.ts'
+import { measuresWithFigures } from '../results.ts'
+import { chartsOf } from './charts.ts'
+import { markdownGrid } from './grid.ts'
+import { machineLines } from './terminal.ts'
+import { VERDICT_HEADER, verdicts } from './verdicts.ts'
+import { workloadTable } from './workload-rows.ts'
+
+/** bench/RESULTS.md.   @param chartFolder where its pictures lie, as seen from it */
+export function resultsPage(results: Results, chartFolder: string): string {
+  const judged = verdicts(results)
+  return [
+    '# Results', '',
+    'Written by `npm run bench`; do not edit. Only ratios within one run mean anything: the same run moves from minute '
+      + 'to minute with what else the machine does.', '',
+    ...machineLines(results).map(line => `* ${line}`), '',
+    ...(judged.length > 0 ? ['## Targets', '', ...markdownGrid(VERDICT_HEADER, judged), ''] : []),
+    ...results.workloads.flatMap(workload => {
+      const { header, rows, left } = workloadTable(results, workload)
+      const charts = [...chartsOf(results, workload).keys()]
+      return [
+        `## ${workload.name}`, '', `${workload.about}.`, '',
+        ...(workload.notYet ? [workload.notYet, ''] : []),
+        ...(rows.length > 0 ? [...markdownGrid(header, rows), ''] : []),
+        ...left.map(line => `* No figures for ${line}`), ...(left.length > 0 ? [''] : []),
+        ...charts.flatMap(file => [`![${workload.name}](${chartFolder}/${file})`, '']),
+      ]
+    }),
+    '## What the columns say', '',
+    ...[...new Set(results.workloads.flatMap(measuresWithFigures))]
+      .map(name => `* ${measures[name].title}: ${measures[name].about}`), '',
+  ].join('\n')
+}

@@ -1,0 +1,124 @@
+import type { Traffic } from './load/script.ts'
+import type { MeasureName } from './measures.ts'
+
+/** What is asked of every contestant. The table below is the whole list. */
+export interface Workload {
+  name: string
+  about: string
+  shape: Shape
+  measures: MeasureName[]
+  /** the figure by which contestants are judged */
+  judge: MeasureName
+  /** through a sidecar and a server of the same kind */
+  isPair?: boolean
+  /** only these take part unless others are asked for; left out: all */
+  contestants?: string[]
+  /** part of --quick */
+  isEssential?: boolean
+  /** rounds beyond this tell nothing new */
+  maxRounds?: number
+  /** why it cannot run yet */
+  notYet?: string
+}
+
+export type Shape =
+  | { kind: 'steady', traffic: Traffic, clients: number, depth: number, requestsPerSecond?: number }
+  | { kind: 'reconnecting', traffic: Traffic, atOnce: number, resume: boolean }
+  | { kind: 'storm', traffic: Traffic, established: number, requestsPerSecond: number, newcomers: number }
+  | { kind: 'idle', connections: number }
+
+const small: Traffic = { dialect: 'text', keys: 10_000, valueBytes: 100, sets: 0.1, hits: 1, keysPerGet: 1 }
+const many: Traffic = { ...small, sets: 0, keysPerGet: 100 }
+
+const perRequest: MeasureName[] = [
+  'proxyUs', 'memcachedUs', 'togetherUs', 'requestsPerSecond', 'p50Us', 'p99Us', 'p999Us', 'foreignShare',
+]
+const perByte: MeasureName[] = [
+  'proxyUs', 'memcachedUs', 'togetherUs', 'megabytesPerCpuSecond', 'requestsPerSecond', 'p50Us', 'p99Us', 'foreignShare',
+]
+const perHandshake: MeasureName[] = [
+  'proxyUs', 'handshakesPerCpuSecond', 'requestsPerSecond', 'p50Us', 'p99Us', 'resumedShare', 'foreignShare',
+]
+
+export const workloads: Workload[] = [
+  {
+    name: 'pingpong', about: '50 clients, 1 request in flight each, 100 B values, 10 % sets',
+    shape: { kind: 'steady', traffic: small, clients: 50, depth: 1 },
+    measures: perRequest, judge: 'proxyUs', isEssential: true,
+  },
+  {
+    name: 'many', about: '500 clients, 1 in flight, 100 B, 10 % sets',
+    shape: { kind: 'steady', traffic: small, clients: 500, depth: 1 },
+    measures: perRequest, judge: 'proxyUs',
+  },
+  {
+    name: 'lonely', about: '1 client, 1 in flight, 100 B, 10 % sets',
+    shape: { kind: 'steady', traffic: small, clients: 1, depth: 1 },
+    measures: perRequest, judge: 'p50Us',
+  },
+  pipeline('pipeline', 'text', 16, true),
+  pipeline('pipeline-meta', 'meta', 16, true),
+  pipeline('pipeline-binary', 'binary', 16),
+  pipeline('pipeline-100', 'text', 100),
+  {
+    name: 'multiget', about: '50 clients, 1 in flight, gets of 100 keys, 100 B each, all hits',
+    shape: { kind: 'steady', traffic: many, clients: 50, depth: 1 },
+    measures: perByte, judge: 'proxyUs', isEssential: true,
+  },
+  large('large-10k', 10_000, 1000, 50),
+  large('large-100k', 100_000, 100, 20, true),
+  large('large-1m', 2 ** 20, 16, 10),
+  {
+    name: 'handshakes-full', about: 'connect, full mutual TLS handshake, one get, close; 8 at a time',
+    shape: { kind: 'reconnecting', traffic: { ...small, sets: 0 }, atOnce: 8, resume: false },
+    measures: perHandshake, judge: 'proxyUs', isEssential: true,
+  },
+  {
+    name: 'handshakes-resumed', about: 'the same with the tickets of earlier connections, each used once',
+    shape: { kind: 'reconnecting', traffic: { ...small, sets: 0 }, atOnce: 8, resume: true },
+    measures: perHandshake, judge: 'proxyUs',
+  },
+  {
+    name: 'storm', about: '50 established clients (2 000 req/s, open loop) while 500 new ones connect at once',
+    shape: { kind: 'storm', traffic: small, established: 50, requestsPerSecond: 2000, newcomers: 500 },
+    measures: ['p50Us', 'p99Us', 'p999Us', 'maxUs', 'stormSeconds', 'foreignShare'], judge: 'p99Us',
+  },
+  {
+    name: 'idle', about: '2 000 connections that say nothing, in a fresh process',
+    shape: { kind: 'idle', connections: 2000 },
+    measures: ['bytesPerConnection', 'residentMiB'], judge: 'bytesPerConnection', maxRounds: 2,
+  },
+  {
+    name: 'short', about: 'a new plain connection per get, through sidecar, TLS and server; 16 at a time',
+    shape: { kind: 'reconnecting', traffic: { ...small, sets: 0 }, atOnce: 16, resume: false },
+    measures: ['proxyUs', 'memcachedUs', 'togetherUs', 'requestsPerSecond', 'p50Us', 'p99Us', 'foreignShare'],
+    judge: 'requestsPerSecond', isPair: true, contestants: ['memseal', 'stunnel'],
+  },
+  {
+    name: 'pair', about: '50 plain clients, 1 in flight, through sidecar, TLS and server; 100 B, 10 % sets',
+    shape: { kind: 'steady', traffic: small, clients: 50, depth: 1 },
+    measures: perRequest, judge: 'proxyUs', isPair: true,
+  },
+  {
+    name: 'admin-scrape', about: 'pingpong while autocannon scrapes the metrics of the admin listener',
+    shape: { kind: 'steady', traffic: small, clients: 50, depth: 1 },
+    measures: perRequest, judge: 'p99Us', contestants: ['memseal'],
+    notYet: 'not yet: it needs the admin HTTP listener',
+  },
+]
+
+function pipeline(name: string, dialect: Traffic['dialect'], depth: number, isEssential = false): Workload {
+  return {
+    name, about: `50 clients, ${depth} in flight, 100 B, 10 % sets, ${dialect} protocol`,
+    shape: { kind: 'steady', traffic: { ...small, dialect }, clients: 50, depth },
+    measures: perRequest, judge: 'proxyUs', isEssential,
+  }
+}
+
+function large(name: string, valueBytes: number, keys: number, clients: number, isEssential = false): Workload {
+  return {
+    name, about: `${clients} clients, 1 get in flight, values of ${valueBytes} B, all hits`,
+    shape: { kind: 'steady', traffic: { ...small, valueBytes, keys, sets: 0 }, clients, depth: 1 },
+    measures: perByte, judge: 'proxyUs', isEssential,
+  }
+}
