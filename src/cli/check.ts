@@ -1,6 +1,6 @@
 import { hasFault } from '../config/issue.ts'
 import { exitStatuses } from '../errors.ts'
-import { readMaterial } from '../tls/material.ts'
+import { readBackendMaterial, readMaterial, type MaterialFault } from '../tls/material.ts'
 import { chooseConfiguration, noConfiguration, printIssues } from './configuration.ts'
 import type { Terminal } from './terminal.ts'
 
@@ -14,10 +14,13 @@ export async function check(flags: Record<string, unknown>, terminal: Terminal):
   const { loaded, file } = chosen
   for (const [name, service] of Object.entries(loaded.services)) {
     // Paths that are themselves in doubt are not read; the rest is, so that all faults show at once.
-    if (service?.tls === undefined || !loaded.isSound(`services.${name}.tls`)) continue
-    const { faults, warnings } = readMaterial(service.tls)
-    for (const { key, message, fix } of faults) loaded.report('fault', `services.${name}.tls.${key}`, message, fix)
-    for (const { key, message, fix } of warnings) loaded.report('warning', `services.${name}.tls.${key}`, message, fix)
+    const tell = (path: string, { faults, warnings }: { faults: MaterialFault[], warnings: MaterialFault[] }): void => {
+      for (const { key, message, fix } of faults) loaded.report('fault', `${path}.${key}`, message, fix)
+      for (const { key, message, fix } of warnings) loaded.report('warning', `${path}.${key}`, message, fix)
+    }
+    const [front, back] = [`services.${name}.tls`, `services.${name}.backend.tls`]
+    if (service?.tls !== undefined && loaded.isSound(front)) tell(front, readMaterial(service.tls))
+    if (service?.backend?.tls !== undefined && loaded.isSound(back)) tell(back, readBackendMaterial(service.backend.tls))
   }
   printIssues(loaded, terminal)
   if (hasFault(loaded.issues)) return exitStatuses.configuration.status

@@ -84,7 +84,7 @@ function parseTcp(text: string, side: 'listen' | 'connect'): Endpoint | Problem 
   return { kind: 'tcp', host, port }
 }
 
-function isHostName(host: string): boolean {
+export function isHostName(host: string): boolean {
   // A last label of digits only would be a mistyped IPv4 address (RFC 3696, section 2).
   return host.length <= 253 &&
     /^(?!-)[\w-]{1,63}(?<!-)(\.(?!-)[\w-]{1,63}(?<!-))*\.?$/.test(host) && !/(^|\.)\d+$/.test(host)

@@ -34,11 +34,15 @@ export function issueText(issue: Issue): string {
   return `${where}  ${grade}${path}${issue.message}\n${indent}${issue.fix}`
 }
 
-/** By place in the file, so that an operator mends from the top down; what came from flags stands first. */
+/** By place in the file, so that an operator mends from the top down; what came from flags stands first, then each file
+ *  in the order of its first issue. */
 export function sortIssues(issues: readonly Issue[]): Issue[] {
+  const fileOf = (issue: Issue) => issue.origin.kind === 'file' ? issue.origin.file : ''
+  const files = ['', ...new Set(issues.map(fileOf))]
+  const file = (issue: Issue) => files.indexOf(fileOf(issue))
   const line = (issue: Issue) => issue.origin.kind === 'file' ? issue.origin.line : 0
   const col = (issue: Issue) => issue.origin.kind === 'file' ? issue.origin.col : 0
-  return issues.toSorted((a, b) => line(a) - line(b) || col(a) - col(b))
+  return issues.toSorted((a, b) => file(a) - file(b) || line(a) - line(b) || col(a) - col(b))
 }
 
 export function hasFault(issues: readonly Issue[]): boolean {

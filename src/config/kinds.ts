@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { isIP, isIPv4, isIPv6 } from 'node:net'
 import { resolve } from 'node:path'
 import type { Node } from 'yaml'
-import { endpointText, parseEndpoint, type Endpoint } from './endpoint.ts'
+import { endpointText, isHostName, parseEndpoint, type Endpoint } from './endpoint.ts'
 import { Problem, type Reading } from './reading.ts'
 import { durationPattern, durationText, parseDuration, parseSize, sizePattern, sizeText } from './units.ts'
 
@@ -152,6 +152,93 @@ export function path(options: Described<string> & { dash?: string }): Kind<strin
       if (text === '') return new Problem('is empty.', 'Write the path of a file.')
       if (text.includes('\0')) return new Problem('holds a NUL byte, which no path can.', 'Write the path of a file.')
       return options.dash !== undefined && text === '-' ? text : resolve(reading.directory, text)
+    },
+    write: value => value,
+    jsonSchema: { type: 'string', minLength: 1 },
+  })
+}
+
+/** A pin: SHA-256 of a certificate, with or without colons. The value has them, in capitals, as Node and openssl print it. */
+export function fingerprint(options: { doc: string }): Kind<string> {
+  return scalar<string>({
+    ...options,
+    words: 'SHA-256 fingerprint',
+    parse(text) {
+      const digits = text.replace(/^sha256[:=]/i, '').replaceAll(':', '').toUpperCase()
+      if (/^[0-9A-F]{64}$/.test(digits)) return digits.match(/../g)!.join(':')
+      return new Problem(`"${text}" is no SHA-256 fingerprint: it takes 64 hex digits.`,
+        'Write what `openssl x509 -in FILE -noout -fingerprint -sha256` prints, in quotes.')
+    },
+    write: value => value,
+    jsonSchema: { type: 'string' },
+  })
+}
+
+/** A name of a certificate, `dns:*.cache.example` or `uri:spiffe://example/cache`; a `*` stands for anything within a label. */
+export function peerName(options: { doc: string }): Kind<string> {
+  return scalar<string>({
+    ...options,
+    words: '`dns:NAME` or `uri:NAME`',
+    parse(text) {
+      if (/^dns:[^\s:/]+$/.test(text) || /^uri:[^\s:]+:\S+$/.test(text)) return text
+      return new Problem(`"${text}" is no name of a certificate.`,
+        'Write dns: or uri: and the name as the certificate has it, such as dns:cache-1.example.com or uri:spiffe://example/cache.')
+    },
+    write: value => value,
+    jsonSchema: { type: 'string' },
+  })
+}
+
+/** The name to ask for (SNI) and to find in the certificate. */
+export function hostName(options: Described<string>): Kind<string> {
+  return scalar<string>({
+    ...options,
+    words: 'host name or address',
+    parse(text) {
+      if (isIP(text) !== 0 || isHostName(text)) return text
+      return new Problem(`"${text}" is neither a host name nor an address.`, 'Write a name of the certificate, such as cache-1.example.com.')
+    },
+    write: value => value,
+    jsonSchema: { type: 'string' },
+  })
+}
+
+/** Permissions of a file, as `chmod` takes them. */
+export function fileMode(options: Described<number>): Kind<number> {
+  return scalar<number>({
+    ...options,
+    words: 'octal mode',
+    parse(text) {
+      const value = parseInt(text, 8)
+      if (/^0?[0-7]{3}$/.test(text)) return value
+      return new Problem(`"${text}" is no mode.`, 'Write three octal digits, such as 0660.')
+    },
+    write: value => `0${value.toString(8).padStart(3, '0')}`,
+    jsonSchema: { anyOf: [{ type: 'string', pattern: textPattern('0?[0-7]{3}') }, { type: 'integer' }] },
+  })
+}
+
+/** A user or group of this host, by name or number. Whether there is one is seen when it is needed. */
+export function account(options: Described<string>): Kind<string> {
+  return scalar<string>({
+    ...options,
+    words: 'name or number',
+    parse(text) {
+      if (/^(\d{1,10}|[A-Za-z_][\w.-]{0,31}\$?)$/.test(text)) return text
+      return new Problem(`"${text}" is no name of a user or group.`, 'Write a name such as www-data, or a number.')
+    },
+    write: value => value,
+    jsonSchema: { anyOf: [{ type: 'string' }, { type: 'integer' }] },
+  })
+}
+
+/** A file, or many by wildcards. */
+export function pattern(options: { doc: string }): Kind<string> {
+  return scalar<string>({
+    ...options,
+    words: 'path, perhaps with `*`',
+    parse(text, reading) {
+      return text === '' ? new Problem('is empty.', 'Write the path of a file.') : resolve(reading.directory, text)
     },
     write: value => value,
     jsonSchema: { type: 'string', minLength: 1 },

@@ -1,7 +1,9 @@
 import { readFileSync } from 'node:fs'
-import { LineCounter, parseDocument, YAMLMap, type Document, type Node } from 'yaml'
+import { LineCounter, YAMLMap, type Document, type Node } from 'yaml'
+import { includeFiles } from './include.ts'
 import { hasFault, sortIssues, type Issue, type Origin } from './issue.ts'
 import { Reading } from './reading.ts'
+import { parse } from './parse.ts'
 import { checkRules } from './rules.ts'
 import { schema, type Config } from './schema.ts'
 import { graft, setupOptions, type Given } from './setup.ts'
@@ -59,6 +61,7 @@ export function loadText(text: string, file: string, options: LoadOptions): Load
   const whole: Origin = file === commandLine ? { kind: 'flag', name: file } : { kind: 'file', file, line: 1, col: 1 }
   const { environment, directory = process.cwd() } = options
   const reading = new Reading({ document, file, directory, whole, lines, environment, given })
+  includeFiles(reading, document)
   const config = schema.read(document.contents as Node, '', reading)
   if (config !== undefined) checkRules(config, reading)
   if (file !== commandLine) warnOfUnusedVariables(reading, environment)
@@ -73,34 +76,6 @@ export function loadText(text: string, file: string, options: LoadOptions): Load
       else reading.warn(path, message, fix)
     },
   }
-}
-
-function parse(text: string, file: string, lines: LineCounter): Document | Issue[] {
-  const issue = (line: number, col: number, message: string, fix: string): Issue =>
-    ({ severity: 'fault', origin: { kind: 'file', file, line, col }, path: '', message, fix })
-  try {
-    // Duplicates are found by the sections, which can name both lines.
-    const document = parseDocument(text, { lineCounter: lines, uniqueKeys: false, prettyErrors: false }) as Document
-    const errors = [...document.errors, ...document.warnings]
-    if (errors.length === 0) return document
-    return errors.map(error => {
-      const { line, col } = lines.linePos(error.pos[0])
-      return issue(line, col, `this is not YAML: ${error.message.replace(/\.?$/, '.')}`,
-        syntaxFix(text.split('\n')[line - 1] ?? ''))
-    })
-  } catch (error) {
-    // Nesting thousands deep ends the parser's stack.
-    return [issue(1, 1, `this cannot be read as YAML: ${(error as Error).message}.`,
-      'Write a configuration as in REFERENCE.md.')]
-  }
-}
-
-function syntaxFix(line: string): string {
-  if (/^\s*\t/.test(line)) return 'Indent with spaces; YAML takes no tabs.'
-  if (/:\s+-\s*($|[,}#])/.test(line)) return 'Write the dash in quotes: "-".'
-  if (/\[[0-9a-fA-F]*:/.test(line)) return 'Write an address with brackets in quotes: "[::]:11212".'
-  if (line.includes('${')) return 'Within { } and [ ], write a variable in quotes: "${NAME}".'
-  return 'Mend the line; a value that holds [ ] { } # or a colon with a space stands in quotes.'
 }
 
 /** A set-up variable that a file neither reads nor yields to does nothing, and its owner thinks that it does. */

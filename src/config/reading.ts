@@ -1,4 +1,4 @@
-import { isAlias, isScalar, Scalar, type Document, type LineCounter, type Node } from 'yaml'
+import { isAlias, isScalar, Scalar, visit, type Document, type LineCounter, type Node } from 'yaml'
 import type { Issue, Origin } from './issue.ts'
 import type { Kind } from './kinds.ts'
 
@@ -13,12 +13,16 @@ export class Problem {
   }
 }
 
-export interface Source {
+/** A parsed file and what it takes to say where a node of it stands. */
+export interface Page {
   document: Document
   file: string                     // as issues name it
+  lines: LineCounter
+}
+
+export interface Source extends Page {
   directory: string                // absolute; relative paths in values start here
   whole: Origin                    // where a fault of the configuration as a whole is shown
-  lines: LineCounter
   environment: NodeJS.ProcessEnv   // for `${VAR}`
   given: Map<Node, Origin>         // nodes that a flag or an environment variable made
 }
@@ -30,10 +34,16 @@ export class Reading {
   readonly variables = new Set<string>()   // names seen as `${NAME}`
   readonly directory: string
   #source: Source
+  #homes = new Map<Node, Page>()   // nodes of included files
 
   constructor(source: Source) {
     this.#source = source
     this.directory = source.directory
+  }
+
+  /** Nodes of `page` are about to be read as if they stood in the file that includes it. */
+  adopt(page: Page): void {
+    visit(page.document, { Node: (_, node) => void this.#homes.set(node, page) })
   }
 
   /** Notes where the value of `path` came from. */
@@ -71,7 +81,7 @@ export class Reading {
 
   /** Follows `*alias` to what its anchor holds. */
   resolve(node: Node): Node {
-    return isAlias(node) ? node.resolve(this.#source.document) ?? node : node
+    return isAlias(node) ? node.resolve((this.#homes.get(node) ?? this.#source).document) ?? node : node
   }
 
   /** The text of a scalar with its `${VAR}` replaced, or the problem with it. */
@@ -89,8 +99,9 @@ export class Reading {
   originOf(node: Node): Origin {
     const given = this.#source.given.get(node)
     if (given !== undefined) return given
-    const { line, col } = this.#source.lines.linePos(node.range?.[0] ?? 0)
-    const origin: Origin = { kind: 'file', file: this.#source.file, line: Math.max(line, 1), col: Math.max(col, 1) }
+    const { file, lines } = this.#homes.get(node) ?? this.#source
+    const { line, col } = lines.linePos(node.range?.[0] ?? 0)
+    const origin: Origin = { kind: 'file', file, line: Math.max(line, 1), col: Math.max(col, 1) }
     const variables = isScalar(node) && typeof node.value === 'string' ? namesIn(node.value) : []
     return variables.length === 0 ? origin : { ...origin, variables }
   }

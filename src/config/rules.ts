@@ -1,7 +1,7 @@
 import { isIPv6 } from 'node:net'
 import { endpointText, isLocal, type Endpoint } from './endpoint.ts'
 import type { Reading } from './reading.ts'
-import type { Config, ServiceConfig } from './schema.ts'
+import type { BackendTlsConfig, Config, ServiceConfig } from './schema.ts'
 
 /** Checks that span keys. A value that has a fault of its own is passed over (it may be undefined here). */
 export function checkRules(config: Config, reading: Reading): void {
@@ -34,12 +34,29 @@ function checkReach(service: ServiceConfig, path: string, reading: Reading): voi
 }
 
 function checkBackend(service: ServiceConfig, path: string, reading: Reading): void {
-  service.backend?.connect.forEach((endpoint, at) => {
-    if (endpoint === undefined || isLocal(endpoint)) return
+  const { backend } = service
+  if (backend === undefined) return
+  const isSealed = backend.tls !== undefined || reading.isFaulty(`${path}.backend.tls`)
+  backend.connect.forEach((endpoint, at) => {
+    if (endpoint === undefined || isSealed || isLocal(endpoint)) return
     reading.refuse(entryPath(`${path}.backend.connect`, service.backend.connect, at),
       `${endpointText(endpoint)} is on another host, and the connection to it would be plain.`,
-      'Run memseal on the host of memcached and write 127.0.0.1, [::1] or unix:/path.')
+      'Run memseal there too, and write tls: with ca below backend; or write 127.0.0.1, [::1] or unix:/path.')
   })
+  if (backend.tls !== undefined) checkBackendTls(backend.tls, service, `${path}.backend`, reading)
+}
+
+function checkBackendTls(tls: BackendTlsConfig, service: ServiceConfig, path: string, reading: Reading): void {
+  for (const [has, lacks] of [['cert', 'key'], ['key', 'cert']] as const) {
+    if (tls[has] === undefined || tls[lacks] !== undefined || reading.isFaulty(`${path}.tls.${lacks}`)) continue
+    reading.refuse(`${path}.tls.${has}`, `"${has}" stands without \`${lacks}\`, and one is of no use without the other.`,
+      `Write ${lacks}: beside it, or remove it.`)
+  }
+  const at = service.backend.connect.findIndex(endpoint => endpoint?.kind === 'unix')
+  if (at === -1 || tls.server_name !== undefined || reading.isFaulty(`${path}.tls.server_name`)) return
+  reading.refuse(entryPath(`${path}.connect`, service.backend.connect, at),
+    'a unix socket has no host name that the certificate behind it could be checked against.',
+    'Write server_name: below tls, with a name of that certificate.')
 }
 
 function checkClientAuth(service: ServiceConfig, path: string, reading: Reading): void {

@@ -1,4 +1,7 @@
-import { choice, cidr, command, count, countOrAuto, duration, endpoint, flag, path, size, type Infer } from './kinds.ts'
+import {
+  account, choice, cidr, command, count, countOrAuto, duration, endpoint, fileMode, fingerprint, flag, hostName, path, pattern, peerName,
+  size, type Infer,
+} from './kinds.ts'
 import { list, map, optional, section } from './sections.ts'
 import { commandNames, groupNames } from '../proto/commands.ts'
 
@@ -101,11 +104,49 @@ const limits = section('What one service, and one client of it, may take up.', {
   }),
 })
 
+const backendTls = section(
+  'TLS to the backend: this service is the sidecar of clients that know no TLS, and another memseal (or any TLS proxy) stands ' +
+    'before memcached. Left out: the connection is plain. Chain and name of the certificate over there are always checked, ' +
+    'before a byte of a request leaves.', {
+  ca: path({
+    example: '/etc/memseal/cache-ca.crt',
+    doc: 'Authorities that sign the certificates of the cache hosts, in PEM. Nobody else\'s are believed.',
+  }),
+  cert: optional(path({
+    example: '/etc/memseal/client.crt',
+    doc: 'Certificate that this host shows, in PEM, followed by its intermediates. Needs `key`. Left out: none is shown.',
+  })),
+  key: optional(path({
+    example: '/etc/memseal/client.key',
+    doc: 'Private key of `cert` in PEM. Its file should be readable by memseal alone.',
+  })),
+  server_name: optional(hostName({
+    example: 'cache-1.example.com',
+    doc: 'Name to ask for (SNI) and to find in the certificate. Left out: the host in `connect`.',
+  })),
+  min_version: choice(['TLSv1.2', 'TLSv1.3'], { default: 'TLSv1.2', doc: 'Oldest version of TLS that is spoken.' }),
+  fingerprints: list(fingerprint({ doc: 'A pin.' }), {
+    doc: 'Pins: the certificate of the cache host has to be one of these, besides all other checks. List the next one before ' +
+      'it is renewed.',
+    default: '', max: 64, example: '"5E:D1:14:54:71:C2:7D:42:98:6D:36:8C:5D:1F:57:CE:AB:A3:68:90:10:44:38:35:37:D0:F9:F3:7F:50:AA:70"',
+  }),
+  names: list(peerName({ doc: 'An accepted name.' }), {
+    doc: 'The certificate of the cache host has to carry one of these names too. A `*` stands for anything within a label.',
+    default: '', max: 64, example: '["dns:cache-*.example.com", "uri:spiffe://example/cache"]',
+  }),
+})
+
 const backend = section('The memcached behind this service.', {
+  tls: optional(backendTls),
   connect: list(endpoint('connect', { doc: 'Where memcached listens.' }), {
-    doc: 'Where memcached listens. With several, they are tried in order. Plain connections go to loopback and unix ' +
-      'sockets only.',
+    doc: 'Where memcached listens, or the memseal before it (see `tls`); with several, `policy` says which is used. All ' +
+      'addresses of a name are tried. Plain connections go to loopback and unix sockets only.',
     default: '127.0.0.1:11211', min: 1, max: 16, example: 'unix:/run/memcached/memcached.sock',
+  }),
+  policy: choice(['failover', 'rotate'], {
+    default: 'failover',
+    doc: 'With several in `connect`. `failover`: the first that is healthy; the others are kept warm by one connection each. ' +
+      '`rotate`: clients are spread over all that are healthy.',
   }),
   sharing: choice(['shared', 'private'], {
     default: 'shared',
@@ -125,6 +166,43 @@ const backend = section('The memcached behind this service.', {
     default: '5s', min: '10ms', max: '1h',
     doc: 'Longest wait for a reply. Past it the backend connection is closed, and what was in flight gets SERVER_ERROR.',
   }),
+  // A host that went down for a restart comes up, fills and may go down again: 30 s is six probes.
+  return_after: duration({
+    default: '30s', min: '0s', max: '1d',
+    doc: 'How long an earlier one of `connect` must have been healthy before clients go back to it (`failover`).',
+  }),
+  // One probe is 4 bytes and an answer of 4: 0.1 a second and connection. A host that hangs is found in 5 s + `reply_timeout`.
+  probe_interval: duration({
+    default: '5s', off: true, min: '10ms', max: '1h',
+    doc: 'An idle connection is asked for a sign of life this often; without one within `reply_timeout` it is closed.',
+  }),
+  // Tries start at 50 ms and double. To memcached on this host a failed try costs some 100 us; a try over TLS may cost the
+  // other side a handshake of 1 to 3 ms, and 500 web hosts that come back at once then are 250 tries a second, spread by jitter.
+  longest_retry: duration({
+    default: '2s with `tls`, else 500ms', example: '2s', min: '10ms', max: '10m',
+    derive: siblings => siblings['tls'] === undefined ? 500 : 2000,
+    doc: 'Longest pause between two tries to reach a backend that is down; pauses grow up to it.',
+  }),
+  // A handshake an hour and connection is nothing, and a certificate that was renewed over there is in use within the hour.
+  max_age: duration({
+    default: '1h with `tls`, else off', example: '1h', off: true, min: '10ms', max: '20d',
+    derive: siblings => siblings['tls'] === undefined ? 0 : 3_600_000,
+    doc: 'A shared connection is replaced after this long, give or take a tenth: the new one is opened first, clients move to it ' +
+      'between two requests, and nothing is lost. So changed names and renewed certificates take hold.',
+  }),
+  // What most resolvers and clouds take for a short time to live; one look-up costs 0.1 to 1 ms.
+  resolve_interval: duration({
+    default: '30s', off: true, min: '10ms', max: '1d',
+    doc: 'Names in `connect` are looked up again this often, and after each failure. While that fails the last answer holds.',
+  }),
+})
+
+const socket = section('Permissions of the unix sockets in `listen`. Whoever may write to one may use this service.', {
+  mode: fileMode({ default: '0660', doc: 'Who may connect: 0660 is owner and group, 0666 every user of this host.' }),
+  owner: optional(account({ example: 'www-data', doc: 'User that owns it; giving it away takes root. Left out: memseal\'s.' })),
+  group: optional(account({
+    example: 'www-data', doc: 'Group that owns it: one that memseal\'s user is in, or any if it is root. Left out: memseal\'s.',
+  })),
 })
 
 const service = section('One proxy in front of one memcached.', {
@@ -132,6 +210,7 @@ const service = section('One proxy in front of one memcached.', {
     doc: 'Where clients connect. Port 0 takes a free one, and the log says which.',
     min: 1, max: 64, example: '"0.0.0.0:11212"',
   }),
+  socket,
   plaintext: optional(choice(['allowed'], {
     doc: '`allowed`: takes listeners without `tls` that others than this host can reach. Everyone on the way can then ' +
       'read and change all data.',
@@ -177,6 +256,10 @@ export const schema = section('The configuration of memseal.', {
     default: '30s', min: '0s', max: '1d',
     doc: 'How long clients may take, after SIGTERM, to get the replies they are owed; the rest are then closed.',
   }),
+  include: list(pattern({ doc: 'A file, or several by wildcards.' }), {
+    doc: 'More files, each with `services` and nothing else; so that every cache host can have a file of its own.',
+    default: '', max: 100, example: '/etc/memseal/services.d/*.yaml',
+  }),
   services: map(service, {
     doc: 'The proxies, each under a name that labels its logs and metrics.', name: 'service',
     pattern: /^[a-z][a-z0-9_-]{0,62}$/, nameFix: 'Write small letters, digits, _ and -, a letter first, 63 at the most.',
@@ -188,4 +271,6 @@ export type ServiceConfig = Infer<typeof service>
 export type LimitsConfig = Infer<typeof limits>
 export type TlsConfig = Infer<typeof tls>
 export type BackendConfig = Infer<typeof backend>
+export type BackendTlsConfig = Infer<typeof backendTls>
+export type SocketConfig = Infer<typeof socket>
 export type LogConfig = Infer<typeof log>

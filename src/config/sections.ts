@@ -1,5 +1,6 @@
 import { isMap, isScalar, isSeq, Scalar, type Node, type YAMLMap } from 'yaml'
 import type { Fields, Infer, JsonSchema, Kind, Siblings } from './kinds.ts'
+import { originText, type Origin } from './issue.ts'
 import { Problem, type Reading } from './reading.ts'
 import { closest } from './suggest.ts'
 
@@ -149,14 +150,18 @@ function entries(map: YAMLMap, path: string, reading: Reading): Entry[] {
     const key = isScalar(keyNode) ? keyNode.source ?? String(keyNode.value) : String(keyNode)
     const first = found.get(key)
     if (first !== undefined) {
-      const origin = reading.originOf(first.keyNode)
-      const line = origin.kind === 'file' ? origin.line : 1
-      reading.fault(join(path, key), keyNode, new Problem(`stands here twice, first on line ${line}.`, 'Remove one of the two.'))
+      reading.fault(join(path, key), keyNode, new Problem(
+        `stands here twice, first ${otherPlace(reading.originOf(first.keyNode), reading.originOf(keyNode))}.`, 'Remove one of the two.'))
     } else {
       found.set(key, { key, keyNode, value: (pair.value ?? nothingAt(keyNode)) as Node })
     }
   }
   return [...found.values()]
+}
+
+function otherPlace(first: Origin, second: Origin): string {
+  if (first.kind !== 'file') return `from ${originText(first)}`
+  return second.kind === 'file' && second.file !== first.file ? `in ${originText(first)}` : `on line ${first.line}`
 }
 
 function nothingAt(keyNode: Node): Node {

@@ -14,23 +14,54 @@ export interface Material {
   notAfter: Date
 }
 
+/** The same for the client side of TLS, towards a backend. */
+export interface BackendMaterial {
+  ca: string[]
+  cert: string | undefined
+  key: string | undefined
+  notAfter: Date | undefined
+}
+
 /** `key` is the configuration key (below `tls.`) that it is about. */
-export interface MaterialFault { key: 'cert' | 'key' | 'client_ca', message: string, fix: string }
+export interface MaterialFault { key: 'cert' | 'key' | 'client_ca' | 'ca', message: string, fix: string }
+export interface BackendMaterialResult { material?: BackendMaterial, faults: MaterialFault[], warnings: MaterialFault[] }
 export interface MaterialResult { material?: Material, faults: MaterialFault[], warnings: MaterialFault[] }
 
 const DAY = 86_400_000
 const SOON_DAYS = 14
 
+/** Who meets whom: a listener shows its certificate to clients, the client side of TLS shows one to the cache host. */
+const sides = {
+  listener: {
+    ownAfterwards: 'every client that checks it would refuse it',
+    notCa: "Use a certificate of this service alone; clients may refuse this one.",
+    own: "this service's",
+    peersRefused: 'no client that it signed gets in',
+    signedRefused: 'clients that it signed are refused',
+    signer: 'the CA that signs client certificates',
+    useless: 'no CA that could admit a client',
+  },
+  backend: {
+    ownAfterwards: 'every cache host that checks it would refuse it',
+    notCa: "Use a certificate of this host alone; cache hosts may refuse this one.",
+    own: "this host's",
+    peersRefused: 'no cache host that it signed is believed',
+    signedRefused: 'cache hosts that it signed are not believed',
+    signer: 'the CA that signs the certificates of the cache hosts',
+    useless: 'no CA that could vouch for a cache host',
+  },
+} as const
+
 /** Reads all files and tells all faults. `material` is there only when there is no fault. */
 export function readMaterial(tls: { cert: string, key: string, client_ca?: string }, now = Date.now()): MaterialResult {
-  const reading = new MaterialReading(now)
+  const reading = new MaterialReading(now, 'listener')
   const chain = reading.certificates('cert', tls.cert)
   const key = reading.privateKey(tls.key)
   const authorities = tls.client_ca === undefined ? undefined : reading.certificates('client_ca', tls.client_ca)
 
   if (chain !== undefined) reading.checkChain(chain.certificates, tls.cert)
   if (chain !== undefined && key !== undefined) reading.checkFit(chain.certificates[0], key.object, tls)
-  if (authorities !== undefined) reading.checkAuthorities(authorities.certificates, tls.client_ca!)
+  if (authorities !== undefined) reading.checkAuthorities('client_ca', authorities.certificates, tls.client_ca!)
 
   const { faults, warnings } = reading
   if (faults.length > 0 || chain === undefined || key === undefined) return { faults, warnings }
@@ -42,18 +73,37 @@ export function readMaterial(tls: { cert: string, key: string, client_ca?: strin
   return { material, faults, warnings }
 }
 
+/** Reads all files and tells all faults, for the client side of TLS. `cert` and `key` come together or not at all. */
+export function readBackendMaterial(tls: { ca: string, cert?: string, key?: string }, now = Date.now()): BackendMaterialResult {
+  const reading = new MaterialReading(now, 'backend')
+  const authorities = reading.certificates('ca', tls.ca)
+  const chain = tls.cert === undefined ? undefined : reading.certificates('cert', tls.cert)
+  const key = tls.key === undefined ? undefined : reading.privateKey(tls.key)
+
+  if (authorities !== undefined) reading.checkAuthorities('ca', authorities.certificates, tls.ca)
+  if (chain !== undefined) reading.checkChain(chain.certificates, tls.cert!)
+  if (chain !== undefined && key !== undefined) reading.checkFit(chain.certificates[0], key.object, { cert: tls.cert!, key: tls.key! })
+
+  const { faults, warnings } = reading
+  if (faults.length > 0 || authorities === undefined) return { faults, warnings }
+  const material = { ca: authorities.blocks, cert: chain?.pem, key: key?.pem, notAfter: chain?.certificates[0].validToDate }
+  return { material, faults, warnings }
+}
+
 interface CertificateFile { pem: string, blocks: string[], certificates: X509Certificate[] }
 
 class MaterialReading {
   readonly faults: MaterialFault[] = []
   readonly warnings: MaterialFault[] = []
   #now: number
+  #words: typeof sides[keyof typeof sides]
 
-  constructor(now: number) {
+  constructor(now: number, side: keyof typeof sides) {
     this.#now = now
+    this.#words = sides[side]
   }
 
-  certificates(key: 'cert' | 'client_ca', file: string): CertificateFile | undefined {
+  certificates(key: 'cert' | 'client_ca' | 'ca', file: string): CertificateFile | undefined {
     const pem = this.#read(key, file)
     if (pem === undefined) return undefined
     const blocks = pem.match(/-----BEGIN (?:TRUSTED )?CERTIFICATE-----[^]+?-----END (?:TRUSTED )?CERTIFICATE-----/g) ?? []
@@ -97,8 +147,8 @@ class MaterialReading {
     for (const certificate of chain) this.#checkDates('cert', certificate, file)
     if (chain[0].ca) {
       const isInverted = chain.length > 1 && !chain.at(-1)!.ca
-      if (isInverted) this.#fault('cert', `${file} starts with a CA's certificate.`, "Put this service's own certificate first, then its intermediates.")
-      else this.#warn('cert', `${file}: the certificate is a CA's.`, 'Use a certificate of this service alone; clients may refuse this one.')
+      if (isInverted) this.#fault('cert', `${file} starts with a CA's certificate.`, `Put ${this.#words.own} own certificate first, then its intermediates.`)
+      else this.#warn('cert', `${file}: the certificate is a CA's.`, this.#words.notCa)
       if (isInverted) return
     }
     for (let at = 1; at < chain.length; at++) {
@@ -114,25 +164,25 @@ class MaterialReading {
     this.#fault('key', `${tls.key} does not belong to the certificate in ${tls.cert}.`, 'Write the key that the certificate was requested with.')
   }
 
-  checkAuthorities(authorities: X509Certificate[], file: string): void {
+  checkAuthorities(key: 'client_ca' | 'ca', authorities: X509Certificate[], file: string): void {
     let usable = 0
     for (const authority of authorities) {
       const name = oneLine(authority.subject)
       if (Date.parse(authority.validTo) <= this.#now) {
-        this.#warn('client_ca', `${file}: ${name} expired on ${day(authority.validToDate)}; no client that it signed gets in.`, 'Replace it, or remove it.')
+        this.#warn(key, `${file}: ${name} expired on ${day(authority.validToDate)}; ${this.#words.peersRefused}.`, 'Replace it, or remove it.')
         continue
       }
-      this.#warnOfEnd('client_ca', authority, file)
+      this.#warnOfEnd(key, authority, file)
       if (authority.ca) usable += 1
-      else this.#warn('client_ca', `${file}: ${name} is not a CA's certificate; clients that it signed are refused.`, 'Write the CA that signs client certificates.')
+      else this.#warn(key, `${file}: ${name} is not a CA's certificate; ${this.#words.signedRefused}.`, `Write ${this.#words.signer}.`)
     }
-    if (usable === 0) this.#fault('client_ca', `${file} holds no CA that could admit a client.`, 'Write the certificate (basicConstraints CA:TRUE, not expired) of the CA that signs client certificates.')
+    if (usable === 0) this.#fault(key, `${file} holds ${this.#words.useless}.`, `Write the certificate (basicConstraints CA:TRUE, not expired) of ${this.#words.signer}.`)
   }
 
   #checkDates(key: 'cert', certificate: X509Certificate, file: string): void {
     const name = oneLine(certificate.subject)
     if (certificate.validToDate.getTime() <= this.#now) {
-      this.#fault(key, `${file}: ${name} expired on ${day(certificate.validToDate)}.`, 'Renew it: every client that checks it would refuse it.')
+      this.#fault(key, `${file}: ${name} expired on ${day(certificate.validToDate)}.`, `Renew it: ${this.#words.ownAfterwards}.`)
     } else if (certificate.validFromDate.getTime() > this.#now) {
       this.#fault(key, `${file}: ${name} is valid only from ${day(certificate.validFromDate)} on.`, "Check this host's clock, or wait, or use another.")
     } else {
@@ -140,7 +190,7 @@ class MaterialReading {
     }
   }
 
-  #warnOfEnd(key: 'cert' | 'client_ca', certificate: X509Certificate, file: string): void {
+  #warnOfEnd(key: MaterialFault['key'], certificate: X509Certificate, file: string): void {
     const days = Math.floor((certificate.validToDate.getTime() - this.#now) / DAY)
     if (days >= SOON_DAYS) return
     this.#warn(key, `${file}: ${oneLine(certificate.subject)} expires in ${days === 1 ? '1 day' : `${days} days`}, on ${day(certificate.validToDate)}.`, 'Renew it.')

@@ -22,9 +22,11 @@ test('the smallest configuration has every default', () => {
   expect(config).toEqual({
     log: { level: 'info', format: 'json', file: '-' },
     drain_timeout: 30_000,
+    include: [],
     services: {
       cache: {
         listen: [{ kind: 'tcp', host: '127.0.0.1', port: 11212 }],
+        socket: { mode: 0o660, owner: undefined, group: undefined },
         plaintext: undefined, tls: undefined, allow: [], deny: [],
         limits: {
           connections: 10_000, connections_per_client: 200, new_connections_per_second: 0, handshakes: 16,
@@ -33,8 +35,9 @@ test('the smallest configuration has every default', () => {
         },
         reply_coalescing: true,
         backend: {
-          connect: [{ kind: 'tcp', host: '127.0.0.1', port: 11211 }], sharing: 'shared', connections: 'auto',
-          connect_timeout: 1000, reply_timeout: 5000,
+          tls: undefined, connect: [{ kind: 'tcp', host: '127.0.0.1', port: 11211 }], policy: 'failover', sharing: 'shared',
+          connections: 'auto', connect_timeout: 1000, reply_timeout: 5000, return_after: 30_000, probe_interval: 5000,
+          longest_retry: 500, max_age: 0, resolve_interval: 30_000,
         },
         commands: ['read', 'write', 'delete', 'arithmetic', 'flush', 'stats'],
       },
@@ -80,9 +83,9 @@ workers: 1
     told('m.yaml:10:18', 'services.cache.tls.cert: the environment variable NOPE is not set.',
       'Set it for the service, or write the value here.'),
     told('m.yaml:11:13', 'services.cache.backend: is empty.',
-      'Write its keys below it, or remove the line. It takes connect, sharing, connections, connect_timeout, reply_timeout.'),
+      'Write its keys below it, or remove the line. It takes tls, connect, policy, sharing, connections, connect_timeout, reply_timeout, return_after, probe_interval, longest_retry, max_age, resolve_interval.'),
     told('m.yaml:12:1', 'workers: there is no key "workers" here.',
-      'Remove it; the keys here are log, drain_timeout, services.'),
+      'Remove it; the keys here are log, drain_timeout, include, services.'),
   ])
 })
 

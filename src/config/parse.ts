@@ -1,0 +1,31 @@
+import { parseDocument, type Document, type LineCounter } from 'yaml'
+import type { Issue } from './issue.ts'
+
+/** @param file its name in issues   @returns the document, or all that keeps it from being YAML */
+export function parse(text: string, file: string, lines: LineCounter): Document | Issue[] {
+  const issue = (line: number, col: number, message: string, fix: string): Issue =>
+    ({ severity: 'fault', origin: { kind: 'file', file, line, col }, path: '', message, fix })
+  try {
+    // Duplicates are found by the sections, which can name both lines.
+    const document = parseDocument(text, { lineCounter: lines, uniqueKeys: false, prettyErrors: false }) as Document
+    const errors = [...document.errors, ...document.warnings]
+    if (errors.length === 0) return document
+    return errors.map(error => {
+      const { line, col } = lines.linePos(error.pos[0])
+      return issue(line, col, `this is not YAML: ${error.message.replace(/\.?$/, '.')}`,
+        syntaxFix(text.split('\n')[line - 1] ?? ''))
+    })
+  } catch (error) {
+    // Nesting thousands deep ends the parser's stack.
+    return [issue(1, 1, `this cannot be read as YAML: ${(error as Error).message}.`,
+      'Write a configuration as in REFERENCE.md.')]
+  }
+}
+
+function syntaxFix(line: string): string {
+  if (/^\s*\t/.test(line)) return 'Indent with spaces; YAML takes no tabs.'
+  if (/:\s+-\s*($|[,}#])/.test(line)) return 'Write the dash in quotes: "-".'
+  if (/\[[0-9a-fA-F]*:/.test(line)) return 'Write an address with brackets in quotes: "[::]:11212".'
+  if (line.includes('${')) return 'Within { } and [ ], write a variable in quotes: "${NAME}".'
+  return 'Mend the line; a value that holds [ ] { } # or a colon with a space stands in quotes.'
+}
