@@ -6,15 +6,22 @@ import { exitStatuses } from '../errors.ts'
 import { check } from './check.ts'
 import { configReference, configSchema, configShow } from './config.ts'
 import { defaultFile } from './configuration.ts'
+import { importStunnel } from './import-stunnel.ts'
+import { probe } from './probe.ts'
 import { run } from './run.ts'
 import type { Terminal } from './terminal.ts'
 import { UsageError } from './usage-error.ts'
 
+/** `value: ''` makes it a switch: `--json`, with nothing after it. */
 interface Flag { name: string, value: string, doc: string, isList?: boolean }
+
+/** A word that belongs to the command and no flag: `HOST:PORT`, `FILE`. The command gets it as `flags.operand`. */
+interface Operand { name: string, isOptional?: boolean }
 
 export interface Command {
   name: string
   help: string             // one line
+  operand?: Operand
   flags: readonly Flag[]
   run(flags: Record<string, unknown>, terminal: Terminal): Promise<number>
 }
@@ -29,9 +36,31 @@ const setupFlags: readonly Flag[] = [
     { name: flag, value, isList, doc: `${doc}${isList ? '; repeatable' : ''} [${variable}]` })),
 ]
 
+const probeFlags: readonly Flag[] = [
+  { name: 'ca', value: 'FILE', doc: 'authorities that may have signed the certificate there (PEM); default: the public ones' },
+  { name: 'cert', value: 'FILE', doc: 'client certificate to show (PEM)' },
+  { name: 'key', value: 'FILE', doc: 'its private key (PEM)' },
+  { name: 'server-name', value: 'NAME', doc: 'name that the certificate there must have; default: HOST' },
+  { name: 'config', value: 'FILE', doc: 'takes address, names and files from a service of this configuration' },
+  { name: 'service', value: 'NAME', doc: 'which one; may be left out when there is but one' },
+  { name: 'plain', value: '', doc: 'without TLS' },
+  { name: 'expect', value: 'refused', doc: 'exit 0 only if this host is kept out: run it where nobody may come in' },
+  { name: 'timeout', value: 'DURATION', doc: 'longest that each step may take; default 3s' },
+  { name: 'json', value: '', doc: 'for machines' },
+]
+
 export const commands: readonly Command[] = [
   { name: 'run', help: 'runs the proxy (also with no command)', flags: setupFlags, run },
   { name: 'check', help: 'prints every fault of the configuration and of its certificates', flags: setupFlags, run: check },
+  {
+    name: 'probe', help: 'walks TCP, TLS, certificate and `version`, and says which step fails and what to do',
+    operand: { name: 'HOST:PORT', isOptional: true }, flags: probeFlags, run: probe,
+  },
+  {
+    name: 'import stunnel', help: 'makes a memseal.yaml of a stunnel.conf', operand: { name: 'FILE' },
+    flags: [{ name: 'out', value: 'FILE', doc: 'where to write it; default: standard output. A file that exists is kept' }],
+    run: importStunnel,
+  },
   { name: 'config reference', help: 'prints the reference of all keys', flags: [], run: configReference },
   { name: 'config schema', help: 'prints the JSON schema, for editors', flags: [], run: configSchema },
   { name: 'config show', help: 'prints the effective configuration and where each value comes from', flags: setupFlags, run: configShow },
@@ -47,9 +76,9 @@ export async function runCommandLine(args: readonly string[], terminal: Terminal
     return exitStatuses.fine.status
   }
   const name = (words[0] === 'help' ? words.slice(1) : words).join(' ')
-  if (wantsHelp) return help(name, terminal)
   const command = commands.find(each => each.name === (name === '' ? 'run' : name)) ??
-    commands.find(each => name.startsWith(`${each.name} `))   // the words after it are for parseFlags to refuse
+    commands.find(each => name.startsWith(`${each.name} `))   // the words after it are for parseFlags to take or refuse
+  if (wantsHelp) return help(name === '' || command?.operand === undefined ? name : command.name, terminal)
   if (command === undefined) return unknown(name, terminal)
   try {
     const rest = name === '' ? args : args.slice(command.name.split(' ').length)
@@ -63,14 +92,21 @@ export async function runCommandLine(args: readonly string[], terminal: Terminal
 
 function parseFlags(command: Command, args: readonly string[]): Record<string, unknown> {
   const options = Object.fromEntries(command.flags.map(flag => (
-    [flag.name, { type: 'string' as const, multiple: flag.isList ?? false }])))
+    [flag.name, { type: flag.value === '' ? 'boolean' as const : 'string' as const, multiple: flag.isList ?? false }])))
+  const { operand } = command
   try {
-    const { tokens, values } = parseArgs({ args: [...args], options, tokens: true })
+    const { tokens, values, positionals } = parseArgs({
+      args: [...args], options, tokens: true, allowPositionals: operand !== undefined,
+    })
     // parseArgs would take the last one and drop the first without a word.
     const names = tokens.flatMap(token => token.kind === 'option' ? [token.name] : [])
     const twice = names.find((name, at) => names.indexOf(name) < at && !options[name].multiple)
     if (twice !== undefined) throw new UsageError(`--${twice} stands here twice.\nGive it once.`)
-    return values
+    if (positionals.length > 1) throw new UsageError(`"${positionals[1]}" is one word too many.\nSee memseal ${command.name} --help.`)
+    if (operand !== undefined && !operand.isOptional && positionals.length === 0) {
+      throw new UsageError(`${operand.name} is missing.\nWrite memseal ${command.name} ${operand.name}.`)
+    }
+    return operand === undefined ? values : { ...values, operand: positionals[0] }
   } catch (error) {
     if (error instanceof UsageError) throw error
     throw new UsageError(flagFault(command, error as Error & { code?: string }))
@@ -101,7 +137,8 @@ function help(name: string, terminal: Terminal): number {
   const exact = commands.find(command => command.name === name)
   const shown = name === '' ? commands : commands.filter(command => command.name.startsWith(`${name} `))
   if (exact !== undefined) {
-    const usage = exact.flags.length === 0 ? '' : ' [flags]'
+    const operand = exact.operand === undefined ? '' : exact.operand.isOptional ? ` [${exact.operand.name}]` : ` ${exact.operand.name}`
+    const usage = `${operand}${exact.flags.length === 0 ? '' : ' [flags]'}`
     terminal.out(`memseal ${exact.name}${usage}: ${exact.help}\n${exact.flags.length === 0 ? '' : '\n'}`)
     terminal.out(table(exact.flags.map(flag => [`--${flag.name} ${flag.value}`, flag.doc])))
   } else if (shown.length > 0) {

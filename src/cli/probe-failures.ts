@@ -1,0 +1,163 @@
+// Where a probe can end, in words: what it means, what to do, and what it says of a host that is to be kept out.
+
+/** What the words may speak of. */
+export interface ProbeFacts {
+  target: string          // cache1:11212
+  host: string
+  serverName: string
+  names: string           // of the certificate there: DNS:cache1, IP Address:10.0.0.5
+  issuer: string          // who signed it
+  own: string             // subject of our certificate; empty without one
+  ownFault: string        // what is wrong with it, as far as can be seen from here; else empty
+  until: string           // last or first day that counts
+  detail: string          // the system's or OpenSSL's word, or what was answered
+  hasCa: boolean
+  timeout: string
+}
+
+/** `kept-out`: this host was refused. `let-in`: it was not, whatever failed after. `untold`: nothing was found out. */
+export type Standing = 'kept-out' | 'let-in' | 'untold'
+
+interface Row { standing: Standing, means(facts: ProbeFacts): string, fix(facts: ProbeFacts): string }
+
+export const probeFailures = {
+  'name-unknown': {
+    standing: 'untold',
+    means: f => `The name ${f.host} has no address (${f.detail}).`,
+    fix: f => `Compare the name; ask DNS (getent hosts ${f.host}); or write the address itself.`,
+  },
+  'connection-refused': {
+    standing: 'kept-out',
+    means: f => `The host is there, and nothing listens on ${f.target}; or a firewall rejects this host.`,
+    fix: () => 'On that host look whether memseal runs (systemctl status memseal) and where it listens (ss -ltnp).',
+  },
+  'connect-timeout': {
+    standing: 'kept-out',
+    means: f => `Nothing answered within ${f.timeout}: a firewall drops the packets, or the host is down.`,
+    fix: () => 'Let its firewall take TCP to this port from this host; see whether the host answers anything else.',
+  },
+  'unreachable': {
+    standing: 'kept-out',
+    means: f => `There is no way from here to ${f.host} (${f.detail}).`,
+    fix: f => `Look at the routes (ip route get ${f.host}); a firewall may reject this host, too.`,
+  },
+  'connect-failed': {
+    standing: 'untold',
+    means: f => `The connection could not be opened (${f.detail}).`,
+    fix: () => 'Look up that error; for a unix socket compare the path and its permissions.',
+  },
+  'not-admitted': {
+    standing: 'kept-out',
+    means: () => 'The connection was taken and closed again before a byte was said: so does a memseal that does not ' +
+      'admit this address (not in `allow`, in `deny`, or over a limit).',
+    fix: () => "Add this host's address to `allow` there; memseal's log there says which rule it was (event refused).",
+  },
+  'plain-memcached': {
+    standing: 'let-in',
+    means: f => `Plain memcached answers on ${f.target}: there is no TLS. Whoever reaches this port reads and writes everything.`,
+    fix: () => 'Bind memcached to loopback (-l 127.0.0.1) and put memseal in front of it; for a test of it as it is, --plain.',
+  },
+  'not-tls': {
+    standing: 'let-in',
+    means: f => `What listens there speaks no TLS; it answered ${f.detail}.`,
+    fix: () => 'Compare the port. A plain memcached is probed with --plain.',
+  },
+  'tls-there': {
+    standing: 'let-in',
+    means: () => 'What listens there answered with TLS.',
+    fix: () => 'Leave out --plain.',
+  },
+  'tls-silent': {
+    standing: 'let-in',
+    means: f => `The connection stands, and the TLS handshake was not answered within ${f.timeout}: another service listens ` +
+      'there, or the process hangs, or has so many new connections that this one waits.',
+    fix: () => 'On that host see what listens (ss -ltnp) and whether it is busy or stopped; try a longer --timeout.',
+  },
+  'tls-version': {
+    standing: 'let-in',
+    means: f => `That side speaks no TLS version that this one takes, TLS 1.2 and 1.3 (${f.detail}).`,
+    fix: () => 'Let it offer TLS 1.2 or 1.3.',
+  },
+  'tls-failed': {
+    standing: 'let-in',
+    means: f => `The TLS handshake was begun and broke (${f.detail}).`,
+    fix: () => 'The log of that side says why; compare versions, ciphers and groups.',
+  },
+  'unknown-ca': {
+    standing: 'let-in',
+    means: f => `The certificate there was signed by ${f.issuer}, which ${f.hasCa ? '--ca does not hold' : 'is no public authority'}.`,
+    fix: f => `${f.hasCa ? 'Give the CA file that it was signed with' : 'Give its CA with --ca FILE'}; if that is an intermediate, ` +
+      'append its certificate to tls.cert there. If neither explains it, somebody else may be answering.',
+  },
+  'wrong-name': {
+    standing: 'let-in',
+    means: f => `The certificate there is not for ${f.serverName}. It has ${f.names === '' ? 'no names at all' : f.names}.`,
+    fix: () => 'Connect by one of these names, give the right one with --server-name, or issue a certificate that has it.',
+  },
+  'wrong-fingerprint': {
+    standing: 'let-in',
+    means: f => `The certificate there is not one of those that are pinned; its SHA-256 is ${f.detail}.`,
+    fix: () => 'If it was renewed on purpose, add that to tls.fingerprints; else somebody else may be answering.',
+  },
+  'expired': {
+    standing: 'let-in',
+    means: f => `The certificate there, or the one that signed it, has expired${f.until === '' ? '' : ` (${f.until})`}.`,
+    fix: () => "Renew it there; if it looks valid, compare this host's clock (date).",
+  },
+  'not-yet-valid': {
+    standing: 'let-in',
+    means: f => `The certificate there is valid only from ${f.until} on.`,
+    fix: () => "Compare this host's clock (date) with that of the host that issued it.",
+  },
+  'bad-certificate': {
+    standing: 'let-in',
+    means: f => `The certificate there does not verify (${f.detail}).`,
+    fix: () => 'Look at it: openssl s_client -showcerts; weak keys and certificates for other purposes are refused.',
+  },
+  'client-certificate-missing': {
+    standing: 'kept-out',
+    means: () => 'That side takes clients with a certificate only, and none was shown.',
+    fix: () => 'Give --cert and --key, signed by the authority in its tls.client_ca.',
+  },
+  'client-certificate-refused': {
+    standing: 'kept-out',
+    means: f => `That side asked for a client certificate and did not accept ${f.own}${f.ownFault === '' ? '' : `: it ${f.ownFault}`}` +
+      `${f.detail === '' ? '' : ` (${f.detail})`}.`,
+    fix: f => f.ownFault === ''
+      ? 'Compare its tls.client_ca with the issuer of --cert, and its CRL; its log says why (event handshake-failed).'
+      : 'Issue another client certificate.',
+  },
+  'closed-without-answer': {
+    standing: 'let-in',
+    means: f => `The connection was closed before \`version\` was answered${f.detail === '' ? '' : ` (${f.detail})`}: ` +
+      'the memcached behind it may be down (other proxies than memseal say so in this way), or this is no memcached.',
+    fix: () => 'On that host look at the log of what listens there, and whether memcached runs.',
+  },
+  'no-answer': {
+    standing: 'let-in',
+    means: f => `\`version\` was not answered within ${f.timeout}: memcached hangs, or what listens there is no memcached.`,
+    fix: () => 'On that host ask memcached itself: memseal probe 127.0.0.1:11211 --plain.',
+  },
+  'backend-unavailable': {
+    standing: 'let-in',
+    means: f => `memseal is there and well, and its memcached is not: it answered ${f.detail}.`,
+    fix: () => "On that host look whether memcached runs, and at memseal's backend.connect.",
+  },
+  'not-permitted': {
+    standing: 'let-in',
+    means: f => `\`version\` was refused: ${f.detail}.`,
+    fix: () => 'Allow it there (commands, access), or take it as the proof that commands are being refused.',
+  },
+  'too-many-connections': {
+    standing: 'let-in',
+    means: f => `memcached takes no more connections: it answered ${f.detail}.`,
+    fix: () => 'Raise its -c, or find who holds them (memseal shares few among many clients).',
+  },
+  'not-memcached': {
+    standing: 'let-in',
+    means: f => `What listens there is no memcached; it answered ${f.detail}.`,
+    fix: () => 'Compare host and port.',
+  },
+} satisfies Record<string, Row>
+
+export type ProbeFailureCode = keyof typeof probeFailures

@@ -1,0 +1,335 @@
+import { X509Certificate } from 'node:crypto'
+import { connect as connectTcp, isIP, type Socket } from 'node:net'
+import { performance } from 'node:perf_hooks'
+import { checkServerIdentity, connect as connectTls, type PeerCertificate, type TLSSocket } from 'node:tls'
+import { endpointText, type Endpoint } from '../config/endpoint.ts'
+import { durationText } from '../config/units.ts'
+import { alternativeNames, oneLine } from '../tls/peer.ts'
+import { probeFailures, type ProbeFacts, type ProbeFailureCode, type Standing } from './probe-failures.ts'
+import { TappedStream } from './tapped-stream.ts'
+
+// One connection, from the first packet to memcached's answer:
+//
+//   tcp ── tls ── certificate ── mutual tls ── version
+//
+// Under TLS 1.3 a server judges our certificate only after the handshake looks finished from here, so `mutual tls` is
+// known by what becomes of `version`.
+
+export interface ProbeTarget {
+  endpoint: Endpoint
+  tls: ProbeTls | undefined      // undefined: plain
+  timeoutMs: number              // for each step
+  /** False: goes on past a certificate that does not verify, as whoever wants in would. */
+  verifies: boolean
+  /** Asked while another walk looks for the reason of its failure; looks for none itself. */
+  isAside?: boolean
+}
+
+/** PEM texts. */
+export interface ProbeTls {
+  ca: string | undefined
+  cert: string | undefined
+  key: string | undefined
+  serverName: string
+  fingerprints: readonly string[]   // SHA-256; empty: any
+}
+
+export interface Step { step: 'tcp' | 'tls' | 'certificate' | 'mutual tls' | 'version', ok: boolean, ms: number, words: string }
+export interface ProbeFailure { code: ProbeFailureCode, standing: Standing, means: string, fix: string }
+export interface Walk { steps: Step[], failure: ProbeFailure | undefined }
+
+/** Walks until the first step that fails. Never throws for what the other side does. */
+export async function walk(target: ProbeTarget): Promise<Walk> {
+  const walker = new Walker(target)
+  try {
+    await walker.go()
+  } catch (error) {
+    if (!(error instanceof Stop)) throw error
+  } finally {
+    walker.close()
+  }
+  return { steps: walker.steps, failure: walker.failure }
+}
+
+class Stop extends Error {}
+
+/** How a wait ended: with the bytes, or without. */
+type Reply = { kind: 'line', text: string } | { kind: 'closed', code: string } | { kind: 'timeout' }
+
+class Walker {
+  readonly steps: Step[] = []
+  failure: ProbeFailure | undefined
+  #target: ProbeTarget
+  #facts: ProbeFacts
+  #socket: Socket | undefined
+  #secure: TLSSocket | undefined
+  #stepStart = 0
+
+  constructor(target: ProbeTarget) {
+    this.#target = target
+    const { endpoint, tls } = target
+    this.#facts = {
+      target: endpointText(endpoint), host: endpoint.kind === 'tcp' ? endpoint.host : endpointText(endpoint),
+      serverName: tls?.serverName ?? '', names: '', issuer: '', own: '', ownFault: '', until: '', detail: '',
+      hasCa: tls?.ca !== undefined, timeout: durationText(target.timeoutMs),
+      ...ownCertificate(tls?.cert),
+    }
+  }
+
+  async go(): Promise<void> {
+    const socket = await this.#connect()
+    if (this.#target.tls === undefined) {
+      await this.#judge(await this.#askVersion(socket), false)
+      return
+    }
+    const { secure, wasAsked } = await this.#handshake(socket, this.#target.tls)
+    this.#checkCertificate(secure, this.#target.tls)
+    this.#stepStart = performance.now()
+    await this.#judge(await this.#askVersion(secure), wasAsked)
+  }
+
+  close(): void {
+    this.#secure?.destroy()
+    this.#socket?.destroy()
+  }
+
+  async #connect(): Promise<Socket> {
+    this.#stepStart = performance.now()
+    const { endpoint, timeoutMs } = this.#target
+    const socket = endpoint.kind === 'tcp' ? connectTcp({ host: endpoint.host, port: endpoint.port, noDelay: true })
+      : connectTcp({ path: endpoint.kind === 'unix' ? endpoint.path : '' })
+    this.#socket = socket
+    const code = await outcome(socket, 'connect', timeoutMs)
+    if (code !== '') this.#fail('tcp', connectFailure(code), code)
+    const address = socket.remoteAddress === undefined ? this.#facts.target
+      : endpointText({ kind: 'tcp', host: socket.remoteAddress, port: socket.remotePort ?? 0 })
+    this.#pass('tcp', `connected to ${address}`)
+    return socket
+  }
+
+  async #handshake(socket: Socket, tls: ProbeTls): Promise<{ secure: TLSSocket, wasAsked: boolean }> {
+    const tap = new TappedStream(socket)
+    const secure = connectTls({
+      socket: tap.stream, ca: tls.ca, cert: tls.cert, key: tls.key, minVersion: 'TLSv1.2',
+      servername: isIP(tls.serverName) === 0 && !tls.serverName.includes('/') ? tls.serverName : '',
+      // Judged step by step below, in our own words, before anything is asked.
+      rejectUnauthorized: false, checkServerIdentity: () => undefined,
+    })
+    this.#secure = secure
+    const code = await outcome(secure, 'secureConnect', this.#target.timeoutMs)
+    // What was written last may still be on its way through the tap.
+    await new Promise(resolve => setImmediate(resolve))
+    const wasAsked = tap.wasAskedForCertificate()
+    if (code !== '') await this.#handshakeFailed(code, tap.received, wasAsked)
+    this.#pass('tls', `${secure.getProtocol()}, ${secure.getCipher().standardName}`)
+    return { secure, wasAsked }
+  }
+
+  async #handshakeFailed(code: string, received: Buffer, wasAsked: boolean): Promise<never> {
+    const isTls = received.length > 0 && (received[0] === 0x15 || received[0] === 0x16)
+    if (!isTls) {
+      // memcached waits for the end of a line that a handshake need not have, so it is asked in its own words.
+      const plain = this.#target.isAside ? undefined : await walk({ ...this.#target, tls: undefined, isAside: true })
+      if (plain !== undefined && plain.failure === undefined) this.#fail('tls', 'plain-memcached', plain.steps.at(-1)!.words)
+      if (received.length > 0) this.#fail('tls', 'not-tls', quoted(firstLine(received)))
+      this.#fail('tls', code === 'timeout' ? 'tls-silent' : 'not-admitted', code)
+    }
+    if (code === 'timeout') this.#fail('tls', 'tls-silent', code)
+    if (/PROTOCOL_VERSION|UNSUPPORTED_PROTOCOL|VERSION_TOO_LOW|WRONG_SSL_VERSION/.test(code)) this.#fail('tls', 'tls-version', code)
+    if (wasAsked || /ALERT_(BAD_CERTIFICATE|CERTIFICATE|UNKNOWN_CA|ACCESS_DENIED)/.test(code)) this.#refused(code)
+    this.#fail('tls', 'tls-failed', code)
+  }
+
+  #checkCertificate(secure: TLSSocket, tls: ProbeTls): void {
+    this.#stepStart = performance.now()
+    const certificate = secure.getPeerX509Certificate()
+    const facts = this.#facts
+    if (certificate === undefined) this.#untrusted('bad-certificate', 'no certificate')
+    else {
+      facts.names = alternativeNames(certificate).join(', ') || oneLine(certificate.subject)
+      facts.issuer = oneLine(certificate.issuer)
+      const chainCode = secure.authorized ? '' : String(secure.authorizationError)
+      const fault = chainFault(chainCode, certificate)
+      const isPinned = tls.fingerprints.length === 0 || tls.fingerprints.some(pin => plainHex(pin) === plainHex(certificate.fingerprint256))
+      if (fault !== undefined) {
+        facts.until = fault.until
+        this.#untrusted(fault.code, chainCode)
+      } else if (checkServerIdentity(tls.serverName, certificate.toLegacyObject() as PeerCertificate) !== undefined) {
+        this.#untrusted('wrong-name', '')
+      } else if (!isPinned) {
+        this.#untrusted('wrong-fingerprint', certificate.fingerprint256)
+      } else {
+        this.#pass('certificate', `${oneLine(certificate.subject)} (${facts.names}), signed by ${facts.issuer}, until ${day(certificate.validToDate)}`)
+      }
+    }
+  }
+
+  async #askVersion(socket: Socket): Promise<Reply> {
+    const reply = firstReply(socket, this.#target.timeoutMs)
+    socket.write('version\r\n')
+    return await reply
+  }
+
+  async #judge(reply: Reply, wasAsked: boolean): Promise<void> {
+    const isTls = this.#target.tls !== undefined
+    if (reply.kind === 'closed') {
+      if (wasAsked) this.#refused(reply.code)
+      if (!isTls && await this.#hasTls()) this.#fail('version', 'tls-there', reply.code)
+      this.#fail('version', isTls ? 'closed-without-answer' : 'not-admitted', reply.code)
+    }
+    if (isTls) this.#pass('mutual tls', this.#mutualWords(wasAsked, reply.kind === 'line'))
+    if (reply.kind === 'timeout') this.#fail('version', 'no-answer', '')
+    const line = (reply as { text: string }).text
+    if (line.startsWith('VERSION ')) this.#pass('version', `memcached ${line.slice('VERSION '.length)}`)
+    else if (line.charCodeAt(0) === 0x15 && !isTls) this.#fail('version', 'tls-there', '')
+    else if (line.startsWith('SERVER_ERROR memseal')) this.#fail('version', 'backend-unavailable', quoted(line))
+    else if (line.startsWith('CLIENT_ERROR memseal')) this.#fail('version', 'not-permitted', quoted(line))
+    else if (/^(SERVER_)?ERROR Too many open connections/.test(line)) this.#fail('version', 'too-many-connections', quoted(line))
+    else this.#fail('version', 'not-memcached', quoted(line))
+  }
+
+  /** Most TLS servers close on plain text without a word, which looks like a refusal of this host. */
+  async #hasTls(): Promise<boolean> {
+    if (this.#target.isAside) return false
+    const tls = { ca: undefined, cert: undefined, key: undefined, serverName: this.#facts.host, fingerprints: [] }
+    const { steps } = await walk({ ...this.#target, tls, isAside: true })
+    return steps.some(({ step, ok }) => step === 'tls' && ok)
+  }
+
+  #mutualWords(wasAsked: boolean, hasAnswered: boolean): string {
+    if (!wasAsked) return 'no client certificate was asked for: whoever may connect is let in'
+    if (!hasAnswered) return 'a client certificate was asked for, and not refused so far'
+    return this.#facts.own === '' ? 'a client certificate was asked for, and none is needed'
+      : `asked for a client certificate, and accepted ${this.#facts.own}`
+  }
+
+  /** The reason why OpenSSL or a reset says so is of use with a certificate only: without one there is but one. */
+  #refused(code: string): never {
+    const hasOwn = this.#facts.own !== ''
+    const alert = /ALERT_(.+)$/.exec(code)?.[1].toLowerCase().replaceAll('_', ' ')
+    return this.#fail('mutual tls', hasOwn ? 'client-certificate-refused' : 'client-certificate-missing',
+      alert === undefined ? '' : `alert ${alert}`)
+  }
+
+  #untrusted(code: ProbeFailureCode, detail: string): void {
+    if (this.#target.verifies) this.#fail('certificate', code, detail)
+    this.#facts.detail = detail
+    const words = probeFailures[code].means(this.#facts)
+    this.#pass('certificate', `not what it should be, and passed over here: ${words}`)
+  }
+
+  #pass(step: Step['step'], words: string): void {
+    this.#add(step, true, words)
+  }
+
+  #fail(step: Step['step'], code: ProbeFailureCode, detail: string): never {
+    this.#facts.detail = detail
+    const { standing, means, fix } = probeFailures[code]
+    this.failure = { code, standing, means: means(this.#facts), fix: fix(this.#facts) }
+    this.#add(step, false, code.replaceAll('-', ' '))
+    throw new Stop()
+  }
+
+  #add(step: Step['step'], ok: boolean, words: string): void {
+    const now = performance.now()
+    this.steps.push({ step, ok, ms: Math.round((now - this.#stepStart) * 10) / 10, words })
+    this.#stepStart = now
+  }
+}
+
+/** @returns '' when `event` came, 'timeout', or the code of the error that came first */
+function outcome(socket: Socket, event: 'connect' | 'secureConnect', timeoutMs: number): Promise<string> {
+  return new Promise(resolve => {
+    const timer = setTimeout(() => resolve('timeout'), timeoutMs)
+    const settle = (code: string): void => {
+      clearTimeout(timer)
+      resolve(code)
+    }
+    socket.once(event, () => settle(''))
+    // Stays for good: an error after the outcome is told by whoever waits then, or is of no interest any more.
+    socket.on('error', error => settle(codeOf(error)))
+    socket.once('close', () => settle('ECONNRESET'))
+  })
+}
+
+function firstReply(socket: Socket, timeoutMs: number): Promise<Reply> {
+  return new Promise(resolve => {
+    let bytes = Buffer.alloc(0)
+    let code = ''
+    const timer = setTimeout(() => settle(bytes.length > 0 ? { kind: 'line', text: firstLine(bytes) } : { kind: 'timeout' }), timeoutMs)
+    const settle = (reply: Reply): void => {
+      clearTimeout(timer)
+      resolve(reply)
+    }
+    const ended = (): void => settle(bytes.length > 0 ? { kind: 'line', text: firstLine(bytes) } : { kind: 'closed', code })
+    socket.on('data', chunk => {
+      bytes = Buffer.concat([bytes, chunk as Buffer])
+      if (bytes.includes('\n') || bytes.length > 2048) settle({ kind: 'line', text: firstLine(bytes) })
+    })
+    socket.on('error', error => { code = codeOf(error) })
+    socket.once('end', ended)
+    socket.once('close', ended)
+    if (socket.destroyed) ended()
+  })
+}
+
+function codeOf(error: Error): string {
+  // A name with several addresses fails with all their errors in one.
+  const first = error instanceof AggregateError ? error.errors[0] as Error : error
+  return (first as NodeJS.ErrnoException).code ?? first.message
+}
+
+function connectFailure(code: string): ProbeFailureCode {
+  switch (code) {
+    case 'ENOTFOUND': case 'EAI_AGAIN': case 'EAI_FAIL': case 'EAI_NODATA': return 'name-unknown'
+    case 'ECONNREFUSED': return 'connection-refused'
+    case 'ECONNRESET': return 'not-admitted'
+    case 'timeout': case 'ETIMEDOUT': return 'connect-timeout'
+    case 'EHOSTUNREACH': case 'ENETUNREACH': case 'EHOSTDOWN': return 'unreachable'
+    default: return 'connect-failed'
+  }
+}
+
+function chainFault(code: string, leaf: X509Certificate): { code: ProbeFailureCode, until: string } | undefined {
+  switch (code) {
+    case '': return undefined
+    case 'CERT_HAS_EXPIRED': {
+      const isLeaf = leaf.validToDate.getTime() <= Date.now()
+      return { code: 'expired', until: isLeaf ? `it ended on ${day(leaf.validToDate)}` : '' }
+    }
+    case 'CERT_NOT_YET_VALID': return { code: 'not-yet-valid', until: day(leaf.validFromDate) }
+    case 'UNABLE_TO_VERIFY_LEAF_SIGNATURE': case 'UNABLE_TO_GET_ISSUER_CERT': case 'UNABLE_TO_GET_ISSUER_CERT_LOCALLY':
+    case 'SELF_SIGNED_CERT_IN_CHAIN': case 'DEPTH_ZERO_SELF_SIGNED_CERT': case 'CERT_UNTRUSTED':
+      return { code: 'unknown-ca', until: '' }
+    default: return { code: 'bad-certificate', until: '' }
+  }
+}
+
+function ownCertificate(cert: string | undefined): Partial<ProbeFacts> {
+  if (cert === undefined) return {}
+  const own = new X509Certificate(cert)
+  const purposes = own.keyUsage as string[] | undefined   // the extended key usage, as object identifiers
+  const ownFault = own.validToDate.getTime() <= Date.now() ? `expired on ${day(own.validToDate)}`
+    : own.validFromDate.getTime() > Date.now() ? `is valid only from ${day(own.validFromDate)} on`
+      : purposes !== undefined && !purposes.includes(clientAuth) ? 'may not be used by clients (extendedKeyUsage lacks clientAuth)' : ''
+  return { own: oneLine(own.subject), ownFault }
+}
+
+const clientAuth = '1.3.6.1.5.5.7.3.2'
+
+function firstLine(bytes: Buffer): string {
+  return bytes.toString('latin1').split(/\r?\n/, 1)[0].slice(0, 200)
+}
+
+/** Whatever a stranger says is shown as text, never as control codes of this terminal. */
+function quoted(text: string): string {
+  return JSON.stringify(text).replace(/[\x7f-\x9f]/g, char => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`)
+}
+
+function plainHex(fingerprint: string): string {
+  return fingerprint.replace(/^sha256:/i, '').replaceAll(':', '').toLowerCase()
+}
+
+function day(date: Date): string {
+  return date.toISOString().slice(0, 10)
+}

@@ -1,0 +1,206 @@
+import { readFileSync } from 'node:fs'
+import { X509Certificate } from 'node:crypto'
+import { createSecureContext } from 'node:tls'
+import { endpointText, parseEndpoint, type Endpoint } from '../config/endpoint.ts'
+import { loadFile } from '../config/load.ts'
+import { Problem } from '../config/reading.ts'
+import type { ServiceConfig } from '../config/schema.ts'
+import { parseDuration } from '../config/units.ts'
+import { exitStatuses } from '../errors.ts'
+import { printIssues } from './configuration.ts'
+import { walk, type ProbeTarget, type ProbeTls, type Walk } from './probe-walk.ts'
+import type { Terminal } from './terminal.ts'
+import { UsageError } from './usage-error.ts'
+
+interface ProbeFlags {
+  operand?: string
+  ca?: string
+  cert?: string
+  key?: string
+  'server-name'?: string
+  config?: string
+  service?: string
+  plain?: boolean
+  expect?: string
+  timeout?: string
+  json?: boolean
+}
+
+/** `memseal probe`: one connection, told step by step. Without `--expect refused` it stops at a certificate that does not
+ *  verify, so nothing is ever asked of a stranger. */
+export async function probe(given: Record<string, unknown>, terminal: Terminal): Promise<number> {
+  const flags = given as ProbeFlags
+  if (flags.expect !== undefined && flags.expect !== 'refused') {
+    throw new UsageError(`"${flags.expect}" is nothing to expect.\nWrite --expect refused, or leave it out.`)
+  }
+  const preset = presetOf(flags, terminal)
+  if (typeof preset === 'number') return preset
+  const target = targetOf(flags, preset)
+  if (flags.expect === 'refused') return await expectRefused(target, flags, terminal)
+  const walked = await walk(target)
+  if (flags.json) printJson(target, walked, { ok: walked.failure === undefined }, terminal)
+  else {
+    printSteps(target, walked, terminal)
+    if (walked.failure !== undefined) terminal.out(`\n${walked.failure.means}\n${walked.failure.fix}\n`)
+  }
+  return walked.failure === undefined ? exitStatuses.fine.status : exitStatuses.failed.status
+}
+
+/** Is this host kept out? Whoever wants in asks both with TLS and without, and cares for no certificate of ours. */
+async function expectRefused(target: ProbeTarget, flags: ProbeFlags, terminal: Terminal): Promise<number> {
+  const asked = await walk({ ...target, verifies: false })
+  const other = await otherWay(target, asked)
+  // The right way in is the one that counts.
+  const walked = asked.failure?.code === 'tls-there' && other !== undefined ? other : asked
+  const isIn = other !== undefined && other.failure === undefined
+  const ok = walked.failure?.standing === 'kept-out' && !isIn
+  const words = isIn ? `THIS HOST IS LET IN: memcached answered it ${target.tls === undefined ? 'over TLS' : 'without any TLS'}.`
+    : verdict(walked)
+  const shown = isIn ? other : walked
+  if (flags.json) printJson(target, shown, { ok, expect: 'refused', verdict: words }, terminal)
+  else {
+    printSteps(target, shown, terminal)
+    terminal.out(`\n${words}\n`)
+    if (shown.failure !== undefined) terminal.out(`${shown.failure.means}\n${ok ? '' : `${shown.failure.fix}\n`}`)
+    else terminal.out('Take its address out of `allow` there, or put it into `deny`; ask for client certificates (tls.client_ca).\n')
+  }
+  return ok ? exitStatuses.fine.status : exitStatuses.failed.status
+}
+
+/** Only where something took the connection can the other way lead further. */
+async function otherWay(target: ProbeTarget, walked: Walk): Promise<Walk | undefined> {
+  if (walked.failure === undefined || !walked.steps[0].ok) return undefined
+  const serverName = target.endpoint.kind === 'tcp' ? target.endpoint.host : 'localhost'
+  const tls = target.tls === undefined ? { ...noTls, serverName } : undefined
+  return await walk({ ...target, tls, verifies: false })
+}
+
+const noTls: ProbeTls = { ca: undefined, cert: undefined, key: undefined, serverName: '', fingerprints: [] }
+
+function verdict({ failure }: Walk): string {
+  if (failure === undefined) return 'THIS HOST IS LET IN: memcached answered it.'
+  switch (failure.standing) {
+    case 'kept-out': return 'This host is kept out.'
+    case 'let-in': return 'THIS HOST IS NOT KEPT OUT: what listens there took the connection and did not refuse this host.'
+    case 'untold': return 'NOTHING IS PROVED: the probe did not get as far as being refused.'
+    default: return failure.standing satisfies never
+  }
+}
+
+function printSteps(target: ProbeTarget, { steps }: Walk, terminal: Terminal): void {
+  terminal.out(`${endpointText(target.endpoint)}\n`)
+  for (const { step, ok, ms, words } of steps) {
+    terminal.out(`  ${step.padEnd(11)}  ${ok ? 'ok    ' : 'FAILED'}  ${ms.toFixed(1).padStart(7)} ms  ${words}\n`)
+  }
+}
+
+function printJson(target: ProbeTarget, walked: Walk, more: Record<string, unknown>, terminal: Terminal): void {
+  const { steps, failure } = walked
+  const serverName = target.tls?.serverName
+  terminal.out(`${JSON.stringify({ target: endpointText(target.endpoint), serverName, ...more, steps, failure }, null, 2)}\n`)
+}
+
+/** What a configuration says of a target: a sidecar's service knows the cache host, another its own listener. */
+interface Preset {
+  endpoint: Endpoint
+  isTls: boolean
+  ca?: string
+  cert?: string
+  key?: string
+  serverName?: string
+  fingerprints?: readonly string[]
+}
+
+interface BackendTls { ca?: string, cert?: string, key?: string, server_name?: string, fingerprints?: readonly string[] }
+
+function presetOf(flags: ProbeFlags, terminal: Terminal): Preset | undefined | number {
+  if (flags.config === undefined) {
+    if (flags.service !== undefined) throw new UsageError('--service names a service of a file.\nGive the file with --config FILE.')
+    return undefined
+  }
+  const loaded = loadFile(flags.config, { environment: terminal.environment })
+  if (loaded.config === undefined) {
+    printIssues(loaded, terminal)
+    return exitStatuses.configuration.status
+  }
+  const names = Object.keys(loaded.config.services)
+  const name = flags.service ?? (names.length === 1 ? names[0] : undefined)
+  if (name === undefined || !names.includes(name)) {
+    throw new UsageError(`${name === undefined ? `${flags.config} has several services` : `${flags.config} has no service "${name}"`}.\n` +
+      `Give --service with one of ${names.join(', ')}.`)
+  }
+  return presetOfService(loaded.config.services[name])
+}
+
+function presetOfService(service: ServiceConfig): Preset {
+  const tls = (service.backend as { tls?: BackendTls }).tls
+  if (tls !== undefined) {
+    const { ca, cert, key, server_name: serverName, fingerprints } = tls
+    return { endpoint: service.backend.connect[0], isTls: true, ca, cert, key, serverName, fingerprints }
+  }
+  return { endpoint: reachable(service.listen[0]), isTls: service.tls !== undefined }
+}
+
+/** A listener on all addresses is reached on loopback. */
+function reachable(endpoint: Endpoint): Endpoint {
+  if (endpoint.kind === 'systemd') throw new UsageError('the listener is a socket of systemd, whose address memseal does not know.\nGive HOST:PORT.')
+  if (endpoint.kind === 'tcp' && endpoint.host === '0.0.0.0') return { ...endpoint, host: '127.0.0.1' }
+  if (endpoint.kind === 'tcp' && endpoint.host === '::') return { ...endpoint, host: '::1' }
+  return endpoint
+}
+
+function targetOf(flags: ProbeFlags, preset: Preset | undefined): ProbeTarget {
+  const timeoutMs = parseDuration(flags.timeout ?? '3s')
+  if (timeoutMs === undefined || timeoutMs < 1 || timeoutMs > 3_600_000) {
+    throw new UsageError(`"${flags.timeout}" is no time to wait.\nWrite a number and a unit (ms, s, m), 1ms to 1h.`)
+  }
+  const endpoint = flags.operand === undefined ? preset?.endpoint : endpointOf(flags.operand)
+  if (endpoint === undefined) throw new UsageError('HOST:PORT is missing.\nWrite memseal probe HOST:PORT, or --config FILE.')
+  const isPlain = flags.plain ?? (preset !== undefined && !preset.isTls)
+  if (!isPlain) return { endpoint, tls: tlsOf(flags, preset, endpoint), timeoutMs, verifies: true }
+  const extra = (['ca', 'cert', 'key', 'server-name'] as const).find(name => flags[name] !== undefined)
+  if (extra !== undefined) throw new UsageError(`--${extra} is about TLS, and this probe is plain.\nLeave out one of the two.`)
+  return { endpoint, tls: undefined, timeoutMs, verifies: true }
+}
+
+function endpointOf(text: string): Endpoint {
+  const endpoint = parseEndpoint(text, 'connect')
+  if (endpoint instanceof Problem) throw new UsageError(`${endpoint.message}\n${endpoint.fix}`)
+  return endpoint
+}
+
+function tlsOf(flags: ProbeFlags, preset: Preset | undefined, endpoint: Endpoint): ProbeTls {
+  // A pair of the flags replaces the pair of the file, whole.
+  const pair = flags.cert === undefined && flags.key === undefined ? preset ?? {} : flags
+  if ((pair.cert === undefined) !== (pair.key === undefined)) {
+    throw new UsageError(`--${pair.cert === undefined ? 'key' : 'cert'} alone is no use.\nGive --cert and --key together.`)
+  }
+  const tls = {
+    ca: readPem('ca', flags.ca ?? preset?.ca), cert: readPem('cert', pair.cert), key: readPem('key', pair.key),
+    serverName: flags['server-name'] ?? preset?.serverName ?? (endpoint.kind === 'tcp' ? endpoint.host : 'localhost'),
+    fingerprints: preset?.fingerprints ?? [],
+  }
+  tryPem('ca', flags.ca ?? preset?.ca, () => tls.ca !== undefined && new X509Certificate(tls.ca))
+  tryPem('cert', pair.cert, () => tls.cert !== undefined && new X509Certificate(tls.cert))
+  tryPem('key', pair.key, () => createSecureContext({ cert: tls.cert, key: tls.key }))
+  return tls
+}
+
+function readPem(flag: string, file: string | undefined): string | undefined {
+  if (file === undefined) return undefined
+  try {
+    return readFileSync(file, 'utf8')
+  } catch (error) {
+    throw new UsageError(`--${flag} ${file} cannot be read (${(error as NodeJS.ErrnoException).code}).\nName a file that is there and that this user may read.`)
+  }
+}
+
+function tryPem(flag: string, file: string | undefined, use: () => unknown): void {
+  try {
+    use()
+  } catch (error) {
+    const isMismatch = /key values mismatch/i.test((error as Error).message)
+    throw new UsageError(isMismatch ? `--key ${file} does not belong to the certificate of --cert.\nGive the key that it was requested with.`
+      : `--${flag} ${file} holds no usable ${flag === 'key' ? 'private key' : 'certificate'} in PEM.\nName another file; a key with a passphrase has to be decrypted first.`)
+  }
+}
