@@ -67,6 +67,8 @@ export class TextRequestFramer {
   words: string = Words.error
 
   #input: Buffer = NOTHING
+  /** What `#input` begins, when it was joined. */
+  #room: Buffer = NOTHING
   #at = 0
   #scanned = 0
   #mode: Mode = 'line'
@@ -101,8 +103,24 @@ export class TextRequestFramer {
       this.#at = this.#scanned = 0
       return
     }
+    this.#append(chunk)
+  }
+
+  /** Joins a line that straddles chunks. One that comes in many small pieces is not copied whole for each of them: behind
+   *  it is room for as much again, which frames given out before do not reach. */
+  #append(chunk: Buffer): void {
+    const kept = this.#input.length - this.#at
+    const to = this.#input.length + chunk.length
+    if (this.#input.buffer === this.#room.buffer && to <= this.#room.length) {
+      chunk.copy(this.#room, this.#input.length)
+      this.#input = this.#room.subarray(0, to)
+      return
+    }
+    this.#room = Buffer.allocUnsafeSlow(2 * (kept + chunk.length))
+    this.#input.copy(this.#room, 0, this.#at)
+    chunk.copy(this.#room, kept)
+    this.#input = this.#room.subarray(0, kept + chunk.length)
     this.#scanned = Math.max(this.#scanned - this.#at, 0)
-    this.#input = Buffer.concat([this.#input.subarray(this.#at), chunk])
     this.#at = 0
   }
 
@@ -118,8 +136,10 @@ export class TextRequestFramer {
     const lf = indexOfByte(input, LF, Math.max(this.#scanned, at), input.length)
     if (lf < 0) {
       this.#scanned = input.length
-      return this.#isTooLong(input, at) ? this.#begin(input, at, input.length, Found.lost, Words.tooLong) : Found.more
+      return this.#isTooLong(input, at, input.length - at) ? this.#begin(input, at, input.length, Found.lost, Words.tooLong) : Found.more
     }
+    // Not left to how the line was cut, which is how memcached has it.
+    if (lf - at > MAX_LINE && this.#isTooLong(input, at, lf - at)) return this.#begin(input, at, input.length, Found.lost, Words.tooLong)
     return this.#read(input, at, lf)
   }
 
@@ -192,11 +212,11 @@ export class TextRequestFramer {
     return last === LF && beforeLast === CR
   }
 
-  /** memcached closes on more than 2048 bytes without an LF; only get and gets may go on. */
-  #isTooLong(input: Buffer, at: number): boolean {
-    const length = input.length - at
+  /** memcached closes on more than 2048 bytes without an LF; only get and gets may go on there, and gat and gats when they
+   *  arrive in one read, as they do from us. */
+  #isTooLong(input: Buffer, at: number, length: number): boolean {
     if (length <= MAX_LINE) return false
-    const isGet = input[at] === 103 && input[at + 1] === 101 && input[at + 2] === 116 &&
+    const isGet = input[at] === 103 && (input[at + 1] === 101 || input[at + 1] === 97) && input[at + 2] === 116 &&
       (input[at + 3] === SPACE || (input[at + 3] === 115 && input[at + 4] === SPACE))
     return !isGet || length > this.#maxLine
   }
@@ -246,9 +266,10 @@ export class TextRequestFramer {
     const size = lf + 1 - at
     const syntax = commands[row].syntax!
     if (syntax === 'keys') return this.#readKeys(input, verbEnd, to, size)
+    if (size > MAX_LINE) this.strict = false
+    if (syntax === 'exptime-keys') return this.#readExptimeKeys(input, verbEnd, to, size)
     const count = this.#tokenise(input, at, to)
     if (count < 0) return this.#withoutTokens(syntax, -count)
-    if (size > MAX_LINE) this.strict = false
     switch (syntax) {
       case 'store': return this.#readStore(input, count, 5)
       case 'cas': return this.#readStore(input, count, 6)
@@ -258,11 +279,8 @@ export class TextRequestFramer {
       case 'arithmetic': return this.#readArithmetic(input, count)
       case 'touch': return this.#readTouch(input, count)
       case 'flush': return this.#readFlush(input, count)
-      case 'exptime-keys':
-        if (count < 3) return this.#faulty(Words.error)
-        if (!isInt32(input, tokens[2], tokens[3])) return this.#faulty(Words.exptime)
-        return this.#readKeys(input, tokens[4], to, size)
       case 'bare':
+        this.needs = needsOfRow[row]
         if (count > 1 || to !== tokens[1]) this.strict = false
         return Found.request
       case 'words': return this.#readWords(input, count)
@@ -302,6 +320,17 @@ export class TextRequestFramer {
     while (last > at && input[last - 1] !== SPACE) last--
     if (to - last >= 5 && input.toString('latin1', last, last + 5) === 'HTTP/') return Found.http
     return this.#faulty(Words.error)
+  }
+
+  /** The keys may be more than there are places for words. */
+  #readExptimeKeys(input: Buffer, from: number, to: number, size: number): Found {
+    let start = from
+    while (start < to && input[start] === SPACE) start++
+    let end = start
+    while (end < to && input[end] !== SPACE) end++
+    const found = this.#readKeys(input, end, to, size)
+    if (this.keys === 0 || isInt32(input, start, end)) return found
+    return this.#faulty(Words.exptime)
   }
 
   #readKeys(input: Buffer, from: number, to: number, size: number): Found {
