@@ -124,12 +124,17 @@ export class ClientSession implements ReplyOwner, BackendOwner {
       this.#take(framer, found)
       if (this.#isRaw) return
     }
-    this.#lane?.endTurn()
-    this.#private?.endTurn()
+    this.#endTurn()
     this.#accountHeld(framer)
     if (!this.#hasEnded || this.#pauses !== 0 || this.isClosed) return
     if (this.#isStreaming) this.#private?.endWriting()
     this.finish('client-closed')
+  }
+
+  /** No fence in the middle of a data block: memcached would take it for a part of the value. */
+  #endTurn(): void {
+    this.#lane?.endTurn()
+    if (!this.#isStreaming) this.#private?.endTurn()
   }
 
   #take(framer: Framer, found: Found): void {
@@ -427,8 +432,7 @@ export class ClientSession implements ReplyOwner, BackendOwner {
     if (this.isClosed) return
     this.#why ??= why
     this.#pause(Pause.finishing)
-    this.#lane?.endTurn()
-    this.#private?.endTurn()
+    this.#endTurn()
     this.#finishIfDone()
   }
 
