@@ -32,7 +32,8 @@ const flagsOf: Record<string, Record<string, Flag>> = {
   },
   me: { b: { argument: 'none' } },
 }
-const modesOf: Record<string, string> = { ms: 'EeAaPpRrSs', ma: 'Ii+Dd-' }
+/** Capitals only: small letters are refused by 1.6.18, and one refusal on a shared connection closes it. */
+const modesOf: Record<string, string> = { ms: 'EAPRS', ma: 'I+D-' }
 
 const kinds: readonly Argument[] = ['none', 'int32', 'uint32', 'uint64', 'opaque', 'mode', 'any']
 const KNOWN = 0x80
