@@ -8,6 +8,8 @@ import { BINARY_MAGIC, Found, MAX_KEY } from './frame.ts'
 
 export const HEADER = 24
 const NOTHING = Buffer.alloc(0)
+/** Above it releases differ in what they take the length for: up to 1.6.41 it is a signed number. */
+const MAX_BODY = 1 << 30
 
 export const Status = {
   ok: 0, notFound: 0x01, exists: 0x02, tooLarge: 0x03, invalid: 0x04, notStored: 0x05, refused: 0x20, unknown: 0x81, outOfMemory: 0x82, unavailable: 0x86,
@@ -183,7 +185,7 @@ function headerFits(row: (typeof commands)[number], keyBytes: number, extras: nu
   const isStat = row.name === 'stats'
   const wantsKey = row.key === true
   const extrasFit = typeof row.extras === 'number' ? extras === row.extras : row.extras!.includes(extras)
-  if (!extrasFit || keyBytes > MAX_KEY || extras + keyBytes > body) return false
+  if (!extrasFit || keyBytes > MAX_KEY || extras + keyBytes > body || body > MAX_BODY) return false
   if (wantsKey ? keyBytes === 0 : keyBytes > 0 && !isStat) return false
   return row.value === true || body === extras + keyBytes
 }
