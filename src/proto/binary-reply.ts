@@ -1,6 +1,6 @@
 /** Replies of the binary protocol. The header says which request is answered (opcode and opaque come back), so all that
  *  the framer does is to read it and to follow the body. Source: protocol-binary.txt, "Response header". */
-import { Got, ProtocolError } from './frame.ts'
+import { Got, MAX_KEY, ProtocolError } from './frame.ts'
 import { HEADER } from './binary-request.ts'
 
 const RESPONSE_MAGIC = 0x81
@@ -33,7 +33,7 @@ export class BinaryReplyFramer {
     this.status = (bytes[at + 6] << 8) | bytes[at + 7]
     this.bodyBytes = ((bytes[at + 8] << 24) | (bytes[at + 9] << 16) | (bytes[at + 10] << 8) | bytes[at + 11]) >>> 0
     this.opaque = ((bytes[at + 12] << 24) | (bytes[at + 13] << 16) | (bytes[at + 14] << 8) | bytes[at + 15]) >>> 0
-    if (this.bodyBytes > MAX_BODY || extras + this.keyBytes > this.bodyBytes) throw new ProtocolError('bad-reply', 'a binary reply with a bad length')
+    if (this.bodyBytes > MAX_BODY || extras + this.keyBytes > this.bodyBytes || this.keyBytes > MAX_KEY) throw new ProtocolError('bad-reply', 'a binary reply with a bad length')
     const head = HEADER + extras + this.keyBytes
     if (end - at < head) return false
     this.keyStart = at + HEADER + extras

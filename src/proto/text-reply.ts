@@ -7,9 +7,11 @@
 import { indexOfByte, sameBytes } from './bytes.ts'
 import { CR, Got, LF, MAX_LINE, ProtocolError, Shape, SPACE } from './frame.ts'
 
-/** No header of a VALUE is longer: name, key, flags, length, cas, blanks and line end. */
-const LONGEST_VALUE_HEADER = 6 + 250 + 1 + 20 + 1 + 10 + 1 + 20 + 2
+/** No header of a VALUE is longer: name, key, flags, length, cas, blanks and line end, as far as their readers go. */
+const LONGEST_VALUE_HEADER = 6 + 250 + 1 + 21 + 1 + 11 + 1 + 21 + 2
 const MAX_BODY = 1 << 30
+/** Lines of dumps and statistics; what is not whole yet has to fit into the memory that is read into. */
+const LONGEST_LISTED = 8192
 
 const word = (text: string): Uint8Array => Buffer.from(text)
 const words = {
@@ -151,6 +153,7 @@ export class TextReplyFramer {
       if (end - this.at > MAX_LINE) throw new ProtocolError('bad-reply', 'a reply line of more than 2048 bytes')
       return -1
     }
+    if (lf - this.at > MAX_LINE) throw new ProtocolError('bad-reply', 'a reply line of more than 2048 bytes')
     if (lf === this.at || bytes[lf - 1] !== CR) throw new ProtocolError('bad-reply', 'a reply line that ends without CR')
     return lf - 1
   }
@@ -247,6 +250,7 @@ export class TextReplyFramer {
   #manyLines(bytes: Buffer, end: number, isDump: boolean): Got {
     for (;;) {
       const lf = indexOfByte(bytes, LF, this.at, end)
+      if ((lf < 0 ? end : lf) - this.at > LONGEST_LISTED) throw new ProtocolError('bad-reply', 'a line of more than 8192 bytes in a list')
       if (lf < 0) return Got.more
       const from = this.at
       const to = lf > from && bytes[lf - 1] === CR ? lf - 1 : lf
