@@ -136,7 +136,7 @@ export function replies(pieces: Buffer[], asked: Asked[], isPrivate = false): st
       piece.copy(slab, end)
       end += piece.length
       while (at < end) {
-        if (n === asked.length) return [...seen, `unasked: ${slab.toString('latin1', at, end)}`]
+        if (n === asked.length) return [...seen, `unasked: ${slab.toString('latin1', at, at + 1)}`]
         const { shape, keys = '', count = 0, loud = 0 } = asked[n]
         const isRun = shape === 'metaRun'
         const got = framer.next(slab, at, end, Shape[shape], latin1(keys), isRun ? count : 0, isRun ? loud : keys.length)

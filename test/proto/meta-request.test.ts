@@ -1,0 +1,90 @@
+import { test } from 'vitest'
+import { commands } from '../../src/proto/commands.ts'
+import { release } from '../../src/proto/bytes.ts'
+import { apart, faulty, lost, shared } from './frames.ts'
+
+const line = (verb: string, flags: string) => verb === 'ms' ? `ms a 2 ${flags}\r\nhi\r\n` : `${verb} a ${flags}\r\n`
+const format = 'CLIENT_ERROR bad command line format'
+const invalid = 'CLIENT_ERROR invalid flag'
+const refused = (verb: string, flags: string) => verb === 'ms' ? lost(line(verb, flags), invalid) : faulty(line(verb, flags), invalid)
+
+const flags: Record<string, string[]> = {
+  mg: ['k', 'q', 'v', 'c', 's', 't', 'f', 'h', 'l', 'u', 'O1', 'N30', 'R30', 'T30', 'T-1', 'Ppath', 'L', 'v k q s t c f O9'],
+  ms: ['k', 'q', 'c', 'O1', 'C1', 'F4294967295', 'I', 'T0', 'MS', 'ME', 'MA', 'MP', 'MR', 'Ms', 'P', 'L'],
+  md: ['k', 'q', 'O1', 'C18446744073709551615', 'I', 'T30', 'P', 'L'],
+  ma: ['k', 'q', 'O1', 'N0', 'J0', 'D18446744073709551615', 'T0', 'MI', 'MD', 'M+', 'M-', 'Mi', 'C1', 'v', 'c', 't', 'P', 'L'],
+}
+
+for (const [verb, each] of Object.entries(flags)) {
+  test(`${verb}: the flags that it takes`, () => {
+    for (const flag of each) shared(line(verb, flag), { command: verb, quiet: flag.split(' ').includes('q'), needs: release('1.6.18') })
+  })
+  test(`${verb}: tokens of which releases think differently`, () => {
+    for (const flag of ['!', 'w', '{', '\xff', 'y', 'v v', 'k k', 'vk', 'kx', 'qxyz', 'O', 'v1', 'T', 'Tx', 'T2147483648', 'C', 'Cx', 'C18446744073709551616', 'Mx', 'MII', 'b1']) refused(verb, flag)
+  })
+}
+
+test('flags that newer releases brought say so', () => {
+  shared(line('ms', 's'), { needs: release('1.6.20') })
+  shared(line('ms', 'N30'), { needs: release('1.6.20') })
+  shared(line('mg', 'E1'), { needs: release('1.6.27') })
+  shared(line('md', 'x'), { needs: release('1.6.27') })
+  shared(line('mg', 'C1'), { needs: release('1.6.40') })
+})
+
+test('opaques of 31 bytes, not of 32', () => {
+  for (const verb of Object.keys(flags)) {
+    shared(line(verb, `O${'x'.repeat(31)}`))
+    refused(verb, `O${'x'.repeat(32)}`)
+  }
+  shared(line('mg', `P${'x'.repeat(250)}`))
+  refused('mg', `P${'x'.repeat(251)}`)
+})
+
+test('19 words, not 20', () => {
+  // With flags that all differ, mg has just enough of them.
+  const many = 'k q v c s t f h l u O1 N1 R1 T1 P1 L1 E1'.split(' ')
+  shared(`mg a ${many.join(' ')}\r\n`, { needs: release('1.6.27') })
+  faulty(`mg a ${many.join(' ')} C1\r\n`, format)
+  faulty(`mg a ${many.join(' ')} C1 b\r\n`, format)
+  faulty(`mg a${' v'.repeat(30)}\r\n`, 'ERROR')
+  lost(`ms a 2${' v'.repeat(17)}\r\nhi\r\n`, format)
+  lost(`ms a 2${' v'.repeat(30)}\r\nhi\r\n`, format)
+})
+
+test('base64 keys are whole groups of known letters', () => {
+  for (const verb of ['ms', 'md', 'ma', 'mg']) {
+    for (const key of ['Zm9v', 'Zm8=', 'Zg==', 'ab+/']) shared(line(verb, 'b').replace(' a ', ` ${key} `))
+    for (const key of ['a', 'Zm9', 'Zm9v=', 'Zg==Zg==', 'Zm-_', '=']) {
+      const text = line(verb, 'b').replace(' a ', ` ${key} `)
+      if (verb === 'ms') lost(text, invalid)
+      else faulty(text, invalid)
+    }
+  }
+})
+
+test('lines whose answer could hold a raw key are for one client alone', () => {
+  shared('mg Zm9v b v\r\n')
+  shared('mg Zm9v k v\r\n')
+  apart('mg Zm9v b k v\r\n')
+  apart('mg Zm9v k v b\r\n')
+  apart('me Zm9v b\r\n')
+  shared('me Zm9v\r\n')
+  for (const verb of ['ms', 'md', 'ma']) shared(line(verb, 'b k').replace(' a ', ' Zm9v '))
+})
+
+test('a meta get that also writes needs leave for that', () => {
+  const rowOf = (verb: string) => commands.findIndex(row => row.verb === verb)
+  shared('mg a v\r\n', { alsoRow: -1 })
+  shared('mg a v N30\r\n', { alsoRow: rowOf('ms') })
+  shared('mg a v T30\r\n', { alsoRow: rowOf('touch') })
+  shared('mg a v T30 N30\r\n', { alsoRow: rowOf('ms') })
+})
+
+test('forms of older experiments', () => {
+  lost('ms k S2\r\nhi\r\n', format)
+  lost('ms k\r\n', format)
+  lost('ms k -1\r\n', format)
+  lost('ms\r\n', format)
+  faulty('md\r\n', 'ERROR')
+})

@@ -1,0 +1,159 @@
+import { expect, test } from 'vitest'
+import { everySplit } from '../support/every-split.ts'
+import { expectReplies, latin1, replies, type Asked } from './frames.ts'
+
+const values = (keys: string): Asked => ({ shape: 'values', keys })
+const valuesCas = (keys: string): Asked => ({ shape: 'valuesCas', keys })
+
+/** The whole text is one reply. */
+const whole = (text: string, asked: Asked, isPrivate = false) => expectReplies(text, [asked], [text], isPrivate)
+/** The stream is torn down at it. */
+const refused = (text: string, asked: Asked, code = 'bad-reply', isPrivate = false) => everySplit(latin1(text), pieces =>
+  expect(replies(pieces, [asked], isPrivate).at(-1)).toBe(code))
+
+const answers: Record<string, { fits: string[], not: string[] }> = {
+  stored: { fits: ['STORED', 'NOT_STORED', 'EXISTS', 'NOT_FOUND'], not: ['STORED ', 'STOREDx', 'DELETED', 'HD', 'END', 'stored', ''] },
+  number: { fits: ['0', '5', '18446744073709551615', 'NOT_FOUND', 'CLIENT_ERROR cannot increment or decrement non-numeric value'], not: ['184467440737095516150', '-1', '5 ', 'x', 'STORED', ''] },
+  deleted: { fits: ['DELETED', 'NOT_FOUND'], not: ['STORED', 'TOUCHED', 'DELETED x'] },
+  touched: { fits: ['TOUCHED', 'NOT_FOUND'], not: ['DELETED', 'EXISTS'] },
+  ok: { fits: ['OK', 'CLIENT_ERROR flush_all not allowed'], not: ['OK ', 'RESET', 'CLIENT_ERROR flush_all not allowed x'] },
+  version: { fits: ['VERSION 1.6.45', 'VERSION '], not: ['VERSION', 'OK', 'ERROR Too many open connections'] },
+  mn: { fits: ['MN'], not: ['MN ', 'HD', 'EN'] },
+  me: { fits: ['ME a exp=-1 la=0 cas=1 fetch=no cls=1 size=60', 'EN'], not: ['ME', 'END', 'HD'] },
+  meta: { fits: ['HD', 'EN', 'NF', 'NS', 'EX', 'HD Oabc', 'HD  k', 'NF ', 'EN O1 ka', 'CLIENT_ERROR cannot increment or decrement non-numeric value'], not: ['MN', 'OK', 'HDx', 'E', 'END', 'STORED', 'VA', 'VA ', 'VA x', 'VA -1', 'VA 1x', 'VA 1073741825', 'VA 99999999999', ''] },
+}
+
+for (const [shape, { fits, not }] of Object.entries(answers)) {
+  const asked = { shape } as Asked
+  test(`${shape}: each of its answers, and SERVER_ERROR`, () => {
+    for (const line of [...fits, 'SERVER_ERROR out of memory storing object', 'SERVER_ERROR object too large for cache']) whole(`${line}\r\n`, asked)
+  })
+
+  test(`${shape}: any other line breaks the stream`, () => {
+    for (const line of [...not, 'ERROR', 'CLIENT_ERROR bad data chunk', 'CLIENT_ERROR bad command line format', 'SERVER_ERROR', 'SERVER_ERRORx', 'VALUE a 0 1']) {
+      if (!(line === 'ERROR' && fits.includes(line))) refused(`${line}\r\n`, asked)
+    }
+    refused(`${fits[0]}\n`, asked)
+    refused('\n', asked)
+    refused('SERVER_ERROR out of memory writing get response\r\n', asked, 'lost-replies')
+  })
+}
+
+test('a client alone on its connection is told whatever memcached says against it', () => {
+  for (const shape of [...Object.keys(answers), 'values', 'valuesCas'] as Asked['shape'][]) {
+    for (const line of ['ERROR', 'ERROR unknown', 'CLIENT_ERROR bad data chunk', 'SERVER_ERROR out of memory writing get response']) {
+      whole(`${line}\r\n`, { shape, keys: 'a' }, true)
+    }
+    refused('RESET\r\n', { shape, keys: 'a' }, 'bad-reply', true)
+  }
+})
+
+test('header lines of 2048 bytes pass, longer ones break the stream', () => {
+  const line = (bytes: number) => `SERVER_ERROR ${'x'.repeat(bytes - 13)}`
+  whole(`${line(2047)}\r\n`, { shape: 'stored' })
+  refused(`${line(2048)}\r\n`, { shape: 'stored' })
+  refused(line(2049), { shape: 'stored' })
+  expectReplies(line(2048), [{ shape: 'stored' }], [`held: ${line(2048)}`])
+  refused('x'.repeat(2049), values('a'))
+  refused('x'.repeat(2049), { shape: 'meta' })
+})
+
+test('values: hits in the order asked, misses left out', () => {
+  whole('END\r\n', values('a'))
+  whole('VALUE a 0 1\r\nx\r\nEND\r\n', values('a'))
+  whole('VALUE a 0 0\r\n\r\nEND\r\n', values('a'))
+  whole('VALUE b 0 1\r\nx\r\nEND\r\n', values('a b c'))
+  whole('VALUE a 0 1\r\nx\r\nVALUE c 4294967295 2\r\nxy\r\nEND\r\n', values('a b c'))
+  whole('VALUE a 0 1\r\nx\r\nVALUE a 0 1\r\nx\r\nVALUE a 0 1\r\nx\r\nEND\r\n', values('a a a'))
+  whole('VALUE a -2147483648 1\r\nx\r\nEND\r\n', values('a'))
+  whole('VALUE a 18446744073709551615 1\r\nx\r\nEND\r\n', values('a'))
+  whole('VALUE ab 0 1\r\nx\r\nEND\r\n', values('a ab abc'))
+  whole('VALUE a 0 1\r\nx\r\nVALUE abc 0 1\r\nx\r\nEND\r\n', values('a  ab   abc'))
+  for (const key of ['END', 'VALUE', 'STORED', '0', '\x80\xff', 'k'.repeat(250)]) whole(`VALUE ${key} 0 1\r\nx\r\nEND\r\n`, values(key))
+})
+
+test('values with cas have it, those without have not', () => {
+  whole('VALUE a 0 1 0\r\nx\r\nEND\r\n', valuesCas('a'))
+  whole('VALUE a 0 1 18446744073709551615\r\nx\r\nEND\r\n', valuesCas('a'))
+  refused('VALUE a 0 1\r\nx\r\nEND\r\n', valuesCas('a'))
+  refused('VALUE a 0 1 \r\nx\r\nEND\r\n', valuesCas('a'))
+  refused('VALUE a 0 1 1 \r\nx\r\nEND\r\n', valuesCas('a'))
+  refused('VALUE a 0 1 184467440737095516150\r\nx\r\nEND\r\n', valuesCas('a'))
+  refused('VALUE a 0 1 5\r\nx\r\nEND\r\n', values('a'))
+})
+
+test.each(['END\r\n', 'VALUE a 0 1\r\nx\r\nEND\r\n', 'VALUE b 0 3\r\nabc\r\nEND\r\n', 'MN\r\n', '\r\n', '\r', '\n', '\0\x80\x81', 'x'.repeat(500)])(
+  'a value is by its length alone: %j', data => {
+    whole(`VALUE a 0 ${data.length}\r\n${data}\r\nVALUE b 0 1\r\ny\r\nEND\r\n`, values('a b'))
+    whole(`VA ${data.length} s1\r\n${data}\r\n`, { shape: 'meta' })
+    expectReplies(`VALUE a 0 ${data.length}\r\n${data}\r\nEND\r\nSTORED\r\nVA ${data.length}\r\n${data}\r\nEND\r\n`,
+      [values('a'), { shape: 'stored' }, { shape: 'meta' }, values('z')],
+      [`VALUE a 0 ${data.length}\r\n${data}\r\nEND\r\n`, 'STORED\r\n', `VA ${data.length}\r\n${data}\r\n`, 'END\r\n'])
+  })
+
+test('a value for a key that was not asked for, or not in that place, breaks the stream', () => {
+  for (const [key, keys] of [['b', 'a'], ['a', 'ab'], ['ab', 'a'], ['', 'a'], ['a b', 'a'], ['A', 'a']]) {
+    const text = `VALUE ${key} 0 1\r\nx\r\nEND\r\n`
+    everySplit(latin1(text), pieces => expect(['wrong-key', 'bad-reply']).toContain(replies(pieces, [values(keys)]).at(-1)))
+  }
+  refused('VALUE b 0 1\r\nx\r\nVALUE a 0 1\r\nx\r\nEND\r\n', values('a b'), 'wrong-key')
+  refused('VALUE a 0 1\r\nx\r\nVALUE a 0 1\r\nx\r\nEND\r\n', values('a b'), 'wrong-key')
+  refused(`VALUE ${'k'.repeat(251)} 0 1\r\nx\r\nEND\r\n`, values('k'.repeat(250)), 'wrong-key')
+})
+
+test('anything but VALUE and END inside a reply to a get breaks the stream', () => {
+  for (const line of ['SERVER_ERROR out of memory', 'ERROR', 'STORED', 'END ', 'HD', '']) refused(`VALUE a 0 1\r\nx\r\n${line}\r\n`, values('a b'))
+  refused('SERVER_ERROR out of memory writing get response\r\n', values('a'), 'lost-replies')
+  whole('SERVER_ERROR out of memory\r\n', values('a'))
+})
+
+test.each([
+  'VALUE a 0 x\r\n', 'VALUE a 0\r\n', 'VALUE a\r\n', 'VALUE a x 1\r\n', 'VALUE a 0 -1\r\n', 'VALUE a 0 1073741825\r\n', 'VALUE a 0 99999999999\r\n', 'VALUE a  0 1\r\n',
+  'VALUE a 0 1\n', 'VALUE a 0 1\r\r\n', 'VALUE a 0 1 \r\n', 'VALUE\r\n', 'VALUES a 0 1\r\n', 'VALUEa 0 1\r\n', 'VALUE a 000000000000000000000 1\r\n',
+])('the header %j breaks the stream', header => {
+  everySplit(latin1(`${header}x\r\nEND\r\n`), pieces => expect(['bad-reply', 'wrong-key']).toContain(replies(pieces, [values('a')]).at(-1)))
+})
+
+test('a value without its line end breaks the stream', () => {
+  for (const text of ['VALUE a 0 1\r\nxy\r\nEND\r\n', 'VALUE a 0 3\r\nx\r\nEND\r\n', 'VALUE a 0 1\r\nx\n\nEND', 'VALUE a 0 0\r\nEND\r\n']) refused(text, values('a'), 'bad-block')
+  for (const text of ['VA 1\r\nxy\r\n', 'VA 0\r\nHD\r\n', 'VA 2\r\nx\r\nHD\r\n']) refused(text, { shape: 'meta' }, 'bad-block')
+})
+
+test('what is not whole is waited for', () => {
+  for (const text of ['VALUE a 0 5\r\nhel', 'VALUE a 0 5\r\nhello', 'VALUE a 0 5\r\nhello\r', 'VALUE a 0', 'V', 'VALUE a 0 5\r\nhello\r\nEN']) {
+    expectReplies(text, [values('a')], [`held: ${text}`])
+  }
+  expectReplies('VA 5\r\nhel', [{ shape: 'meta' }], ['held: VA 5\r\nhel'])
+  expectReplies('STORE', [{ shape: 'stored' }], ['held: STORE'])
+})
+
+test('a run: any number of answers up to its MN, no more than were asked and no fewer than must come', () => {
+  const run = (count: number, loud: number): Asked => ({ shape: 'metaRun', count, loud })
+  expectReplies('MN\r\n', [run(3, 0)], ['MN\r\n'])
+  expectReplies('HD\r\nVA 4\r\nMN\r\n\r\nEN\r\nMN\r\n', [run(3, 0)], ['HD\r\n', 'VA 4\r\nMN\r\n\r\n', 'EN\r\n', 'MN\r\n'])
+  expectReplies('HD\r\nHD\r\nMN\r\n', [run(3, 2)], ['HD\r\n', 'HD\r\n', 'MN\r\n'])
+  expectReplies('HD\r\nMN\r\n', [run(3, 2)], ['HD\r\n', 'bad-reply'])
+  expectReplies('HD\r\nHD\r\nHD\r\nMN\r\n', [run(2, 0)], ['HD\r\n', 'HD\r\n', 'bad-reply'])
+  expectReplies('MN\r\nMN\r\n', [run(2, 0)], ['MN\r\n', 'unasked: M'])
+  expectReplies('HD\r\nMN\r\nHD\r\nMN\r\n', [run(1, 0), run(1, 1)], ['HD\r\n', 'MN\r\n', 'HD\r\n', 'MN\r\n'])
+  expectReplies('SERVER_ERROR out of memory\r\nMN\r\n', [run(1, 0)], ['SERVER_ERROR out of memory\r\n', 'MN\r\n'])
+  for (const line of ['ERROR', 'STORED', 'CLIENT_ERROR bad data chunk', 'MN x', 'VA x', 'OK']) refused(`${line}\r\n`, run(2, 0))
+})
+
+test('lists end at END, dumps at END or EN, and one line may say no', () => {
+  whole('STAT pid 1\r\nSTAT x END\r\nEND\r\n', { shape: 'lines' }, true)
+  whole('END\r\n', { shape: 'lines' }, true)
+  whole('RESET\r\n', { shape: 'lines' }, true)
+  whole('ERROR\r\n', { shape: 'lines' }, true)
+  whole('PREFIX a get 1\r\nEND\r\n', { shape: 'lines' }, true)
+  whole('ITEM a [1 b; 0 s]\r\nEND\r\n', { shape: 'lines' }, true)
+  whole('key=a exp=1\nkey=b exp=1\nEND\r\n', { shape: 'dump' }, true)
+  whole('OK\r\nkey=a exp=1\nEND\r\n', { shape: 'dump' }, true)
+  whole('mg a\r\nmg b\r\nEN\r\n', { shape: 'dump' }, true)
+  whole('BUSY currently processing crawler request\r\n', { shape: 'dump' }, true)
+  expectReplies('STAT a 1\r\nEND\r\nSTAT b 1\r\nEND\r\n', [{ shape: 'lines' }, { shape: 'lines' }], ['STAT a 1\r\nEND\r\n', 'STAT b 1\r\nEND\r\n'], true)
+  whole(`STAT ${'x'.repeat(8187)}\nEND\r\n`, { shape: 'lines' }, true)
+  refused(`STAT ${'x'.repeat(8188)}\nEND\r\n`, { shape: 'lines' }, 'bad-reply', true)
+  expectReplies('OK\r\nlog line\n', [{ shape: 'endless' }], ['held: OK\r\nlog line\n'], true)
+})
+
