@@ -12,7 +12,7 @@
 import type { Socket } from 'node:net'
 import { commands, QUIT } from '../proto/commands.ts'
 import { BinaryRequestFramer, Status } from '../proto/binary-request.ts'
-import { dialectOf, Found, type Dialect } from '../proto/frame.ts'
+import { BINARY_MAGIC, dialectOf, Found, type Dialect } from '../proto/frame.ts'
 import { binaryReply, textReply } from '../proto/refusal.ts'
 import { TextRequestFramer } from '../proto/text-request.ts'
 import type { Peer } from '../process/listener.ts'
@@ -45,6 +45,10 @@ const LINGER_MS = 5_000
 
 type Lane = TextLane | BinaryLane
 type Framer = TextRequestFramer | BinaryRequestFramer
+
+/** A fresh connection to memcached would take these bytes for its dialect, so they may not be the first on one. */
+const isOtherDialect = (framer: Framer): boolean =>
+  (framer.chunk[framer.start] === BINARY_MAGIC) !== framer instanceof BinaryRequestFramer
 
 export class ClientSession implements ReplyOwner, BackendOwner {
   readonly peer: Peer
@@ -234,12 +238,13 @@ export class ClientSession implements ReplyOwner, BackendOwner {
   }
 
   #faulty(framer: Framer): void {
-    if (this.#goesRaw(Found.faulty)) return
+    if (!isOtherDialect(framer) && this.#goesRaw(Found.faulty)) return
     if (!this.#service.policy.allows(framer.row, -1)) return this.#refuse(framer, Found.faulty)
     this.#answer(framer, Found.faulty, (framer as TextRequestFramer).words, Status.invalid)
   }
 
   #lost(framer: Framer): void {
+    if (isOtherDialect(framer)) return this.finish('protocol')
     if (this.#goesRaw(Found.lost)) return
     if (!this.#service.policy.allows(framer.row, -1)) this.#refuse(framer, Found.lost)
     else if (framer instanceof BinaryRequestFramer) this.#answer(framer, Found.lost, 'Invalid arguments', framer.status)
