@@ -88,6 +88,7 @@ export abstract class BackendConnection {
   #connectBy: number
   #resumedAt = 0
   #isPaused = false
+  #isUploading = false
   #hasEnded = false
 
   constructor(context: BackendContext, owner: BackendOwner, slabs: SlabPool, isPrivate: boolean) {
@@ -312,6 +313,12 @@ export abstract class BackendConnection {
     this.#socket.resume()
   }
 
+  /** A client's value is on its way in pieces. Until its end memcached answers nothing, earlier requests included. */
+  uploading(isUnderWay: boolean): void {
+    this.#isUploading = isUnderWay
+    this.#resumedAt = this.context.clock.now
+  }
+
   /** In raw mode: the client has sent all it will. */
   endWriting(): void {
     this.flush()
@@ -330,7 +337,7 @@ export abstract class BackendConnection {
   checkDeadline(now: number): void {
     if (this.state === 'connecting' && now > this.#connectBy) {
       this.fail('connect-timeout', `no answer within ${this.context.settings.connectTimeoutMs} ms`)
-    } else if (this.pending.count > 0 && !this.#isPaused && this.isWaiting()) {
+    } else if (this.pending.count > 0 && !this.#isPaused && !this.#isUploading && this.isWaiting()) {
       const since = Math.max(this.pending.sentAt[this.pending.head], this.#resumedAt)
       if (now - since > this.context.settings.replyTimeoutMs) this.fail('reply-timeout', `no reply within ${this.context.settings.replyTimeoutMs} ms`)
     }

@@ -297,6 +297,7 @@ export class ClientSession implements ReplyOwner, BackendOwner {
       this.#private.requestHead(this, framer as never)
       framer.stream()
       this.#isStreaming = true
+      this.#private.uploading(true)
     } else this.#private.request(this, framer as never)
     if (this.#private.isFull) this.#waitForPrivate()
   }
@@ -343,6 +344,7 @@ export class ClientSession implements ReplyOwner, BackendOwner {
       this.#private!.streamBody(piece)
     }
     this.#isStreaming = framer.isStreaming
+    if (!this.#isStreaming) this.#private!.uploading(false)
     if (this.#private!.isFull) this.#waitForPrivate()
     return !this.#isStreaming && this.#pauses === 0
   }
