@@ -128,7 +128,7 @@ export class TextRequestFramer {
     if (this.#mode !== 'line' && !this.#finishBody()) return Found.more
     if (this.#mode === 'holding') {
       this.#mode = 'line'
-      return this.#endsWithCrlf() ? Found.request : this.#lost(Words.chunk)
+      return this.#endsWithCrlf() ? Found.request : this.#faulty(Words.chunk)
     }
     const input = this.#input
     const at = this.#at
@@ -404,7 +404,7 @@ export class TextRequestFramer {
       return Found.head
     }
     this.end = this.#at = this.#scanned = end
-    return input[end - 2] === CR && input[end - 1] === LF ? Found.request : this.#lost(Words.chunk)
+    return input[end - 2] === CR && input[end - 1] === LF ? Found.request : this.#faulty(Words.chunk)
   }
 
   #readArithmetic(input: Buffer, count: number): Found {
