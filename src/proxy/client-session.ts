@@ -25,7 +25,7 @@ import type { TextLane } from './text-lane.ts'
 /** Why a client connection ended: the log's word, and the metric's label. */
 export type ClientClose =
   | 'client-closed' | 'client-reset' | 'quit' | 'idle' | 'request-timeout' | 'max-age' | 'drain' | 'drain-timeout'
-  | 'reply-backlog' | 'reply-memory' | 'protocol' | 'http' | 'private-limit' | 'backend-closed' | 'backend-unavailable'
+  | 'request-memory' | 'reply-backlog' | 'reply-memory' | 'protocol' | 'http' | 'private-limit' | 'backend-closed' | 'backend-unavailable'
   | 'backend-lost-mid-reply' | 'backend-out-of-step'
 
 /** Why a client is not being read, as bits. */
@@ -71,6 +71,7 @@ export class ClientSession implements ReplyOwner, BackendOwner {
   /** From now on only a private connection will do. */
   #wantsPrivate: 'no' | 'followed' | 'raw'
   #isStreaming = false
+  #endsAfterBody = false
   #pauses = 0
   #hasEnded = false
   #why: ClientClose | undefined
@@ -125,9 +126,12 @@ export class ClientSession implements ReplyOwner, BackendOwner {
       const found = this.#isWaiting ?? framer.next()
       this.#isWaiting = undefined
       if (found === Found.more) break
+      // Whatever is unfinished behind this one has begun later.
+      if (found === Found.request) this.#begunAt = 0
       this.#take(framer, found)
       if (this.#isRaw) return
     }
+    if (this.isClosed) return
     this.#endTurn()
     this.#accountHeld(framer)
     if (!this.#hasEnded || this.#pauses !== 0 || this.isClosed) return
@@ -167,12 +171,13 @@ export class ClientSession implements ReplyOwner, BackendOwner {
       return this.#privately(framer, found)
     }
     if (found === Found.head) return this.#hold(framer)
-    this.#count(framer)
-    lane.request(this, framer as never)
+    // What waits here counts among the unfinished requests; what is handed over is bounded by the lane alone.
     if (lane.isFull) {
       lane.waitForRoom(this)
-      this.#pause(Pause.backendFull)
+      return this.#waitWith(found, Pause.backendFull)
     }
+    this.#count(framer)
+    lane.request(this, framer as never)
   }
 
   #isShareable(framer: Framer): boolean {
@@ -216,17 +221,23 @@ export class ClientSession implements ReplyOwner, BackendOwner {
 
   /** The data block has to be whole before the request may enter a connection that others use. */
   #hold(framer: Framer): void {
-    const room = this.#service.limits.request_memory - this.#service.heldBytes
-    if (framer.size > room) return this.#answer(framer, Found.head, 'SERVER_ERROR memseal: out of memory holding the request', Status.outOfMemory)
+    if (framer.size > this.#service.limits.request_memory) return this.#answer(framer, Found.head, 'SERVER_ERROR memseal: out of memory holding the request', Status.outOfMemory)
     framer.hold()
   }
 
   #accountHeld(framer: Framer): void {
-    const held = framer.held
-    this.#service.heldBytes += held - this.#held
+    const held = framer.held + (this.#isWaiting === Found.request ? framer.size : 0)
+    const growth = held - this.#held
     this.#held = held
     if (!framer.isInsideRequest) this.#begunAt = 0
     else if (this.#begunAt === 0) this.#begunAt = this.#service.clock.now
+    if (growth !== 0) this.#service.holds(growth)
+  }
+
+  /** Since when its unfinished request is held, in the clock's ms; Infinity when there is none. */
+  get holdsSince(): number {
+    if (this.#held === 0) return Infinity
+    return this.#begunAt === 0 ? this.#service.clock.now : this.#begunAt
   }
 
   // Refusals and faults: our own words, behind whatever the client is still owed.
@@ -344,6 +355,7 @@ export class ClientSession implements ReplyOwner, BackendOwner {
       this.#private!.streamBody(piece)
     }
     this.#isStreaming = framer.isStreaming
+    if (!this.#isStreaming && this.#endsAfterBody) this.finish('drain')
     if (!this.#isStreaming) this.#private!.uploading(false)
     if (this.#private!.isFull) this.#waitForPrivate()
     return !this.#isStreaming && this.#pauses === 0
@@ -454,7 +466,9 @@ export class ClientSession implements ReplyOwner, BackendOwner {
 
   /** Drain: idle clients close now, busy ones after the last reply they are owed. */
   drain(): void {
-    if (!this.#isRaw) this.finish('drain')
+    // Replies to what it asked before may be behind the data block that is still coming.
+    if (this.#isStreaming) this.#endsAfterBody = true
+    else if (!this.#isRaw) this.finish('drain')
   }
 
   /** Closes now, whatever is owed. */

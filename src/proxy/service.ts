@@ -131,6 +131,20 @@ export class Service {
     }, `refused ${command}: not among the commands of this service`)
   }
 
+  /** Requests that are not whole hold more memory, or less. Above the limit those go that were begun longest ago: a
+   *  client that works is done with its request before that. */
+  holds(growth: number): void {
+    this.heldBytes += growth
+    while (this.heldBytes > this.limits.request_memory) {
+      let oldest: ClientSession | undefined
+      for (const session of this.#sessions) {
+        if (session.holdsSince < (oldest?.holdsSince ?? Infinity)) oldest = session
+      }
+      if (oldest === undefined) return
+      oldest.destroy('request-memory')
+    }
+  }
+
   #checkDeadlines(now: number): void {
     this.#text.checkDeadlines(now)
     this.#binary.checkDeadlines(now)
