@@ -15,7 +15,7 @@ export const Found = {
   request: 1,
   /** Its line (or header) is here and certain, its data block is not yet: `hold()`, `skip()` or `stream()` it. */
   head: 2,
-  /** One line that is certainly faulty and certainly ends where it ends. */
+  /** Certainly faulty, and certainly ends where it ends: a line, or a line and the data block that it announces. */
   faulty: 3,
   /** Something whose end nobody can know: what follows might be data or commands. */
   lost: 4,
