@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os'
 import { parseArgs } from 'node:util'
 import { contestants } from './contestants/all.ts'
 import type { Contestant } from './contestants/contestant.ts'
@@ -27,7 +28,8 @@ export const HELP = `npm run bench -- [options]
   --contestants x,y    peers (default: all that are installed)
   --quick              the essential workloads in under two minutes, for use while tuning; nothing is written
   --rounds N --seconds S --warm S    rounds, length of a window, load before each window
-  --loaders N          load processes (default 2)
+  --loaders N          load processes (default: half as many as the machine has cores; a second one
+                       on two cores only takes turns with the measured process)
   --no-record          write neither JSON nor RESULTS.md
   --readme             print the README's table at the end
   --report FILE.json   write RESULTS.md, charts and the README's table again from an earlier run
@@ -53,7 +55,7 @@ export function readOptions(argv: string[]): Options {
     seconds: number('seconds', given.seconds, isQuick ? 0.6 : 2),
     warmSeconds: number('warm', given.warm, isQuick ? 0.2 : 0.5),
     openingSeconds: 2,
-    loadProcesses: number('loaders', given.loaders, 2),
+    loadProcesses: number('loaders', given.loaders, Math.max(1, availableParallelism() >> 1)),
     isRecord: !isQuick && !isChanged && !given['no-record'] && !given.only && !given.contestants,
     action: actionOf(given),
     reportFile: given.report,

@@ -46,7 +46,7 @@ async function measureRate(workload: Workload, entrant: Entrant, loaders: Loader
     const after = readAll(entrant, loaders)
     const memory = readMemory(entrant.pids)
     const windows = await Promise.all(workers.map(worker => worker.finish()))
-    return { ...rates(before, after, windows), residentMiB: memory.residentBytes / 2 ** 20 }
+    return { ...rates(entrant, before, after, windows), residentMiB: memory.residentBytes / 2 ** 20 }
   })
 }
 
@@ -68,7 +68,7 @@ async function measureStorm(
     const stormWindow = await storm.finish()
     const after = readAll(entrant, loaders)
     const window = await established.finish()
-    const { p50Us, p99Us, p999Us, maxUs, foreignShare } = rates(before, after, [window])
+    const { p50Us, p99Us, p999Us, maxUs, foreignShare } = rates(entrant, before, after, [window])
     return { p50Us, p99Us, p999Us, maxUs, foreignShare, stormSeconds: stormWindow.seconds }
   })
 }
@@ -134,7 +134,7 @@ function readAll(entrant: Entrant, loaders: Loaders): Readings {
 
 // The windows of the load processes begin and end some milliseconds beside ours. Both are read as rates, so that under
 // a steady load the difference falls out.
-function rates(before: Readings, after: Readings, windows: LoadWindow[]): Sample {
+function rates(entrant: Entrant, before: Readings, after: Readings, windows: LoadWindow[]): Sample {
   const perSecond = (pick: (window: LoadWindow) => number) =>
     windows.reduce((sum, window) => sum + pick(window) / window.seconds, 0)
   const seconds = (after.at - before.at) / 1000
@@ -154,8 +154,9 @@ function rates(before: Readings, after: Readings, windows: LoadWindow[]): Sample
     p50Us: percentile(latency, 50), p99Us: percentile(latency, 99), p999Us: percentile(latency, 99.9),
     maxUs: latency.maxUs,
     megabytesPerCpuSecond: perSecond(window => window.valueBytes) / contestantCpu,   // B per us is MB per s
-    handshakesPerCpuSecond: connections > 0 ? connections / contestantCpu * 1e6 : undefined,
-    resumedShare: connections > 0 ? perSecond(window => window.resumed) / connections : undefined,
+    handshakesPerCpuSecond: entrant.target.tls && connections > 0 ? connections / contestantCpu * 1e6 : undefined,
+    resumedShare: entrant.target.tls && connections > 0 ? perSecond(window => window.resumed) / connections : undefined,
+    loadUs: loaderCpu / requests,
     foreignShare: Math.max(0, machineCpu - contestantCpu - storeCpu - loaderCpu) / (availableParallelism() * 1e6),
   }
 }

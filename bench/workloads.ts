@@ -31,7 +31,7 @@ const small: Traffic = { dialect: 'text', keys: 10_000, valueBytes: 100, sets: 0
 const many: Traffic = { ...small, sets: 0, keysPerGet: 100 }
 
 const perRequest: MeasureName[] = [
-  'proxyUs', 'memcachedUs', 'togetherUs', 'requestsPerSecond', 'p50Us', 'p99Us', 'p999Us', 'foreignShare',
+  'proxyUs', 'memcachedUs', 'togetherUs', 'requestsPerSecond', 'p50Us', 'p99Us', 'p999Us', 'loadUs', 'foreignShare',
 ]
 const perByte: MeasureName[] = [
   'proxyUs', 'memcachedUs', 'togetherUs', 'megabytesPerCpuSecond', 'requestsPerSecond', 'p50Us', 'p99Us', 'foreignShare',

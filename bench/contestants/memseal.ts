@@ -49,7 +49,7 @@ function plan(directory: string, service: string): Plan {
   const file = join(directory, 'memseal.yaml')
   return {
     command: [process.execPath, MAIN, 'run', '--config', file],
-    files: { 'memseal.yaml': `workers: 1\nlog: { level: warn }\nservices:\n  memcached:${service}\n` },
+    files: { 'memseal.yaml': `log: { level: warn }\nservices:\n  memcached:${service}\n` },
   }
 }
 

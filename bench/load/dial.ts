@@ -49,7 +49,7 @@ export function dial(target: Target, listener: Listener, session?: Buffer): Prom
     : connect(plain)
 
   let reason = 'connection closed by the other side'
-  socket.on('error', error => { reason = error.message })
+  socket.on('error', (error: Error & { reason?: string }) => { reason = error.reason ?? error.message.trim() })
   socket.on('close', () => {
     reject(new Error(reason))
     listener.closed(reason)

@@ -13,8 +13,8 @@ export class Steady implements Load, ClientEvents {
   #isRunning = true
   #markedAt = 0
   readonly failed: Failed
-  // Clients that may send again. They do so together at the end of the turn of the loop, which costs the load process
-  // a quarter less than writing from within each read: what it does not use is left to the measured process.
+  // Clients that may send again. They do so together at the end of the turn of the loop, which at 50 clients costs the
+  // load process a tenth less (16 in flight: a fifth) than writing from within each read. What it saves goes to the rest.
   #toRefill: Client[] = []
   #owed: number[] = []
 
