@@ -75,6 +75,15 @@ export class Admission {
     this.#repeats = new Repeats(now)
   }
 
+  /** Other rules from now on; whoever is in stays in, and counts. */
+  update({ allow, deny, limits }: Pick<AdmissionOptions, 'allow' | 'deny' | 'limits'>): void {
+    this.#allow = new CidrList(allow ?? [])
+    this.#deny = new CidrList(deny ?? [])
+    this.#rate.perSecond = limits.new_connections_per_second
+    this.handshakes.slots = limits.handshakes
+    this.#limits = limits
+  }
+
   /** Connections that hold a place now. */
   get open(): number {
     return this.#open

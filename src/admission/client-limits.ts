@@ -64,6 +64,11 @@ export class ConnectRate {
     return true
   }
 
+  /** Buckets that hold more than the new rate are cut down to it when they are next looked at. */
+  set perSecond(perSecond: number) {
+    this.#perSecond = perSecond
+  }
+
   get size(): number {
     return this.#buckets.size
   }

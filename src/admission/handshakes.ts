@@ -33,6 +33,11 @@ export class Handshakes {
     this.#slotMs = options.slotMs ?? SLOT_MS
   }
 
+  set slots(slots: number) {
+    this.#slots = slots
+    this.#schedule()
+  }
+
   get isFull(): boolean {
     return this.waiting >= this.#longest
   }

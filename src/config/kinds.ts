@@ -18,6 +18,7 @@ export interface Kind<T> {
   readonly default?: string    // as an operator would write it; none: the key is required
   readonly isOptional?: boolean
   readonly example?: string    // as YAML
+  readonly reload?: 'restart'  // left out: a change is live after a reload
   readonly shape?: Shape       // what is below it, if anything
   read(node: Node, path: string, reading: Reading): T
   /** The value when the key is left out. `siblings`: the keys of the same section that are declared before it. */
@@ -38,6 +39,7 @@ interface Described<T> {
   doc: string
   default?: string
   example?: string
+  reload?: 'restart'
   /** A default that depends on what else is in the section; `default` then says it in words. */
   derive?: (siblings: Siblings) => T
 }
@@ -293,6 +295,7 @@ function scalar<T>(spec: Scalar<T>): Kind<T> {
     doc: spec.doc,
     default: spec.default,
     example: spec.example,
+    reload: spec.reload,
     read(node, path, reading) {
       reading.settle(path, node)
       const text = reading.text(node)

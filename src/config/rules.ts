@@ -12,7 +12,18 @@ export function checkRules(config: Config, reading: Reading): void {
     checkBackend(service, path, reading)
     checkClientAuth(service, path, reading)
   }
+  checkAdmin(config, reading)
   checkListeners(config, reading)
+}
+
+/** Whoever reaches it reads addresses and names of all clients, and over a unix socket ends the daemon. */
+function checkAdmin(config: Config, reading: Reading): void {
+  config.admin?.listen.forEach((endpoint, at) => {
+    if (endpoint === undefined || (endpoint.kind !== 'systemd' && isLocal(endpoint))) return
+    reading.refuse(entryPath('admin.listen', config.admin.listen, at),
+      `${endpointText(endpoint)} can be reached from other hosts, and the admin listener knows neither TLS nor passwords.`,
+      'Write unix:/run/memseal/admin.sock, or a port of 127.0.0.1 or [::1].')
+  })
 }
 
 /** Who can reach a listener from outside must be named, and what passes there must be sealed. */
@@ -61,6 +72,10 @@ function checkBackendTls(tls: BackendTlsConfig, service: ServiceConfig, path: st
 
 function checkClientAuth(service: ServiceConfig, path: string, reading: Reading): void {
   const { tls } = service
+  if (tls?.crl !== undefined && tls.client_ca === undefined && !reading.isFaulty(`${path}.tls.client_ca`)) {
+    reading.refuse(`${path}.tls.crl`, 'a revocation list stands without `client_ca`, so there is nobody whom it could keep out.',
+      'Write client_ca: with the authorities whose list it is, or remove crl.')
+  }
   if (tls === undefined || tls.client_ca !== undefined || reading.isFaulty(`${path}.tls.client_ca`)) return
   if (tls.client_auth === 'none' || tls.client_auth === undefined) return
   reading.refuse(`${path}.tls.client_auth`,
@@ -70,6 +85,9 @@ function checkClientAuth(service: ServiceConfig, path: string, reading: Reading)
 
 function checkListeners(config: Config, reading: Reading): void {
   const taken: { endpoint: Endpoint, path: string }[] = []
+  config.admin?.listen.forEach((endpoint, at) => {
+    if (endpoint !== undefined) taken.push({ endpoint, path: entryPath('admin.listen', config.admin.listen, at) })
+  })
   for (const [name, service] of Object.entries(config.services)) {
     const path = `services.${name}.listen`
     service?.listen.forEach((endpoint, at) => {

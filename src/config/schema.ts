@@ -22,6 +22,15 @@ const tls = section(
     example: '/etc/memseal/clients.pem',
     doc: 'Authorities whose client certificates are accepted, in PEM. Present: mutual TLS.',
   })),
+  crl: optional(path({
+    example: '/etc/memseal/clients.crl',
+    doc: 'Revocation lists of the authorities in `client_ca`, in PEM. Read again as soon as the file changes; sessions of ' +
+      'clients that are revoked meanwhile stay up (`memseal kill` ends one) and cannot be resumed.',
+  })),
+  crl_expired: choice(['refuse', 'warn'], {
+    default: 'refuse',
+    doc: 'When a list of `crl` is past its next update: `refuse` its clients, or go on with the old list and `warn`.',
+  }),
   client_auth: choice(['required', 'optional', 'none'], {
     doc: 'Whether a client must show a certificate. `optional`: it may, and one that is shown must be good.',
     default: 'required with `client_ca`, else none',
@@ -244,14 +253,25 @@ const log = section('What memseal tells of itself, and where.', {
     doc: 'Least grave event that is logged.',
   }),
   format: choice(['json', 'pretty'], {
-    default: 'json',
+    default: 'json', reload: 'restart',
     doc: '`json`: one object a line, for machines. `pretty`: for people.',
   }),
-  file: path({ default: '-', dash: 'standard output', doc: 'Where the log goes.', example: '/var/log/memseal.log' }),
+  file: path({ default: '-', dash: 'standard output', reload: 'restart', doc: 'Where the log goes.', example: '/var/log/memseal.log' }),
+})
+
+const admin = section(
+  'Where the running daemon can be asked how it is, in HTTP: `/healthz`, `/readyz`, `/metrics`, `/status`, `/connections`; and, ' +
+    'over a unix socket alone, be told to reload, drain or close a connection. `memseal status` and its kin use it.', {
+  listen: list(endpoint('listen', { doc: 'A unix socket, or a TCP address of loopback.' }), {
+    doc: 'A unix socket (mode 0660: its owner and group may give orders), and a TCP address of loopback if something has to ' +
+      'read there. Left out: none.',
+    default: '', max: 8, example: '"unix:/run/memseal/admin.sock"', reload: 'restart',
+  }),
 })
 
 export const schema = section('The configuration of memseal.', {
   log,
+  admin,
   drain_timeout: duration({
     default: '30s', min: '0s', max: '1d',
     doc: 'How long clients may take, after SIGTERM, to get the replies they are owed; the rest are then closed.',

@@ -86,7 +86,7 @@ export function map<T>(
 /** A list, or one value that stands for a list of one. Left out and without a default it is a fault; `default: ''` is
  *  the empty list. */
 export function list<T>(
-  of: Kind<T>, options: { doc: string, default?: string, min?: number, max: number, example?: string },
+  of: Kind<T>, options: { doc: string, default?: string, min?: number, max: number, example?: string, reload?: 'restart' },
 ): Kind<T[]> {
   const min = options.min ?? 0
   const problemWith = (length: number): Problem | undefined => {
@@ -100,6 +100,7 @@ export function list<T>(
     doc: options.doc,
     default: options.default === undefined ? undefined : `[${options.default}]`,
     example: options.example,
+    reload: options.reload,
     shape: { kind: 'list', of },
     read(node, path, reading) {
       reading.settle(path, node)

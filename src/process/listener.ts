@@ -73,13 +73,28 @@ export class Listener {
     this.#admission = options.admission
     this.#log = options.log
     this.#onClient = options.onClient
-    this.#tls = options.secure && new TlsAcceptor({
-      secure: options.secure, handshakes: options.admission.handshakes,
-      timeoutMs: options.service.limits.handshake_timeout, counters: options.admission.counters, log: options.log,
-    })
+    this.update({ secure: options.secure, timeoutMs: options.service.limits.handshake_timeout })
     this.#server = createServer({
       pauseOnConnect: true, allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEPALIVE_MS,
     }, socket => this.#accepted(socket))
+  }
+
+  /** What holds for connections from now on; those that are in stay as they are.
+   *  @param change `secure` undefined: plain. `owner`: the service whose clients they are, when it is another now */
+  update(change: { secure: ListenerTls | undefined, timeoutMs: number, owner?: Pick<ListenerOptions, 'admission' | 'onClient'> }): void {
+    const { secure, timeoutMs, owner } = change
+    if (owner !== undefined && owner.admission !== this.#admission) {
+      this.#service = owner.admission.service
+      this.#admission = owner.admission
+      this.#onClient = owner.onClient
+      this.#tls = undefined   // its handshakes go on by themselves
+    }
+    if (secure === undefined) this.#tls = undefined
+    else if (this.#tls !== undefined) this.#tls.replace(secure, timeoutMs)
+    else {
+      const { handshakes, counters } = this.#admission
+      this.#tls = new TlsAcceptor({ secure, handshakes, timeoutMs, counters, log: this.#log })
+    }
   }
 
   /** @returns the address in use; the port is the system's choice if 0 was asked for   @throws ListenError */

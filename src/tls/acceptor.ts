@@ -1,11 +1,13 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import type { Socket } from 'node:net'
+import type { X509Certificate } from 'node:crypto'
 import { Server, type TLSSocket } from 'node:tls'
 import type { Logger } from 'pino'
 import type { Handshake, Handshakes } from '../admission/handshakes.ts'
 import { Repeats } from '../admission/repeats.ts'
 import type { Counters } from '../telemetry/counters.ts'
 import type { ListenerTls } from './context.ts'
+import { isRevoked, type RevocationList } from './crl.ts'
 import { handshakeFailure } from './handshake-failure.ts'
 import { oneLine, peerTls, type PeerTls } from './peer.ts'
 
@@ -36,10 +38,27 @@ export class TlsAcceptor {
     this.#timeoutMs = options.timeoutMs
     this.#counters = options.counters
     this.#log = options.log
+    this.#server = this.#newServer()
+  }
+
+  /** From now on handshakes begin with this certificate, CA and CRL. Those under way end as they began, but for a client
+   *  that the new rules would have to judge: see `#certificateFault`. Sessions stay up.
+   *
+   *  A new server has new ticket keys, so that nobody resumes a session that the old CA or CRL admitted: the client does a
+   *  whole handshake instead. */
+  replace(secure: ListenerTls, timeoutMs: number): void {
+    this.#timeoutMs = timeoutMs
+    if (secure.fingerprint === this.#secure.fingerprint) return
+    this.#secure = secure
+    this.#server = this.#newServer()
+  }
+
+  #newServer(): Server {
     // Our own timer runs from the handshake's start; the server's would start anew with each sign of life.
-    this.#server = new Server({ ...options.secure.options, handshakeTimeout: 0 })
-    this.#server.on('secureConnection', socket => this.#secured(socket))
-    this.#server.on('tlsClientError', (error, socket) => this.#errored(error, socket))
+    const server = new Server({ ...this.#secure.options, handshakeTimeout: 0 })
+    server.on('secureConnection', socket => this.#secured(socket))
+    server.on('tlsClientError', (error, socket) => this.#errored(error, socket))
+    return server
   }
 
   /** Handshakes that wait or run. */
@@ -67,6 +86,8 @@ export class TlsAcceptor {
   #begin(accepting: Accepting): void {
     // Until the handshake is done, a client that ends its side is gone; only after it does half-close mean anything.
     accepting.socket.allowHalfOpen = false
+    accepting.secure = this.#secure
+    accepting.begunAt = performance.now()
     accepting.timer = setTimeout(() => this.#fail(accepting, 'ERR_TLS_HANDSHAKE_TIMEOUT'), this.#timeoutMs)
     this.#current.run(accepting, () => this.#server.emit('connection', accepting.socket))
   }
@@ -78,7 +99,7 @@ export class TlsAcceptor {
       socket.destroy()
       return
     }
-    const fault = this.#certificateFault(socket)
+    const fault = this.#certificateFault(socket, accepting.secure)
     if (fault !== undefined) {
       this.#fail(accepting, fault, oneLine(socket.getPeerX509Certificate()?.subject))
       return
@@ -86,6 +107,8 @@ export class TlsAcceptor {
     this.#settle(accepting)
     const tls = peerTls(socket)
     this.#counters.handshakes += 1
+    this.#counters.handshakeSeconds.observe((performance.now() - accepting.begunAt) / 1000)
+    if (tls.version in this.#counters.versions) this.#counters.versions[tls.version as 'TLSv1.3'] += 1
     if (tls.resumed) this.#counters.resumed += 1
     socket.allowHalfOpen = true
     // What the session makes from here on is to keep nothing of the handshake alive.
@@ -94,11 +117,14 @@ export class TlsAcceptor {
 
   /** The one place that decides over a certificate. `optional` admits a client without one; a certificate that does not
    *  verify is refused all the same. */
-  #certificateFault(socket: TLSSocket): string | undefined {
-    if (this.#secure.clientAuth === 'none') return undefined
-    if (socket.getPeerX509Certificate() === undefined) {
-      return this.#secure.clientAuth === 'optional' ? undefined : 'NO_CERTIFICATE'
-    }
+  #certificateFault(socket: TLSSocket, begunWith: ListenerTls): string | undefined {
+    const secure = this.#secure
+    const certificate = socket.getPeerX509Certificate()
+    // A CA or CRL may have changed while the handshake ran, and OpenSSL judged by the old. The client comes again.
+    if (begunWith.options.sessionIdContext !== secure.options.sessionIdContext && secure.clientAuth !== 'none') return 'RULES_CHANGED'
+    if (secure.clientAuth === 'none') return undefined
+    if (certificate === undefined) return secure.clientAuth === 'optional' ? undefined : 'NO_CERTIFICATE'
+    if (secure.lists.length > 0 && isChainRevoked(certificate, secure.lists)) return 'CERT_REVOKED'
     if (socket.authorized) return undefined
     // Typed as Error; it is the code as a string (seen on Node 24 and 26).
     return socket.authorizationError ? String(socket.authorizationError) : 'CERT_UNTRUSTED'
@@ -152,6 +178,8 @@ class Accepting implements Handshake {
   readonly ready: Ready
   readonly begin: () => void
   timer: NodeJS.Timeout | undefined = undefined
+  secure!: ListenerTls
+  begunAt = 0
   isGone = false
 
   constructor(socket: Socket, who: Record<string, unknown>, ready: Ready, begin: () => void) {
@@ -160,6 +188,14 @@ class Accepting implements Handshake {
     this.ready = ready
     this.begin = begin
   }
+}
+
+function isChainRevoked(certificate: X509Certificate, lists: readonly RevocationList[]): boolean {
+  for (let at: X509Certificate | undefined = certificate; at !== undefined; at = at.issuerCertificate) {
+    if (isRevoked(at, lists)) return true
+    if (at.issuerCertificate?.fingerprint256 === at.fingerprint256) return false
+  }
+  return false
 }
 
 function ignore(): void {}

@@ -1,5 +1,6 @@
 import { createHash, constants } from 'node:crypto'
 import type { TlsOptions } from 'node:tls'
+import type { RevocationList } from './crl.ts'
 import type { Material } from './material.ts'
 
 export type ClientAuth = 'required' | 'optional' | 'none'
@@ -8,10 +9,18 @@ export interface TlsSettings {
   client_auth: ClientAuth
   min_version: 'TLSv1.2' | 'TLSv1.3'
   session_tickets: boolean
+  crl_expired?: 'refuse' | 'warn'
 }
 
 /** All that a listener needs to make its one `tls.Server`, and with it its one secure context. */
-export interface ListenerTls { readonly clientAuth: ClientAuth, readonly options: TlsOptions }
+export interface ListenerTls {
+  readonly clientAuth: ClientAuth
+  readonly options: TlsOptions
+  /** Tells two configurations apart by all that a handshake depends on: the same, and a reload has nothing to do. */
+  readonly fingerprint: string
+  /** With `crl_expired: warn`: lists that are judged by us, since OpenSSL would refuse everybody once they expire. */
+  readonly lists: readonly RevocationList[]
+}
 
 // AEAD with forward secrecy, and nothing else. AES-256 before AES-128 is within the noise; ChaCha20 costs 31 % more CPU
 // where AES is in hardware, so it is last, for clients that offer nothing else.
@@ -31,12 +40,17 @@ export function listenerTls(material: Material, settings: TlsSettings, scope: st
   const asksForCertificate = settings.client_auth !== 'none'
   // Without a CA of our own, Node would verify against the public ones and let in whoever has a certificate of theirs.
   if (asksForCertificate && !material.clientCa?.length) throw new Error(`tls.client_auth ${settings.client_auth} needs tls.client_ca`)
+  const lists = asksForCertificate ? material.revocation?.lists ?? [] : []
+  const isOurs = settings.crl_expired === 'warn'
   return {
     clientAuth: settings.client_auth,
+    fingerprint: fingerprintOf(material, settings, scope),
+    lists: isOurs ? lists : [],
     options: {
       cert: material.cert,
       key: material.key,
       ca: asksForCertificate ? material.clientCa : undefined,
+      crl: isOurs || lists.length === 0 ? undefined : lists.map(list => list.pem),
       minVersion: settings.min_version,
       maxVersion: 'TLSv1.3',
       ciphers,
@@ -52,9 +66,17 @@ export function listenerTls(material: Material, settings: TlsSettings, scope: st
   }
 }
 
+function fingerprintOf(material: Material, settings: TlsSettings, scope: string): string {
+  const { client_auth, min_version, session_tickets, crl_expired } = settings
+  const lists = material.revocation?.lists.map(list => list.pem)
+  const all = [scope, client_auth, min_version, session_tickets, crl_expired, material.cert, material.key, material.clientCa, lists]
+  return createHash('sha256').update(JSON.stringify(all)).digest('hex')
+}
+
 /** At most 32 bytes (OpenSSL). Stable over restarts, so that workers and a later process agree on it. */
 function sessionScope(material: Material, settings: TlsSettings, scope: string): string {
   const hash = createHash('sha256').update(scope).update('\0').update(settings.client_auth).update('\0')
   for (const ca of material.clientCa ?? []) hash.update(ca)
+  for (const list of material.revocation?.lists ?? []) hash.update(list.pem)
   return hash.digest('hex').slice(0, 32)
 }

@@ -2,7 +2,7 @@
 // The codes are those of Node 26 with OpenSSL 3.5, each seen for real in test/tls/handshake-failure.test.ts.
 
 export const handshakeFailures = [
-  'no-certificate', 'unknown-ca', 'expired', 'not-yet-valid', 'revoked', 'wrong-purpose', 'bad-certificate',
+  'no-certificate', 'unknown-ca', 'expired', 'not-yet-valid', 'revoked', 'crl-expired', 'crl-missing', 'rules-changed', 'wrong-purpose', 'bad-certificate',
   'bad-signature', 'tls-version', 'no-shared-cipher', 'plain-text', 'http', 'timeout',
   'client-alert-unknown-ca', 'client-alert-bad-certificate', 'client-alert-expired', 'client-alert-other',
   'closed', 'other',
@@ -31,6 +31,18 @@ const failures: Record<HandshakeFailureReason, { words: string, advice: string }
   'revoked': {
     words: "the client's certificate has been revoked",
     advice: 'give the client a new certificate if it is to come in',
+  },
+  'crl-expired': {
+    words: "the revocation list (tls.crl) has expired, so nobody can say whether the client's certificate is revoked",
+    advice: 'get a new list from the CA; crl_expired: warn goes on with the old one meanwhile',
+  },
+  'crl-missing': {
+    words: "the file of tls.crl has no usable list of the CA that signed the client's certificate",
+    advice: "append that CA's list to the file",
+  },
+  'rules-changed': {
+    words: 'the CA or the revocation list changed while the handshake ran',
+    advice: 'nothing needs doing: the client may come again and is judged by the new rules',
   },
   'wrong-purpose': {
     words: "the client's certificate may not be used by a TLS client",
@@ -102,6 +114,12 @@ const reasons: Record<string, HandshakeFailureReason> = {
   CERT_HAS_EXPIRED: 'expired',
   CERT_NOT_YET_VALID: 'not-yet-valid',
   CERT_REVOKED: 'revoked',
+  CRL_HAS_EXPIRED: 'crl-expired',
+  UNABLE_TO_GET_CRL: 'crl-missing',
+  UNABLE_TO_GET_CRL_ISSUER: 'crl-missing',
+  CRL_NOT_YET_VALID: 'crl-missing',
+  CRL_SIGNATURE_FAILURE: 'crl-missing',
+  RULES_CHANGED: 'rules-changed',
   INVALID_PURPOSE: 'wrong-purpose',
   CERT_SIGNATURE_FAILURE: 'bad-signature',
   UNABLE_TO_DECRYPT_CERT_SIGNATURE: 'bad-signature',

@@ -1,6 +1,7 @@
 import { createPrivateKey, X509Certificate, type KeyObject } from 'node:crypto'
 import { readFileSync, statSync } from 'node:fs'
 import { oneLine } from './peer.ts'
+import { readRevocation, type Revocation } from './revocation.ts'
 
 // Certificates and keys, read and checked against each other before any of them is used.
 
@@ -9,8 +10,10 @@ export interface Material {
   cert: string
   key: string
   clientCa: string[] | undefined
+  revocation: Revocation | undefined
   subject: string
   names: string
+  fingerprint: string
   notAfter: Date
 }
 
@@ -23,7 +26,7 @@ export interface BackendMaterial {
 }
 
 /** `key` is the configuration key (below `tls.`) that it is about. */
-export interface MaterialFault { key: 'cert' | 'key' | 'client_ca' | 'ca', message: string, fix: string }
+export interface MaterialFault { key: 'cert' | 'key' | 'client_ca' | 'crl' | 'ca', message: string, fix: string }
 export interface BackendMaterialResult { material?: BackendMaterial, faults: MaterialFault[], warnings: MaterialFault[] }
 export interface MaterialResult { material?: Material, faults: MaterialFault[], warnings: MaterialFault[] }
 
@@ -52,8 +55,10 @@ const sides = {
   },
 } as const
 
+export interface MaterialFiles { cert: string, key: string, client_ca?: string, crl?: string, crl_expired?: 'refuse' | 'warn' }
+
 /** Reads all files and tells all faults. `material` is there only when there is no fault. */
-export function readMaterial(tls: { cert: string, key: string, client_ca?: string }, now = Date.now()): MaterialResult {
+export function readMaterial(tls: MaterialFiles, now = Date.now()): MaterialResult {
   const reading = new MaterialReading(now, 'listener')
   const chain = reading.certificates('cert', tls.cert)
   const key = reading.privateKey(tls.key)
@@ -62,13 +67,14 @@ export function readMaterial(tls: { cert: string, key: string, client_ca?: strin
   if (chain !== undefined) reading.checkChain(chain.certificates, tls.cert)
   if (chain !== undefined && key !== undefined) reading.checkFit(chain.certificates[0], key.object, tls)
   if (authorities !== undefined) reading.checkAuthorities('client_ca', authorities.certificates, tls.client_ca!)
+  const revocation = authorities === undefined ? undefined : reading.revocation(authorities.certificates, tls)
 
   const { faults, warnings } = reading
   if (faults.length > 0 || chain === undefined || key === undefined) return { faults, warnings }
   const [leaf] = chain.certificates
   const material = {
     cert: chain.pem, key: key.pem, clientCa: authorities?.blocks,
-    subject: leaf.subject, names: leaf.subjectAltName ?? '', notAfter: leaf.validToDate,
+    revocation, subject: leaf.subject, names: leaf.subjectAltName ?? '', fingerprint: leaf.fingerprint256, notAfter: leaf.validToDate,
   }
   return { material, faults, warnings }
 }
@@ -123,6 +129,14 @@ class MaterialReading {
       }
     }
     return { pem, blocks, certificates }
+  }
+
+  revocation(authorities: X509Certificate[], { crl, crl_expired }: MaterialFiles): Revocation | undefined {
+    if (crl === undefined) return undefined
+    const { revocation, faults, warnings } = readRevocation(crl, authorities, crl_expired ?? 'refuse', this.#now)
+    this.faults.push(...faults)
+    this.warnings.push(...warnings)
+    return revocation
   }
 
   privateKey(file: string): { pem: string, object: KeyObject } | undefined {

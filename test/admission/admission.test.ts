@@ -100,3 +100,17 @@ test('refusals are logged once per source and reason and minute, with the number
   expect(lines[2]).toMatchObject({ address: '10.9.0.1', suppressed: 99 })
   expect(counters.refused.denied).toBe(102)
 })
+
+test('other rules hold for whoever comes from then on; whoever is in stays and counts', () => {
+  const { admission, admit } = make({ allow: ['10.0.0.0/8'], limits: { connections: 3 } })
+  const limits = { connections: 3, connections_per_client: 100, new_connections_per_second: 0, handshakes: 4 }
+  expect(admit('10.1.0.1')).toBeInstanceOf(Place)
+  admission.update({ allow: ['11.0.0.0/8'], deny: ['11.9.0.0/16'], limits })
+  expect(['10.1.0.1', '11.9.0.1'].map(address => admit(address))).toEqual(['not-allowed', 'denied'])
+  expect(admit('11.0.0.1')).toBeInstanceOf(Place)
+  admission.update({ allow: ['11.0.0.0/8'], limits: { ...limits, connections: 2 } })
+  expect(admit('11.0.0.1')).toBe('service-full')
+  admission.update({ allow: ['11.0.0.0/8'], limits: { ...limits, connections: 4, new_connections_per_second: 1 } })
+  expect(admit('11.0.0.2')).toBeInstanceOf(Place)
+  expect(admit('11.0.0.2')).toBe('too-fast')
+})

@@ -21,6 +21,7 @@ test('the smallest configuration has every default', () => {
   expect(issues).toEqual([])
   expect(config).toEqual({
     log: { level: 'info', format: 'json', file: '-' },
+    admin: { listen: [] },
     drain_timeout: 30_000,
     include: [],
     services: {
@@ -85,7 +86,7 @@ workers: 1
     told('m.yaml:11:13', 'services.cache.backend: is empty.',
       'Write its keys below it, or remove the line. It takes tls, connect, policy, sharing, connections, connect_timeout, reply_timeout, return_after, probe_interval, longest_retry, max_age, resolve_interval.'),
     told('m.yaml:12:1', 'workers: there is no key "workers" here.',
-      'Remove it; the keys here are log, drain_timeout, include, services.'),
+      'Remove it; the keys here are log, admin, drain_timeout, include, services.'),
   ])
 })
 

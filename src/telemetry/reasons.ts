@@ -1,0 +1,13 @@
+// Closed lists of words that the log, the metrics and `memseal connections` share.
+
+/** Why a client connection ended. */
+export const clientCloses = [
+  'client-closed', 'client-reset', 'quit', 'idle', 'request-timeout', 'max-age', 'drain', 'drain-timeout', 'killed',
+  'reply-backlog', 'reply-memory', 'protocol', 'http', 'private-limit', 'backend-closed', 'backend-unavailable',
+  'backend-lost-mid-reply', 'backend-out-of-step',
+] as const
+export type ClientClose = typeof clientCloses[number]
+
+/** Why a client was given a backend connection of its own. */
+export const privateReasons = ['configured', 'command', 'oversize', 'release', 'behind', 'unframed'] as const
+export type PrivateReason = typeof privateReasons[number]
