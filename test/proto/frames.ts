@@ -58,9 +58,9 @@ function requestFrames(framer: TextRequestFramer | BinaryRequestFramer, pieces: 
           framer.hold()
           continue
         }
-        frames.push(shown(framer, Found.request))
         if (taking === 'skip') framer.skip()
         else framer.stream()
+        frames.push(shown(framer, Found.request))
         continue
       }
       expect(framer.start).toBeGreaterThanOrEqual(0)
