@@ -1,4 +1,5 @@
 import { fork, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
 import { setPriority } from 'node:os'
 import { join } from 'node:path'
 import type { Answer, LoadWindow, Order, Task } from './messages.ts'
@@ -36,6 +37,12 @@ export class LoadWorker {
   async finish(): Promise<LoadWindow> {
     const answer = await this.#order({ order: 'finish' }, 'finished')
     return (answer as Extract<Answer, { answer: 'finished' }>).window
+  }
+
+  /** Waits for the load to fail, then ends it.   @throws what it failed of */
+  async finishOnceFailed(): Promise<LoadWindow> {
+    while (!this.#fault) await once(this.#child, 'message')
+    return this.finish()
   }
 
   /** Ends the process; nothing it holds is worth waiting for. */

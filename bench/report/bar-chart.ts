@@ -19,7 +19,7 @@ const colours = { ours: ['#1f6feb', '#9cc3f9'], others: ['#6e7781', '#c9d1d9'] }
 /** Drawn on a white ground, so that it reads in light and dark pages alike. */
 export function barChart(chart: BarChart): string {
   const height = HEAD + chart.bars.length * (BAR_HEIGHT + GAP) + GAP
-  const largest = Math.max(...chart.bars.map(bar => sum(bar.values)), Number.MIN_VALUE)
+  const largest = Math.max(...chart.bars.map(bar => sum(bar.values))) || 1
   const scale = (WIDTH - LABEL_WIDTH - VALUE_WIDTH) / largest
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${height}" viewBox="0 0 ${WIDTH} ${height}" `
