@@ -145,9 +145,15 @@ export const commandNames: readonly string[] = [...new Set(commands.map((row) =>
 
 export const UNKNOWN = commands.length - 1
 
+/** Columns of the table for the hot path. */
+export const isShareableRow = Uint8Array.from(commands, (row) => (row.shareable ? 1 : 0))
+export const groupOfRow = Uint8Array.from(commands, (row) => groups.indexOf(row.group))
+
 const rowOf = (name: string, has: 'verb' | 'opcode' = 'verb'): number =>
   commands.findIndex((row) => row.name === name && row[has] !== undefined)
 export const GET = rowOf('get')
+export const GETS = rowOf('gets')
+export const MG = rowOf('mg')
 export const MN = rowOf('mn')
 export const QUIT = rowOf('quit')
 export const STATS = rowOf('stats')

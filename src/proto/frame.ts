@@ -32,6 +32,8 @@ export const Shape = {
   values: 0, valuesCas: 1, stored: 2, number: 3, deleted: 4, touched: 5, ok: 6, version: 7, mn: 8, me: 9, meta: 10, line: 11, lines: 12, dump: 13, endless: 14, none: 15,
   /** A run of meta requests, some of them quiet, up to and including the MN that closes it. */
   metaRun: 16,
+  /** Several meta requests of one client that all must answer: one entry instead of many. */
+  metaBatch: 18,
   /** Our own words, which wait their turn among the replies. */
   local: 17,
 } as const

@@ -31,6 +31,8 @@ const NO_FLUSH = word('CLIENT_ERROR flush_all not allowed')
 export class TextReplyFramer {
   /** Just behind what has been consumed. Set by `next()`. */
   at = 0
+  /** End of the last whole answer, after `Got.part`. */
+  partTo = 0
   /** Items that the reply just finished brought; misses are the caller's arithmetic. */
   hits = 0
 
@@ -48,7 +50,7 @@ export class TextReplyFramer {
   /** @param at start of what has not been consumed   @param end end of what has been received
    *  @param shape what the head of the queue expects
    *  @param asked the buffer of its request; `from` to `to` are the keys of a get
-   *  @param from for a run of meta requests: how many they are   @param to how many of them must answer
+   *  @param from for meta requests that make one entry: how many they are   @param to how many of a run must answer
    *  @throws ProtocolError when it is something else */
   next(bytes: Buffer, at: number, end: number, shape: number, asked: Buffer, from: number, to: number): Got {
     this.at = at
@@ -58,6 +60,7 @@ export class TextReplyFramer {
       case Shape.valuesCas: return this.#values(bytes, end, asked, from, to, true)
       case Shape.meta: return this.#meta(bytes, end)
       case Shape.metaRun: return this.#run(bytes, end, from, to)
+      case Shape.metaBatch: return this.#batch(bytes, end, from)
       case Shape.lines: return this.#manyLines(bytes, end, false)
       case Shape.dump: return this.#manyLines(bytes, end, true)
       case Shape.endless: this.at = end; return Got.more
@@ -196,6 +199,26 @@ export class TextReplyFramer {
     throw new ProtocolError('bad-reply', 'a reply that does not fit its request')
   }
 
+  /** Answers so far to the entry in hand, of those that are several requests. */
+  get answers(): number {
+    return this.#answers
+  }
+
+  /** As many answers as there are requests. Those that are here whole are taken in one go. */
+  #batch(bytes: Buffer, end: number, count: number): Got {
+    let hits = 0
+    let got: Got = Got.more
+    while (this.at < end && this.#meta(bytes, end) === Got.whole) {
+      hits += this.hits
+      this.partTo = this.at
+      got = ++this.#answers === count ? Got.whole : Got.part
+      if (got === Got.whole) break
+    }
+    if (got === Got.whole) this.#answers = 0
+    this.hits = hits
+    return got
+  }
+
   #meta(bytes: Buffer, end: number): Got {
     if (this.#bodyLeft > 0) return this.#body(bytes, end) ? Got.whole : Got.more
     this.hits = 0
@@ -231,7 +254,7 @@ export class TextReplyFramer {
 
   /** Answers of one client up to the MN that closes its run. Each may have been left out that was asked quietly. */
   #run(bytes: Buffer, end: number, count: number, loud: number): Got {
-    if (this.#bodyLeft > 0) return this.#body(bytes, end) ? Got.part : Got.more
+    if (this.#bodyLeft > 0) return this.#body(bytes, end) ? this.#partEnds() : Got.more
     this.hits = 0
     const to = this.#lineEnd(bytes, end)
     if (to < 0) return Got.more
@@ -242,8 +265,12 @@ export class TextReplyFramer {
       return Got.whole
     }
     if (++this.#answers > count) throw new ProtocolError('bad-reply', 'more replies than requests before the fence')
-    if (!this.#metaHeader(bytes, this.at, to)) return Got.part
-    return this.#body(bytes, end) ? Got.part : Got.more
+    return this.#metaHeader(bytes, this.at, to) && !this.#body(bytes, end) ? Got.more : this.#partEnds()
+  }
+
+  #partEnds(): Got {
+    this.partTo = this.at
+    return Got.part
   }
 
   /** Dumps and statistics, on connections of one client only: their lines are not held to a grammar. */

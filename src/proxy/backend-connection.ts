@@ -8,23 +8,25 @@
  *  Bytes of the slab:   0 ······ from ······ at ······ end ······ SLAB
  *                        delivered │ held     │ not yet  │ Node reads the next bytes here
  *                                  └ checked ─┘ checked  └ */
-import net from 'node:net'
-import type { Endpoint } from '../config/endpoint.ts'
+import type { Socket } from 'node:net'
 import type { Clock } from '../lib/clock.ts'
 import { ProtocolError, Shape } from '../proto/frame.ts'
 import type { ClientSession } from './client-session.ts'
+import { dial } from './dial.ts'
 import { Fate, Pending } from './pending.ts'
 import type { Slab, SlabPool } from './slab.ts'
+import type { Route } from './target.ts'
 import type { Turn } from './turn.ts'
 
 export type BackendClose =
   | 'connect-failed' | 'connect-timeout' | 'closed-by-backend' | 'backend-error' | 'reply-timeout' | 'out-of-step' | 'not-memcached'
-  | 'client-gone' | 'drained'
+  | 'client-gone' | 'drained' | 'tls-failed' | 'replaced'
 
 export type BackendSettings = {
-  target: Endpoint & { kind: 'tcp' | 'unix' }
   connectTimeoutMs: number
   replyTimeoutMs: number
+  /** A lane that was idle for this long is asked for a sign of life; 0: never. */
+  probeIntervalMs: number
 }
 
 /** What connections of one service share. */
@@ -35,10 +37,15 @@ export type BackendContext = {
   slabs: SlabPool
 }
 
+/** Why it could not be opened, if it is TLS that failed, and what to do. */
+export type Loss = { reason: string; advice: string }
+
 export interface BackendOwner {
   backendReady(connection: BackendConnection): void
-  /** @param words what happened, for people */
-  backendClosed(connection: BackendConnection, why: BackendClose, words: string): void
+  /** @param words what happened, for people   @param loss what else the log is to say of it */
+  backendClosed(connection: BackendConnection, why: BackendClose, words: string, loss: Loss | undefined): void
+  /** Another connection that is ready now, for reads whose connection was lost before they were answered. */
+  heirOf?(connection: BackendConnection): BackendConnection | undefined
 }
 
 /** Requests up to this size are joined in one buffer when several leave in a turn; larger ones leave as views. */
@@ -57,6 +64,7 @@ const MOST_FREE_STAGING = 32
 
 export abstract class BackendConnection {
   readonly isPrivate: boolean
+  readonly route: Route
   readonly pending = new Pending()
   /** Release of memcached, as `release()` gives it; 0 when unknown. */
   release = 0
@@ -64,6 +72,12 @@ export abstract class BackendConnection {
   state: 'connecting' | 'ready' | 'closed' = 'connecting'
   /** Clients that have chosen this lane. */
   sessions = 0
+  /** False: its clients are to go to another lane, each as soon as nothing of it is in flight here. */
+  isOffered = true
+  /** It has a successor and closes when it is empty. */
+  isRetiring = false
+  /** When its successor is due. */
+  replaceAt = Infinity
   /** Everything that arrives is this client's, unread. */
   rawSession: ClientSession | undefined
 
@@ -74,7 +88,7 @@ export abstract class BackendConnection {
   protected end = 0
 
   readonly #owner: BackendOwner
-  readonly #socket: net.Socket
+  readonly #socket: Socket
   readonly #slabs: SlabPool
   readonly #slabBytes: number
   #window: Buffer
@@ -87,12 +101,14 @@ export abstract class BackendConnection {
   #waiting: Set<ClientSession> | undefined
   #connectBy: number
   #resumedAt = 0
+  #heardAt = 0
   #isPaused = false
   #isUploading = false
   #hasEnded = false
 
-  constructor(context: BackendContext, owner: BackendOwner, slabs: SlabPool, isPrivate: boolean) {
+  constructor(context: BackendContext, route: Route, owner: BackendOwner, slabs: SlabPool, isPrivate: boolean) {
     this.context = context
+    this.route = route
     this.isPrivate = isPrivate
     this.#owner = owner
     this.#slabs = slabs
@@ -100,20 +116,19 @@ export abstract class BackendConnection {
     this.#slabBytes = this.slab.bytes.length
     this.#window = this.slab.bytes
     this.#connectBy = context.clock.now + context.settings.connectTimeoutMs
-    const target = context.settings.target
-    this.#socket = net.connect({
-      ...(target.kind === 'unix' ? { path: target.path } : { host: target.host, port: target.port }),
-      noDelay: true,
-      keepAlive: true,
-      keepAliveInitialDelay: 60_000,
-      // In raw mode the client's half-close is passed on, and the rest of the replies still comes.
-      allowHalfOpen: true,
-      onread: { buffer: this.#nextWindow, callback: this.#read },
+    this.#socket = dial(route, { buffer: this.#nextWindow, callback: this.#read }, {
+      ready: () => this.#dialed(),
+      failed: (error, failure) => {
+        if (this.state !== 'connecting') this.fail('backend-error', describe(error))
+        else if (failure === undefined) this.fail('connect-failed', describe(error))
+        else this.fail('tls-failed', failure.words, failure)
+      },
+      ended: (failure) => {
+        if (this.state !== 'connecting') this.fail('closed-by-backend', 'the backend closed the connection')
+        else if (failure === undefined) this.fail('connect-failed', 'the backend closed the connection')
+        else this.fail('tls-failed', failure.words, failure)
+      },
     })
-    this.#socket.on('connect', () => this.greet())
-    this.#socket.on('error', (error: NodeJS.ErrnoException) => this.fail(this.state === 'connecting' ? 'connect-failed' : 'backend-error', describe(error)))
-    this.#socket.on('end', () => this.#ended())
-    this.#socket.on('close', () => this.#ended())
     this.#socket.on('drain', () => this.#drained())
   }
 
@@ -123,8 +138,15 @@ export abstract class BackendConnection {
   protected abstract parse(): void
   /** A client's input has run dry: whatever it asked quietly gets a fence behind it. */
   abstract endTurn(): void
-  /** Gives every request in flight an error, or closes clients that hold a part of a reply. */
-  protected abstract failPending(words: string): void
+  /** Gives every request in flight an error, or closes clients that hold a part of a reply. A read of which nothing was
+   *  answered goes to the heir instead, if it was not there before. */
+  protected abstract failPending(words: string, heir: BackendConnection | undefined): void
+  /** Asks for a sign of life. */
+  protected abstract probe(): void
+
+  #dialed(): void {
+    if (this.state === 'connecting') this.greet()
+  }
 
   /** Words of ours that wait for their turn among the client's replies. */
   local(session: ClientSession, reply: Buffer): void {
@@ -257,6 +279,7 @@ export abstract class BackendConnection {
       return false
     }
     this.end += count
+    this.#heardAt = this.context.clock.now
     try {
       if (this.rawSession !== undefined) this.#passOn(this.rawSession)
       else {
@@ -328,6 +351,7 @@ export abstract class BackendConnection {
 
   protected becomeReady(version: string, release: number): void {
     this.state = 'ready'
+    this.#heardAt = this.context.clock.now
     this.version = version
     this.release = release
     this.#owner.backendReady(this)
@@ -340,18 +364,15 @@ export abstract class BackendConnection {
     } else if (this.pending.count > 0 && !this.#isPaused && !this.#isUploading && this.isWaiting()) {
       const since = Math.max(this.pending.sentAt[this.pending.head], this.#resumedAt)
       if (now - since > this.context.settings.replyTimeoutMs) this.fail('reply-timeout', `no reply within ${this.context.settings.replyTimeoutMs} ms`)
+    } else if (this.state === 'ready' && !this.isPrivate && this.pending.count === 0) {
+      const interval = this.context.settings.probeIntervalMs
+      if (interval > 0 && now - this.#heardAt >= interval) this.probe()
     }
   }
 
   /** False when the head of the queue may rightly stay without an answer for long. */
   protected isWaiting(): boolean {
     return true
-  }
-
-  #ended(): void {
-    if (this.state === 'closed') return
-    const why = this.state === 'connecting' ? 'connect-failed' : 'closed-by-backend'
-    this.fail(why, 'the backend closed the connection')
   }
 
   /** The stream is no longer in step: nobody can say whose bytes come next, so every client with a request on it goes. */
@@ -363,14 +384,18 @@ export abstract class BackendConnection {
     this.fail('out-of-step', words)
   }
 
-  fail(why: BackendClose, words: string): void {
+  fail(why: BackendClose, words: string, loss?: Loss): void {
     if (this.state === 'closed') return
+    const hadRequests = this.pending.count > 0
     this.state = 'closed'
-    this.#socket.destroy()
+    // Over TLS an orderly end says so to the other side.
+    if (why === 'replaced') this.#socket.destroySoon()
+    else this.#socket.destroy()
     this.slab.spoil()
-    this.failPending(words)
+    // After `reply_timeout` a client has waited as long as it may.
+    this.failPending(words, why === 'reply-timeout' || !hadRequests ? undefined : this.#owner.heirOf?.(this))
     this.#drained()
-    this.#owner.backendClosed(this, why, words)
+    this.#owner.backendClosed(this, why, words, loss)
   }
 }
 

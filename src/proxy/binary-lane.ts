@@ -48,7 +48,7 @@ export class BinaryLane extends BackendConnection {
   request(session: ClientSession, frame: BinaryRequestFramer): void {
     this.#enqueue(session, frame)
     this.send(frame.chunk, frame.start, frame.end)
-    for (const piece of frame.rest) this.send(piece, 0, piece.length)
+    if (frame.rest.length > 0) for (const piece of frame.rest) this.send(piece, 0, piece.length)
   }
 
   requestHead(session: ClientSession, frame: BinaryRequestFramer): void {

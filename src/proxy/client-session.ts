@@ -10,7 +10,7 @@
  *
  *  Reading stops for named reasons and goes on when none is left. */
 import type { Socket } from 'node:net'
-import { commands, QUIT } from '../proto/commands.ts'
+import { commands, groupOfRow, groups, isShareableRow, QUIT } from '../proto/commands.ts'
 import { BinaryRequestFramer, Status } from '../proto/binary-request.ts'
 import { BINARY_MAGIC, dialectOf, Found, type Dialect } from '../proto/frame.ts'
 import { binaryReply, textReply } from '../proto/refusal.ts'
@@ -75,7 +75,8 @@ export class ClientSession implements ReplyOwner, BackendOwner {
   #pauses = 0
   #hasEnded = false
   #why: ClientClose | undefined
-  #byGroup: Record<string, number> = {}
+  /** Requests by group, in the order of `groups`. */
+  readonly #byGroup: number[] = groups.map(() => 0)
   #refused = 0
   #bytesIn = 0
   readonly #since: number
@@ -181,7 +182,7 @@ export class ClientSession implements ReplyOwner, BackendOwner {
   }
 
   #isShareable(framer: Framer): boolean {
-    return framer.strict && commands[framer.row].shareable && framer.size <= this.#service.limits.request_size
+    return framer.strict && isShareableRow[framer.row] === 1 && framer.size <= this.#service.limits.request_size
   }
 
   /** @returns the lane to use; undefined when there is none: the request waits, or was answered with an error */
@@ -214,8 +215,7 @@ export class ClientSession implements ReplyOwner, BackendOwner {
   #count(framer: Framer): void {
     this.inFlight++
     this.requests++
-    const group = commands[framer.row].group
-    this.#byGroup[group] = (this.#byGroup[group] ?? 0) + 1
+    this.#byGroup[groupOfRow[framer.row]]++
     if (this.inFlight >= this.#service.limits.in_flight) this.#pause(Pause.inFlight)
   }
 
@@ -324,7 +324,9 @@ export class ClientSession implements ReplyOwner, BackendOwner {
   }
 
   #leaveLane(): void {
-    if (this.#lane !== undefined) this.#lane.sessions--
+    if (this.#lane === undefined) return
+    this.#lane.endTurn()
+    this.#lane.sessions--
     this.#lane = undefined
   }
 
@@ -357,6 +359,7 @@ export class ClientSession implements ReplyOwner, BackendOwner {
     this.#isStreaming = framer.isStreaming
     if (!this.#isStreaming && this.#endsAfterBody) this.finish('drain')
     if (!this.#isStreaming) this.#private!.uploading(false)
+    if (!this.#isStreaming && this.#endsAfterBody) this.finish('drain')
     if (this.#private!.isFull) this.#waitForPrivate()
     return !this.#isStreaming && this.#pauses === 0
   }
@@ -511,12 +514,16 @@ export class ClientSession implements ReplyOwner, BackendOwner {
     this.#tell()
   }
 
+  #requestsByGroup(): Record<string, number> {
+    return Object.fromEntries(groups.flatMap((group, index) => (this.#byGroup[index] > 0 ? [[group, this.#byGroup[index]]] : [])))
+  }
+
   /** One line per connection. Who connects and says nothing is only counted, by the listener. */
   #tell(): void {
     if (this.#bytesIn === 0) return
     this.#service.log.info({
       event: 'closed', client: this.peer.id, service: this.peer.service, listener: this.peer.listener, address: this.peer.address,
-      port: this.peer.port, tls: this.peer.tls, dialect: this.#dialect, requests: this.requests, by: this.#byGroup, hits: this.hits,
+      port: this.peer.port, tls: this.peer.tls, dialect: this.#dialect, requests: this.requests, by: this.#requestsByGroup(), hits: this.hits,
       refused: this.#refused, bytesIn: this.#bytesIn, bytesOut: this.replies.bytesOut,
       seconds: Math.round(this.#service.clock.now - this.#since) / 1000, isPrivate: this.#wantsPrivate !== 'no', reason: this.#why,
     }, 'a client has left')

@@ -18,6 +18,8 @@ export const Fate = {
   started: 4,
   /** The fence that closes a run is ours: its MN or NOOP is kept from the client. */
   ourFence: 8,
+  /** Was sent before, on a connection that was lost: not a third time. */
+  again: 16,
 } as const
 
 export class Pending {

@@ -6,9 +6,12 @@
  *      mg x q ┐
  *      mg y q ├ one entry, a run: closed by `mn`, the client's own (its MN is forwarded) or ours (its MN is kept)
  *      mn     ┘
+ *      mg x v ┐ one entry, a batch: as many answers as requests
+ *      mg y v ┘
  *
  *  The last entry may be an open run only while its client's input is being read: nobody else writes in between. */
-import { commands, MN } from '../proto/commands.ts'
+import assert from 'node:assert'
+import { commands, GET, MG, GETS, MN } from '../proto/commands.ts'
 import { Got, ProtocolError, Shape, shapeOfRow } from '../proto/frame.ts'
 import { release } from '../proto/bytes.ts'
 import { textReply } from '../proto/refusal.ts'
@@ -16,13 +19,17 @@ import { TextReplyFramer } from '../proto/text-reply.ts'
 import type { TextRequestFramer } from '../proto/text-request.ts'
 import { BackendConnection, type BackendContext, type BackendOwner } from './backend-connection.ts'
 import type { ClientSession } from './client-session.ts'
-import { Fate } from './pending.ts'
+import { Fate, Pending } from './pending.ts'
 import type { SlabPool } from './slab.ts'
+import type { Route } from './target.ts'
 
 const VERSION_REQUEST = Buffer.from('version\r\n')
 const MN_REQUEST = Buffer.from('mn\r\n')
 const NO_BYTES = Buffer.alloc(0)
 const MN_TEXT = Buffer.from('MN\r\n')
+const META_SINCE = release('1.6.18')
+/** A meta get whose flags change nothing: no N, R, T or E. */
+const READS_ONLY = /^mg \S+( [bcfhkOlstv]\S*)*\r?\n$/
 /** A run is closed by a fence of ours at the latest after this many requests. */
 const LONGEST_RUN = 256
 
@@ -34,10 +41,11 @@ export class TextLane extends BackendConnection {
   readonly dialect = 'text'
   readonly #framer: TextReplyFramer
   #hasOpenRun = false
+  #hasOpenBatch = false
   #isRunFull = false
 
-  constructor(context: BackendContext, owner: BackendOwner, slabs: SlabPool, isPrivate: boolean) {
-    super(context, owner, slabs, isPrivate)
+  constructor(context: BackendContext, route: Route, owner: BackendOwner, slabs: SlabPool, isPrivate: boolean) {
+    super(context, route, owner, slabs, isPrivate)
     this.#framer = new TextReplyFramer(isPrivate)
   }
 
@@ -62,7 +70,7 @@ export class TextLane extends BackendConnection {
       this.send(frame.chunk, frame.start, frame.cutStart)
       this.send(frame.chunk, frame.cutEnd, frame.end)
     } else this.send(frame.chunk, frame.start, frame.end)
-    for (const piece of frame.rest) this.send(piece, 0, piece.length)
+    if (frame.rest.length > 0) for (const piece of frame.rest) this.send(piece, 0, piece.length)
     if (this.#isRunFull) this.endTurn()
   }
 
@@ -81,17 +89,39 @@ export class TextLane extends BackendConnection {
     const pending = this.pending
     const row = frame.row
     const now = this.context.clock.now
+    assert(!this.#hasOpenRun || this.#last === session, 'a run is closed before another client writes')
     if (this.#hasOpenRun || frame.quiet) {
       if (this.#joinRun(session, frame)) return
     }
+    if (isMetaRow[row] === 1) return this.#joinBatch(session, frame)
+    this.#hasOpenBatch = false
     const fate = frame.silent ? Fate.swallow : Fate.forward
     pending.push(session, shapeOfRow[row], fate, row, frame.chunk, frame.keyStart, frame.keyEnd, now)
+  }
+
+  get #last(): ClientSession | undefined {
+    return this.pending.sessions[(this.pending.head + this.pending.count - 1) & (this.pending.sessions.length - 1)]
+  }
+
+  /** Meta requests of one kind that follow each other make one entry: as many must answer as were asked. */
+  #joinBatch(session: ClientSession, frame: TextRequestFramer): void {
+    const pending = this.pending
+    const last = (pending.head + pending.count - 1) & (pending.sessions.length - 1)
+    if (this.#hasOpenBatch && pending.sessions[last] === session && pending.row[last] === frame.row) {
+      pending.from[last]++
+      pending.asked[last] = NO_BYTES
+      return
+    }
+    // Only a batch of one can be asked again: of more, the requests need not lie side by side.
+    pending.push(session, Shape.metaBatch, Fate.forward, frame.row, frame.row === MG ? frame.chunk : NO_BYTES, 1, frame.start, this.context.clock.now)
+    this.#hasOpenBatch = true
   }
 
   /** @returns true when the request is now part of the run at the end of the queue */
   #joinRun(session: ClientSession, frame: TextRequestFramer): boolean {
     const pending = this.pending
     const last = (pending.head + pending.count - 1) & (pending.sessions.length - 1)
+    this.#hasOpenBatch = false
     if (isMetaRow[frame.row] === 1) {
       if (!this.#hasOpenRun) {
         pending.push(session, Shape.metaRun, Fate.quiet, frame.row, NO_BYTES, 1, frame.quiet ? 0 : 1, this.context.clock.now)
@@ -114,6 +144,7 @@ export class TextLane extends BackendConnection {
 
   /** The client's input has run dry: what it asked quietly is closed, so that its silence can be told from delay. */
   endTurn(): void {
+    this.#hasOpenBatch = false
     if (!this.#hasOpenRun) return
     const pending = this.pending
     const last = (pending.head + pending.count - 1) & (pending.sessions.length - 1)
@@ -144,8 +175,10 @@ export class TextLane extends BackendConnection {
     const pending = this.pending
     const session = pending.sessions[head]!
     if (isReadRow[pending.row[head]] === 1) session.hits += this.#framer.hits
-    this.deliver(session, 0, this.at)
-    pending.fate[head] |= Fate.started
+    this.deliver(session, 0, this.#framer.partTo)
+    // Of a batch it is known which requests have their answers; of a run with silent ones it is not.
+    if (pending.shape[head] === Shape.metaBatch) pending.fate[head] &= ~Fate.started
+    else pending.fate[head] |= Fate.started
   }
 
   #settle(head: number): void {
@@ -154,10 +187,10 @@ export class TextLane extends BackendConnection {
     const fate = pending.fate[head]
     const row = pending.row[head]
     const isRun = pending.shape[head] === Shape.metaRun
+    const count = isRun || pending.shape[head] === Shape.metaBatch ? pending.from[head] : 1
     if (isReadRow[row] === 1 && !isRun) session.hits += this.#framer.hits
     if ((fate & Fate.ourFence) !== 0) this.from = this.at
     else this.deliver(session, fate & Fate.swallow, this.at)
-    const count = isRun ? pending.from[head] : 1
     pending.shift()
     session.settled(count)
     if (pending.count > 0 && pending.shape[pending.head] === Shape.local) this.settleLocals()
@@ -167,7 +200,7 @@ export class TextLane extends BackendConnection {
     const reply = this.slab.bytes.toString('latin1', this.from, this.at - 2)
     this.from = this.at
     this.pending.shift()
-    if (shape === Shape.version) {
+    if (shape === Shape.version && this.state === 'connecting') {
       const version = reply.slice('VERSION '.length)
       this.becomeReady(version, release(version))
     }
@@ -178,32 +211,82 @@ export class TextLane extends BackendConnection {
     return this.pending.shape[this.pending.head] !== Shape.endless
   }
 
-  protected failPending(words: string): void {
+  protected probe(): void {
+    const isMeta = this.release >= META_SINCE
+    const request = isMeta ? MN_REQUEST : VERSION_REQUEST
+    this.pending.push(undefined, isMeta ? Shape.mn : Shape.version, Fate.swallow, 0, NO_BYTES, 0, 0, this.context.clock.now)
+    this.send(request, 0, request.length)
+  }
+
+  protected failPending(words: string, heir: TextLane | undefined): void {
     const pending = this.pending
-    this.#hasOpenRun = false
+    this.#hasOpenRun = this.#hasOpenBatch = false
+    heir?.endTurn()
     const error = textReply(`SERVER_ERROR memseal: ${words}`)
+    let answered = this.#framer.answers
     while (pending.count > 0) {
       const head = pending.head
       const session = pending.sessions[head]
       const fate = pending.fate[head]
       const shape = pending.shape[head]
-      const requests = shape === Shape.metaRun ? pending.from[head] : 1
+      const requests = shape === Shape.metaRun || shape === Shape.metaBatch ? pending.from[head] : 1
       const local = pending.asked[head]
+      const again = heir === undefined || session === undefined || answered > 0 ? undefined : this.#askedAgain(head, heir)
+      if (again !== undefined) heir!.#askAgain(session!, pending, head, again)
       pending.shift()
-      if (session === undefined) continue
-      if (shape === Shape.local) session.replies.add(local, 0, local.length, undefined)
-      else if ((fate & Fate.started) !== 0) session.destroy('backend-lost-mid-reply')
-      else if (shape === Shape.metaRun) this.#failRun(session, error, requests, (fate & Fate.ourFence) !== 0)
-      else if (shape === Shape.mn) session.replies.add(MN_TEXT, 0, MN_TEXT.length, undefined)
-      else if ((fate & Fate.swallow) === 0) session.replies.add(error, 0, error.length, undefined)
+      if (session === undefined || again !== undefined) continue
+      if ((fate & Fate.started) !== 0) session.destroy('backend-lost-mid-reply')
+      else if (shape === Shape.local) failed(session, local, heir)
+      else if (shape === Shape.metaRun) this.#failRun(session, error, requests, (fate & Fate.ourFence) !== 0, heir)
+      else if (shape === Shape.metaBatch) for (let i = answered; i < requests; i++) failed(session, error, heir)
+      else if (shape === Shape.mn) failed(session, MN_TEXT, heir)
+      else if ((fate & Fate.swallow) === 0) failed(session, error, heir)
       session.settled(requests)
+      answered = 0
     }
   }
 
   /** Each request of a run may answer with an error, quiet or not; the MN behind them tells the client where they end. */
-  #failRun(session: ClientSession, error: Buffer, requests: number, isOurFence: boolean): void {
-    const errors = isOurFence ? requests : requests - 1
-    for (let i = 0; i < errors; i++) session.replies.add(error, 0, error.length, undefined)
-    if (!isOurFence) session.replies.add(MN_TEXT, 0, MN_TEXT.length, undefined)
+  #failRun(session: ClientSession, error: Buffer, requests: number, isOurFence: boolean, heir: TextLane | undefined): void {
+    for (let i = isOurFence ? 0 : 1; i < requests; i++) failed(session, error, heir)
+    if (!isOurFence) failed(session, MN_TEXT, heir)
   }
+
+  /** @returns the bytes to send to the heir; undefined when the request may not be sent a second time: it changes something,
+   *  a part of its answer has come, it was sent twice before, or its client has waited too long to wait for another */
+  #askedAgain(head: number, heir: TextLane): Buffer | undefined {
+    const pending = this.pending
+    const row = pending.row[head]
+    const asked = pending.asked[head]
+    const hasBegun = (pending.fate[head] & (Fate.started | Fate.again)) !== 0 || (head === pending.head && this.at > this.from && this.#isInsideReply)
+    if (hasBegun || pending.fate[head] & (Fate.swallow | Fate.quiet) || heir.release < this.release) return undefined
+    if (this.context.clock.now - pending.sentAt[head] > this.context.settings.replyTimeoutMs / 2) return undefined
+    switch (pending.shape[head]) {
+      case Shape.values: case Shape.valuesCas: {
+        if (row !== GET && row !== GETS) return undefined
+        return Buffer.from(`${commands[row].verb} ${asked.toString('latin1', pending.from[head], pending.to[head])}\r\n`, 'latin1')
+      }
+      case Shape.metaBatch: {
+        const end = asked.indexOf(10, pending.to[head])
+        if (row !== MG || end === -1) return undefined
+        const line = asked.subarray(pending.to[head], end + 1)
+        return READS_ONLY.test(line.toString('latin1')) ? line : undefined
+      }
+      default: return undefined
+    }
+  }
+
+  #askAgain(session: ClientSession, from: Pending, head: number, line: Buffer): void {
+    session.goesOnAt(this)
+    this.#hasOpenBatch = false
+    // It keeps the time of its first sending, so that nobody waits longer than for one request.
+    this.pending.push(session, from.shape[head], Fate.again, from.row[head], from.asked[head], from.from[head], from.to[head], from.sentAt[head])
+    this.send(line, 0, line.length)
+  }
+}
+
+/** Behind whatever the client asked again at the heir. */
+function failed(session: ClientSession, reply: Buffer, heir: TextLane | undefined): void {
+  if (heir !== undefined && session.isAt(heir)) heir.local(session, reply)
+  else session.replies.add(reply, 0, reply.length, undefined)
 }
