@@ -75,8 +75,8 @@ export class BinaryRequestFramer {
     const at = this.#at
     const here = input.length - at
     if (here === 0) return Found.more
-    if (input[at] !== BINARY_MAGIC) return this.#begin(input, at, input.length, Found.lost)
     if (here < HEADER) return Found.more
+    if (input[at] !== BINARY_MAGIC) return this.#begin(input, at, input.length, Found.lost)
     return this.#read(input, at)
   }
 
