@@ -342,6 +342,12 @@ export abstract class BackendConnection {
     this.#resumedAt = this.context.clock.now
   }
 
+  /** The value in hand will never be whole, so nobody is owed an answer to it. memcached closes when it learns of it. */
+  abandonUpload(): void {
+    this.pending.fate[(this.pending.head + this.pending.count - 1) & (this.pending.sessions.length - 1)] |= Fate.swallow
+    this.endWriting()
+  }
+
   /** In raw mode: the client has sent all it will. */
   endWriting(): void {
     this.flush()

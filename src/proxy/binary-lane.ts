@@ -178,7 +178,7 @@ export class BinaryLane extends BackendConnection {
       const fate = pending.fate[head]
       const error = shape === Shape.local
         ? pending.asked[head]
-        : binaryReply(pending.opcode[head], pending.opaque[head], Status.unavailable, `memseal: ${words}`)
+        : (fate & Fate.swallow) !== 0 ? NO_BYTES : binaryReply(pending.opcode[head], pending.opaque[head], Status.unavailable, `memseal: ${words}`)
       pending.shift()
       if (session === undefined) continue
       if ((fate & Fate.started) !== 0) session.destroy('backend-lost-mid-reply')

@@ -136,7 +136,7 @@ export class ClientSession implements ReplyOwner, BackendOwner {
     this.#endTurn()
     this.#accountHeld(framer)
     if (!this.#hasEnded || this.#pauses !== 0 || this.isClosed) return
-    if (this.#isStreaming) this.#private?.endWriting()
+    if (this.#isStreaming) this.#private?.abandonUpload()
     this.finish('client-closed')
   }
 
