@@ -1,0 +1,152 @@
+// One conversation with a memcached, direct or through memseal: what is sent, how it is cut, and all that comes back.
+import { connect } from '../../support/wire.ts'
+import type { Wire, WireOptions } from '../../support/wire.ts'
+
+/** Bytes to send. In text `~` stands for CRLF. A function gets what has come back so far (for cas numbers). */
+export type Step = string | Buffer | ((received: Buffer) => string | Buffer)
+
+export interface Conversation {
+  name: string
+  /** @param k a word of this conversation's own, for its keys */
+  says: (k: string) => Step | Step[]
+  /** `in turn`: touches settings, so no two of these run at once. `last`: others would see what it does (flush_all), so it
+   *  runs by itself when all others are done. */
+  order?: 'in turn' | 'last'
+  /** The client ends its sending side behind its last byte. */
+  ends?: boolean
+  /** What of the reply cannot be the same twice. */
+  mask?: Mask
+}
+
+export type Mask =
+  | 'cas' //        numbers of cas: only which of them are equal counts
+  | 'numbers' //    all numbers
+  | 'statistics' // names and values: only which kinds of lines there are
+  | 'dump' //       lines about others' keys
+  | 'first line' // an endless log: only its first line
+
+/** `whole`: one write a step. `bytes`: each byte by itself; long conversations in some 40 pieces. */
+export type Cut = 'whole' | 'bytes'
+
+export interface Reply {
+  bytes: Buffer
+  isClosed: boolean
+}
+
+/** Bytes beyond which a conversation is not cut into single bytes, since that would take seconds. */
+const MANY_BYTES = 700
+const PIECES = 40
+/** memcached on loopback answers within a millisecond; a busy machine may take longer. */
+const SILENCE_MS = 300
+const STEP_SILENCE_MS = 150
+const SURPLUS_MS = 60
+const LONGEST_MS = 5_000
+
+export const textBytes = (text: string | Buffer): Buffer =>
+  typeof text === 'string' ? Buffer.from(text.replaceAll('~', '\r\n'), 'latin1') : text
+
+/** Says all of it and listens until the other side closes or stays silent.
+ *  @param expected the reply that another place gave: when it is here too, the wait is short */
+export async function converse(place: WireOptions, conversation: Conversation, k: string, cut: Cut, expected?: string): Promise<Reply> {
+  const wire = await connect({ ...place, timeoutMs: LONGEST_MS, allowHalfOpen: conversation.ends })
+  const steps = [conversation.says(k)].flat()
+  const isThere = () => expected !== undefined && shown(received(wire), conversation, k) === expected
+  for (const [index, step] of steps.entries()) {
+    if (index > 0) await silence(wire, () => false, STEP_SILENCE_MS)
+    await say(wire, textBytes(typeof step === 'function' ? step(wire.received) : step), cut)
+  }
+  if (conversation.ends) wire.end()
+  await silence(wire, isThere, expected === undefined ? SILENCE_MS : LONGEST_MS)
+  const reply = received(wire)
+  wire.destroy()
+  return reply
+}
+
+function received(wire: Wire): Reply {
+  return { bytes: wire.received, isClosed: wire.hasEnded }
+}
+
+async function say(wire: Wire, bytes: Buffer, cut: Cut): Promise<void> {
+  if (cut === 'whole') return void wire.write(bytes)
+  const pieceBytes = bytes.length > MANY_BYTES ? Math.ceil(bytes.length / PIECES) : 1
+  for (let at = 0; at < bytes.length && !wire.hasEnded; at += pieceBytes) {
+    void wire.write(bytes.subarray(at, at + pieceBytes))
+    // Long enough for the other side to have read it.
+    await pause(pieceBytes > 1 ? 5 : 1)
+  }
+}
+
+/** Waits until the connection ends, or nothing came for `ms`, or what is wanted is here and nothing more comes. */
+async function silence(wire: Wire, isThere: () => boolean, ms: number): Promise<void> {
+  let bytes = -1
+  for (let since = Date.now(), thereSince = 0; !wire.hasEnded && Date.now() - since < ms;) {
+    if (wire.received.length !== bytes) {
+      bytes = wire.received.length
+      since = Date.now()
+      thereSince = isThere() ? since : 0
+    }
+    if (thereSince > 0 && Date.now() - thereSince > SURPLUS_MS) return
+    await pause(5)
+  }
+}
+
+export const pause = (ms: number): Promise<void> => new Promise(resolve => { setTimeout(resolve, ms) })
+
+/** A reply as a test compares and prints it. */
+export function shown(reply: Reply, { mask }: Conversation, k: string): string {
+  const bytes = reply.bytes[0] === 0x81 ? packets(reply.bytes) : masked(reply.bytes.toString('latin1'), mask, k)
+  const text = bytes.replaceAll(k, 'K')
+  const short = text.length > 2000 ? `${text.slice(0, 900)} … ${text.length} characters, sum ${sum(text)} … ${text.slice(-900)}` : text
+  return short + (reply.isClosed ? '[closed]' : '')
+}
+
+function masked(text: string, mask: Mask | undefined, k: string): string {
+  switch (mask) {
+    case undefined: return text
+    case 'cas': return ordinals(text, /(?<=VALUE \S+ \d+ \d+ )\d+|(?<= c)\d+|(?<= cas=)\d+/g)
+    case 'numbers': return text.replace(/-?\d+(\.\d+)?/g, '#')
+    case 'statistics': {
+      const kinds = text.split('\r\n').map(line => line.replace(/^(STAT \S+) .*/, '$1').replace(/\d+/g, '#'))
+      return [...new Set(kinds)].sort().join('\n')
+    }
+    case 'dump': return text.split('\n').filter(line => !/^(key=|mg |ITEM )/.test(line) || line.includes(k))
+      .map(line => line.replace(/(exp|la|cas|cls|size)=-?\d+|(?<=; )\d+ s/g, '$1#')).sort().join('\n')
+    case 'first line': return text.slice(0, text.indexOf('\n') + 1)
+  }
+}
+
+/** Each number becomes its place in the order of first appearance. */
+function ordinals(text: string, numbers: RegExp): string {
+  const seen = new Map<string, string>()
+  return text.replace(numbers, number => {
+    if (!seen.has(number)) seen.set(number, `#${seen.size}`)
+    return seen.get(number) as string
+  })
+}
+
+/** Binary packets, one a line, without cas numbers and without what statistics count. */
+function packets(bytes: Buffer): string {
+  const lines: string[] = []
+  const seen = new Map<string, string>([['0000000000000000', '-']])
+  let at = 0
+  while (bytes.length - at >= 24 && bytes[at] === 0x81) {
+    const end = at + 24 + bytes.readUInt32BE(at + 8)
+    if (end > bytes.length) break
+    const cas = bytes.toString('hex', at + 16, at + 24)
+    if (!seen.has(cas)) seen.set(cas, `#${seen.size}`)
+    const keyEnd = at + 24 + bytes[at + 4] + bytes.readUInt16BE(at + 2)
+    const isStatistic = bytes[at + 1] === 0x10 && bytes.readUInt16BE(at + 6) === 0
+    const header = bytes.toString('hex', at, isStatistic ? at + 2 : at + 12)
+    const body = isStatistic ? bytes.toString('latin1', at + 24, keyEnd).replace(/\d+/g, '#') : bytes.toString('latin1', at + 24, end)
+    const line = `${header} ${bytes.toString('hex', at + 12, at + 16)} ${seen.get(cas)} ${body}`
+    if (!isStatistic || !lines.includes(line)) lines.push(line)
+    at = end
+  }
+  return lines.join('\n') + (at < bytes.length ? `\nrest: ${bytes.toString('latin1', at)}` : '')
+}
+
+function sum(text: string): number {
+  let total = 0
+  for (let at = 0; at < text.length; at++) total = (total * 31 + text.charCodeAt(at)) | 0
+  return total
+}

@@ -1,0 +1,102 @@
+// With `commands: [all]` memseal is transparent: the same conversation gives the same bytes and the same close through
+// it as with memcached itself, whole and one byte at a time, while others go about their business on the same lanes.
+//
+// Phases: every conversation with memcached itself, in both cuts; then through memseal, each way with a memcached of its
+// own that has seen just the same; those that change what others see come last and one by one.
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { startDaemon, type Daemon } from '../support/daemon.ts'
+import { startMemcached, type Memcached } from '../support/memcached.ts'
+import { pki } from '../support/pki.ts'
+import { as, type WireOptions } from '../support/wire.ts'
+import { converse, shown, type Conversation, type Cut } from './support/conversation.ts'
+import { Neighbours } from './support/neighbours.ts'
+import { corpus } from './transparent-corpus.ts'
+import { meantDifferences } from './transparent-differences.ts'
+
+const AT_ONCE = 40
+const ways = ['shared, whole', 'shared, bytes', 'tls, whole', 'private, whole', 'private, bytes'] as const
+const memcacheds: Memcached[] = []
+const direct = new Map<Cut, Map<string, string>>()
+let daemon: Daemon
+
+beforeAll(async () => {
+  const { ca, server } = await pki()
+  const start = async () => {
+    const memcached = await startMemcached({ args: ['-t', '2', '-c', '2000'] })
+    memcacheds.push(memcached)
+    return memcached
+  }
+  const services: Record<string, unknown> = {}
+  for (const way of ways) {
+    services[serviceOf(way)] = {
+      listen: '127.0.0.1:0',
+      ...way.startsWith('tls') ? { tls: { cert: server.certFile, key: server.keyFile, client_ca: ca.certFile } } : {},
+      backend: { connect: (await start()).address, sharing: way.startsWith('private') ? 'private' : 'shared' },
+      commands: ['all'],
+    }
+  }
+  daemon = await startDaemon({ services })
+  await Promise.all((['whole', 'bytes'] as const).map(async cut => {
+    const { port } = await start()
+    direct.set(cut, await converseAll({ port }, cut))
+  }))
+}, 60_000)
+
+afterAll(async () => {
+  await daemon?.stop()
+  for (const memcached of memcacheds) await memcached.stop()
+})
+
+test.concurrent.each(ways)('memseal, %s: the bytes and the close are those of memcached, and neighbours notice nothing', async way => {
+  const { ca, client } = await pki()
+  const place = { port: daemon.port(serviceOf(way)), tls: way.startsWith('tls') ? as(client, ca) : undefined }
+  const wanted = new Map(corpus.map(conversation => [conversation.name, expected(conversation, way)]))
+
+  const neighbours = new Neighbours(place)
+  neighbours.start()
+  const replies = await converseAll(place, cutOf(way), wanted, () => neighbours.allowMisses())
+  await neighbours.stop()
+
+  expect(neighbours.rounds).toBeGreaterThan(50)
+  const different = corpus.map(({ name }) => name).filter(name => replies.get(name) !== wanted.get(name))
+  const show = (from: Map<string, string | undefined>) => Object.fromEntries(different.map(name => [name, from.get(name)]))
+  expect(show(replies)).toEqual(show(wanted))
+}, 60_000)
+
+test('the table of meant differences names conversations that exist', () => {
+  const names = corpus.map(({ name }) => name)
+  expect(new Set(names).size).toBe(names.length)
+  expect(names).toEqual(expect.arrayContaining(meantDifferences.flatMap(({ conversations }) => conversations)))
+})
+
+function expected({ name }: Conversation, way: string): string | undefined {
+  const difference = meantDifferences.find(({ conversations, when }) => conversations.includes(name) && way.includes(when ?? ''))
+  if (difference === undefined) return direct.get(cutOf(way))?.get(name)
+  return 'as' in difference.instead ? direct.get(difference.instead.as)?.get(name) : difference.instead.reply
+}
+
+async function converseAll(
+  place: WireOptions, cut: Cut, wanted?: Map<string, string | undefined>, beforeLast: () => void = () => {},
+): Promise<Map<string, string>> {
+  const replies = new Map<string, string>()
+  const one = async (conversation: Conversation) => {
+    const k = `c${String(corpus.indexOf(conversation)).padStart(4, '0')}`
+    const reply = await converse(place, conversation, k, cut, wanted?.get(conversation.name))
+    replies.set(conversation.name, shown(reply, conversation, k))
+  }
+  const inTurn = async (queue: Conversation[]) => { for (let c = queue.shift(); c; c = queue.shift()) await one(c) }
+  const ofOrder = (order: Conversation['order']) => corpus.filter(conversation => conversation.order === order)
+  const crowd = ofOrder(undefined)
+  await Promise.all([inTurn(ofOrder('in turn')), ...Array.from({ length: AT_ONCE }, () => inTurn(crowd))])
+  beforeLast()
+  await inTurn(ofOrder('last'))
+  return replies
+}
+
+function serviceOf(way: string): string {
+  return way.replace(', ', '-')
+}
+
+function cutOf(way: string): Cut {
+  return way.endsWith('whole') ? 'whole' : 'bytes'
+}
