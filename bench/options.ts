@@ -12,8 +12,9 @@ export interface Options {
   workloads: Workload[]
   rounds: number
   seconds: number
-  /** load before each window, and of each contestant at the start of the run */
+  /** load before each window */
   warmSeconds: number
+  /** load of each contestant at the start of the run; those that need warming get no less than WARMING_SECONDS */
   openingSeconds: number
   loadProcesses: number
   /** a full run, whose results are kept */
@@ -39,6 +40,9 @@ Changes to the chosen workloads (nothing is written then):
   --clients N --depth N --value-bytes N --keys N --keys-per-get N --sets SHARE --hits SHARE --dialect text|meta|binary
   --rate N             open loop: N requests per second in all, latency from when each was due`
 
+/** Load at the start of a run: V8 needs a second or two of it. */
+export const WARMING_SECONDS = 2
+
 /** @throws UsageError */
 export function readOptions(argv: string[]): Options {
   const { values: given } = parse(argv)
@@ -54,7 +58,7 @@ export function readOptions(argv: string[]): Options {
     rounds: number('rounds', given.rounds, isQuick ? 2 : 5),
     seconds: number('seconds', given.seconds, isQuick ? 0.6 : 2),
     warmSeconds: number('warm', given.warm, isQuick ? 0.2 : 0.5),
-    openingSeconds: 2,
+    openingSeconds: isQuick ? 0.2 : WARMING_SECONDS,
     loadProcesses: number('loaders', given.loaders, Math.max(1, availableParallelism() >> 1)),
     isRecord: !isQuick && !isChanged && !given['no-record'] && !given.only && !given.contestants,
     action: actionOf(given),

@@ -3,7 +3,7 @@ import { Field, type Entrant } from './field.ts'
 import { LoadWorker } from './load/load-worker.ts'
 import { describeMachine } from './measure/machine.ts'
 import { format } from './measures.ts'
-import type { Options } from './options.ts'
+import { WARMING_SECONDS, type Options } from './options.ts'
 import type { Entry, Results, WorkloadResult } from './results.ts'
 import { runTrial, type Loaders, type Pace } from './trial.ts'
 import { workloads, type Workload } from './workloads.ts'
@@ -32,18 +32,18 @@ export async function runBench(options: Options, tell: (line: string) => void): 
   return results
 }
 
-// V8 optimises what has run for a while: memseal's first seconds under load cost two to three times what follows. All
-// get the same; the C programs have no use for it.
+// V8 optimises what has run for a while: memseal's first seconds under load cost two to three times what follows. In a
+// full run all get the same; --quick spares the C programs, which have no use for it.
 async function warmUp(
   field: Field, present: Contestant[], loaders: Loaders, options: Options, tell: (line: string) => void,
 ): Promise<void> {
   const pingpong = workloads[0]
-  const pace = { warmSeconds: 0, seconds: options.openingSeconds }
   for (const contestant of present) {
     tell(`warming up ${contestant.name}`)
+    const seconds = contestant.needsWarming ? Math.max(options.openingSeconds, WARMING_SECONDS) : options.openingSeconds
     try {
       await fill(field, pingpong, contestant, loaders)
-      await runTrial(field, pingpong, await field.server(contestant), loaders, pace)
+      await runTrial(field, pingpong, await field.server(contestant), loaders, { warmSeconds: 0, seconds })
     } catch (error) {
       tell(`${contestant.name}: ${(error as Error).message}`)   // told again in each of its workloads
     }

@@ -20,6 +20,8 @@ export interface Contestant {
   isPlain?: boolean
   /** it keeps the values itself, so there is no memcached behind it */
   isStore?: boolean
+  /** its code is optimised while it runs, so it is never measured before it has run for a while */
+  needsWarming?: boolean
   /** Debian package that brings it; left out: none does */
   debian?: string
 }

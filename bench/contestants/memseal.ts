@@ -10,6 +10,7 @@ const MAIN = join(ROOT, 'src', 'main.ts')
 export const memseal: Contestant = {
   name: 'memseal',
   title: 'memseal',
+  needsWarming: true,
   absent: () => existsSync(MAIN) ? undefined : 'src/main.ts is not there yet',
   version: () => JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')).version,
   server: ({ port, memcachedPort, material, directory }) => plan(directory, `

@@ -32,6 +32,18 @@ export interface Script {
 const MAX_SCRIPT_BYTES = 24 * 2 ** 20
 const MAX_SCRIPT_REQUESTS = 8192
 
+const written = new Map<string, Script>()
+
+/** The script of this traffic, written once: contestants take turns under the same one.   Holds the last two */
+export function scriptOf(traffic: Traffic): Script {
+  const name = JSON.stringify(traffic)
+  const script = written.get(name) ?? writeScript(traffic)
+  written.delete(name)
+  written.set(name, script)
+  if (written.size > 2) written.delete(written.keys().next().value!)
+  return script
+}
+
 export function writeScript(traffic: Traffic): Script {
   const dialect = dialects[traffic.dialect]
   const random = repeatableRandom(0x5ea1)

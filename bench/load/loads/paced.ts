@@ -1,7 +1,7 @@
 import { openAll, type Client, type ClientEvents } from '../client.ts'
 import { LatencyTally } from '../latency.ts'
 import type { LoadWindow, Task } from '../messages.ts'
-import { writeScript, type Script } from '../script.ts'
+import { scriptOf, type Script } from '../script.ts'
 import { emptyWindow, type Failed, type Load } from './load.ts'
 import { makeClients } from './steady.ts'
 
@@ -25,7 +25,7 @@ export class Paced implements Load, ClientEvents {
   constructor(task: Extract<Task, { kind: 'paced' }>, failed: Failed) {
     this.#task = task
     this.failed = failed
-    this.#script = writeScript(task.traffic)
+    this.#script = scriptOf(task.traffic)
     this.#clients = makeClients(task, this.#script, this.#tally, this)
     for (const client of this.#clients) this.#waiting.set(client, [])
     this.#perMs = task.requestsPerSecond / task.share.of / 1000

@@ -1,7 +1,7 @@
 import { Client } from '../client.ts'
 import { LatencyTally } from '../latency.ts'
 import type { LoadWindow, Task } from '../messages.ts'
-import { writeScript, type Script } from '../script.ts'
+import { scriptOf, type Script } from '../script.ts'
 import { emptyWindow, type Failed, type Load } from './load.ts'
 
 /** A new connection per request: connect, handshake where there is TLS, one request, close. Latency covers all of it.
@@ -21,7 +21,7 @@ export class Reconnecting implements Load {
   constructor(task: Extract<Task, { kind: 'reconnecting' }>, failed: Failed) {
     this.#task = task
     this.#failed = failed
-    this.#script = writeScript(task.traffic)
+    this.#script = scriptOf(task.traffic)
   }
 
   async prepare(): Promise<void> {

@@ -1,7 +1,7 @@
 import { Client, openAll, type ClientEvents } from '../client.ts'
 import { LatencyTally } from '../latency.ts'
 import type { LoadWindow, Task } from '../messages.ts'
-import { writeScript, type Script } from '../script.ts'
+import { scriptOf, type Script } from '../script.ts'
 import { emptyWindow, type Failed, type Load } from './load.ts'
 
 /** Closed loop: each client keeps `depth` requests in flight for as long as the load runs. */
@@ -21,7 +21,7 @@ export class Steady implements Load, ClientEvents {
   constructor(task: Extract<Task, { kind: 'steady' }>, failed: Failed) {
     this.#task = task
     this.failed = failed
-    this.#script = writeScript(task.traffic)
+    this.#script = scriptOf(task.traffic)
     this.#clients = makeClients(task, this.#script, this.#tally, this)
   }
 
