@@ -47,12 +47,14 @@ function checkReach(service: ServiceConfig, path: string, reading: Reading): voi
 function checkBackend(service: ServiceConfig, path: string, reading: Reading): void {
   const { backend } = service
   if (backend === undefined) return
+  const mayBePlain = backend.plaintext !== undefined || reading.isFaulty(`${path}.backend.plaintext`)
   const isSealed = backend.tls !== undefined || reading.isFaulty(`${path}.backend.tls`)
   backend.connect.forEach((endpoint, at) => {
-    if (endpoint === undefined || isSealed || isLocal(endpoint)) return
+    if (endpoint === undefined || mayBePlain || isSealed || isLocal(endpoint)) return
     reading.refuse(entryPath(`${path}.backend.connect`, service.backend.connect, at),
       `${endpointText(endpoint)} is on another host, and the connection to it would be plain.`,
-      'Run memseal there too, and write tls: with ca below backend; or write 127.0.0.1, [::1] or unix:/path.')
+      'Run memseal there too, and write tls: with ca below backend; or write 127.0.0.1, [::1] or unix:/path; ' +
+      'or plaintext: allowed where the network between is sealed itself.')
   })
   if (backend.tls !== undefined) checkBackendTls(backend.tls, service, `${path}.backend`, reading)
 }

@@ -149,9 +149,13 @@ const backend = section('The memcached behind this service.', {
   tls: optional(backendTls),
   connect: list(endpoint('connect', { doc: 'Where memcached listens.' }), {
     doc: 'Where memcached listens, or the memseal before it (see `tls`); with several, `policy` says which is used. All ' +
-      'addresses of a name are tried. Plain connections go to loopback and unix sockets only.',
+      'addresses of a name are tried. Plain connections go to loopback and unix sockets only (see `plaintext`).',
     default: '127.0.0.1:11211', min: 1, max: 16, example: 'unix:/run/memcached/memcached.sock',
   }),
+  plaintext: optional(choice(['allowed'], {
+    doc: '`allowed`: connects without `tls` to other hosts too: where the network between is sealed itself, such as the inner ' +
+      'network of a compose file. Everyone on it can read and change all data.',
+  })),
   policy: choice(['failover', 'rotate'], {
     default: 'failover',
     doc: 'With several in `connect`. `failover`: the first that is healthy; the others are kept warm by one connection each. ' +

@@ -97,6 +97,7 @@ test('show prints the values of flags and variables with their names, flags firs
 test('every set-up variable does what its flag does', () => {
   const values: Record<string, string> = {
     'listen': '127.0.0.1:1', 'connect': '127.0.0.1:2', 'cert': '/c', 'key': '/k', 'client-ca': '/ca', 'allow': '10.0.0.0/8', 'log-level': 'warn', 'log-format': 'pretty',
+    'backend-ca': '/bca', 'backend-cert': '/bc', 'backend-key': '/bk', 'server-name': 'cache.example.com', 'admin': 'unix:/run/a.sock',
   }
   const withoutOrigins = (text: string) => text.replace(/ +#.*$/gm, '')
   const byFlags = memseal(['config', 'show', ...setupOptions.flatMap(({ flag }) => [`--${flag}`, values[flag]])])

@@ -45,6 +45,12 @@ test('a plain backend is on this host', () => {
   expect(faultsOf(['listen: 127.0.0.1:1', 'backend: { connect: 10.0.0.1:11211 }'])[0]).toContain('services.s0.backend.connect: 10.0.0.1:11211')
 })
 
+test('a plain backend on another host must be allowed in so many words', () => {
+  const [fault] = faultsOf(['listen: 127.0.0.1:1', 'backend: { connect: memcached:11211 }'])
+  expect(fault).toContain('or plaintext: allowed where the network between is sealed itself.')
+  expect(faultsOf(['listen: 127.0.0.1:1', 'backend: { connect: memcached:11211, plaintext: allowed }'])).toEqual([])
+})
+
 test('client certificates are asked for only with authorities to check them', () => {
   for (const auth of ['required', 'optional']) {
     const [fault] = faultsOf(['listen: 127.0.0.1:1', `tls: { cert: c, key: k, client_auth: ${auth} }`])
