@@ -5,6 +5,7 @@
 //   run.ts        rounds in which contestants take turns
 //   trial.ts      one contestant, one workload, one window: load processes (load/) ask, /proc tells the cost (measure/)
 //   report/       tables, JSON, RESULTS.md, charts
+import { writeFileSync } from 'node:fs'
 import { contestants } from './contestants/all.ts'
 import { installPeers } from './contestants/install.ts'
 import { HELP, readOptions, UsageError, type Options } from './options.ts'
@@ -52,6 +53,7 @@ async function run(options: Options): Promise<number> {
   })
   console.log(terminalReport(results))
   if (options.readme) console.log(`\n${readmeTable(results)}`)
+  if (options.saveFile) writeFileSync(options.saveFile, JSON.stringify(results))
   if (options.isRecord) console.log(`\n${writeJson(results)}\n${writePages(results)}`)
   return 0
 }

@@ -21,6 +21,8 @@ export interface Options {
   isRecord: boolean
   action: 'run' | 'show-configs' | 'install' | 'list' | 'help' | 'report'
   reportFile?: string
+  /** where the results go as JSON, whatever was chosen or changed */
+  saveFile?: string
   readme: boolean
 }
 
@@ -32,6 +34,7 @@ export const HELP = `npm run bench -- [options]
   --loaders N          load processes (default: half as many as the machine has cores; a second one
                        on two cores only takes turns with the measured process)
   --no-record          write neither JSON nor RESULTS.md
+  --save FILE.json     keep the results of this run there, partial or changed as it may be
   --readme             print the README's table at the end
   --report FILE.json   write RESULTS.md, charts and the README's table again from an earlier run
   --show-configs       print how each contestant is set up
@@ -63,6 +66,7 @@ export function readOptions(argv: string[]): Options {
     isRecord: !isQuick && !isChanged && !given['no-record'] && !given.only && !given.contestants,
     action: actionOf(given),
     reportFile: given.report,
+    saveFile: given.save,
     readme: given.readme ?? false,
   }
 }
@@ -76,7 +80,7 @@ function parse(argv: string[]) {
     return parseArgs({
       args: argv,
       options: {
-        only: text, contestants: text, rounds: text, seconds: text, warm: text, loaders: text, report: text,
+        only: text, contestants: text, rounds: text, seconds: text, warm: text, loaders: text, report: text, save: text,
         quick: flag, readme: flag, install: flag, list: flag, help: flag, 'show-configs': flag, 'no-record': flag,
         clients: text, depth: text, 'value-bytes': text, keys: text, 'keys-per-get': text, sets: text, hits: text,
         dialect: text, rate: text,
