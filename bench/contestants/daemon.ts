@@ -55,8 +55,10 @@ export class Daemon {
     await gone
   }
 
+  /** Of its log the line that tells the fault, else the last ones. */
   lastWords(): string {
-    return readFileSync(this.#log, 'utf8').trim().split('\n').slice(-5).join('\n')
+    const lines = readFileSync(this.#log, 'utf8').trim().split('\n')
+    return lines.find(line => /\b\w*error\b|fatal|\[ALERT\]/i.test(line)) ?? lines.slice(-3).join(' ')
   }
 
   async #accepting(): Promise<void> {
