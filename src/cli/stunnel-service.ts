@@ -134,7 +134,8 @@ export class StunnelService {
     const at = this.yaml.at('backend.connect')
     if (!this.#isClient && addresses.some(address => !isLoopback(address))) {
       at.remark('Behind stunnel this connection was plain, over the network, and memseal refuses that. Run memseal on the host of memcached ' +
-        'and write 127.0.0.1; or put TLS there as well, and tls: with ca below backend.')
+        'and write 127.0.0.1; or put TLS there as well, and tls: with ca below backend; or, where the network between is sealed itself, ' +
+        'write plaintext: allowed beside it.')
     }
     if (addresses.some(({ port }) => port > 0 && port < 1024)) {
       at.remark('Is this a memcached? memseal speaks memcached and closes on all else; leave other services to stunnel.')
@@ -214,7 +215,8 @@ export class StunnelService {
     if (cert === undefined && !isNeeded) return
     for (const [name, line] of [['cert', cert], ['key', key ?? cert]] as const) {
       const isPem = line !== undefined && !/^pkcs11:|\.(p12|pfx)$/i.test(line.value)
-      if (!isPem) {
+      // Of one file for both it is enough to speak once.
+      if (!isPem && (name === 'cert' || key !== undefined)) {
         this.yaml.at(`${path}.${name}`).remark(line === undefined ? 'stunnel had no certificate here. Write one with its key.'
           : line.value.startsWith('pkcs11:') ? `${origin(line)}: ${stunnelOption('engine')!.words}`
             : `${origin(line)}: memseal reads PEM. Convert it: openssl pkcs12 -in ${shown(line.value)} -nodes -out FILE.pem`)

@@ -207,6 +207,16 @@ test.each([
   }
 })
 
+test('a server whose memcached is on another host is told the ways out, and each of them passes `check`', async () => {
+  const { certFile, keyFile } = keys.server
+  const { out, remarks } = await imported(server.replace('127.0.0.1:11211', '10.0.0.5:11211').replace('/s.crt', certFile).replace('/s.key', keyFile))
+  expect(remarks).toContain('memseal refuses that. Run memseal on the host of memcached and write 127.0.0.1')
+  expect((await checked(out)).err).toContain('10.0.0.5:11211 is on another host')
+  for (const way of ['connect: 127.0.0.1:11211', `connect: 10.0.0.5:11211\n      tls: { ca: ${keys.ca.certFile} }`, 'connect: 10.0.0.5:11211\n      plaintext: allowed']) {
+    expect(await checked(out.replace('connect: 10.0.0.5:11211', way))).toEqual({ status: 0, err: '' })
+  }
+})
+
 test('a client that verified nothing is told so, and verifies from now on', async () => {
   const { service, remarks } = await imported('[cache]\nclient = yes\naccept = 127.0.0.1:11211\nconnect = cache1:11212\n')
   expect(service.backend.tls).toEqual({ ca: 'FILL-IN' })
