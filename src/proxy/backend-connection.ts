@@ -76,6 +76,8 @@ export abstract class BackendConnection {
   isOffered = true
   /** It has a successor and closes when it is empty. */
   isRetiring = false
+  /** Nothing was in flight when it closed. */
+  wasIdle = true
   /** When its successor is due. */
   replaceAt = Infinity
   /** Everything that arrives is this client's, unread. */
@@ -392,14 +394,14 @@ export abstract class BackendConnection {
 
   fail(why: BackendClose, words: string, loss?: Loss): void {
     if (this.state === 'closed') return
-    const hadRequests = this.pending.count > 0
+    this.wasIdle = this.pending.count === 0
     this.state = 'closed'
     // Over TLS an orderly end says so to the other side.
     if (why === 'replaced') this.#socket.destroySoon()
     else this.#socket.destroy()
     this.slab.spoil()
     // After `reply_timeout` a client has waited as long as it may.
-    this.failPending(words, why === 'reply-timeout' || !hadRequests ? undefined : this.#owner.heirOf?.(this))
+    this.failPending(words, why === 'reply-timeout' || this.wasIdle ? undefined : this.#owner.heirOf?.(this))
     this.#drained()
     this.#owner.backendClosed(this, why, words, loss)
   }

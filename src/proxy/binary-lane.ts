@@ -11,13 +11,15 @@ import { release } from '../proto/bytes.ts'
 import { binaryReply } from '../proto/refusal.ts'
 import { BackendConnection } from './backend-connection.ts'
 import type { ClientSession } from './client-session.ts'
-import { Fate } from './pending.ts'
+import { Fate, Pending } from './pending.ts'
 
 const OPAQUE = 12
 const VERSION = 0x0b
 const NOOP = 0x0a
 const STAT = 0x10
 const NO_BYTES = Buffer.alloc(0)
+const GET = 0x00
+const GETK = 0x0c
 
 /** Opcodes whose reply says whether the key was there. */
 const isRead = new Uint8Array(256)
@@ -168,9 +170,16 @@ export class BinaryLane extends BackendConnection {
     this.becomeReady(words, release(words))
   }
 
-  protected failPending(words: string): void {
+  protected probe(): void {
+    this.#own(NOOP)
+  }
+
+  protected failPending(words: string, heir: BinaryLane | undefined): void {
     const pending = this.pending
     this.#quietBehind = false
+    heir?.endTurn()
+    const settled: ClientSession[] = []
+    let hasBytes = this.end > this.from
     while (pending.count > 0) {
       const head = pending.head
       const session = pending.sessions[head]
@@ -179,12 +188,42 @@ export class BinaryLane extends BackendConnection {
       const error = shape === Shape.local
         ? pending.asked[head]
         : (fate & Fate.swallow) !== 0 ? NO_BYTES : binaryReply(pending.opcode[head], pending.opaque[head], Status.unavailable, `memseal: ${words}`)
+      const isAskedAgain = heir !== undefined && session !== undefined && !hasBytes && this.#mayBeAskedAgain(head)
+      if (isAskedAgain) heir.#askAgain(session, pending, head)
+      hasBytes = false
       pending.shift()
-      if (session === undefined) continue
+      if (session === undefined || isAskedAgain) continue
       if ((fate & Fate.started) !== 0) session.destroy('backend-lost-mid-reply')
-      else session.replies.add(error, 0, error.length, undefined)
-      session.settled(1)
+      else if (heir !== undefined && session.isAt(heir)) {
+        heir.local(session, error)
+        continue
+      } else session.replies.add(error, 0, error.length, undefined)
+      settled.push(session)
     }
+    // Only now: a client that is read again would ask before its later replies have their places.
+    for (const session of settled) session.settled(1)
+  }
+
+  /** A read that was sent once, and whose client has not waited too long to wait for another answer. */
+  #mayBeAskedAgain(head: number): boolean {
+    const pending = this.pending
+    const isRead = pending.shape[head] !== Shape.local && (pending.opcode[head] === GET || pending.opcode[head] === GETK)
+    const age = this.context.clock.now - pending.sentAt[head]
+    return isRead && pending.fate[head] === Fate.forward && age <= this.context.settings.replyTimeoutMs / 2
+  }
+
+  #askAgain(session: ClientSession, from: Pending, head: number): void {
+    session.goesOnAt(this)
+    const asked = from.asked[head]
+    const start = from.from[head] - HEADER
+    // It keeps the time of its first sending, so that nobody waits longer than for one request.
+    const i = this.pending.push(session, Shape.line, Fate.again, from.row[head], asked, from.from[head], from.to[head], from.sentAt[head])
+    this.pending.opcode[i] = from.opcode[head]
+    this.pending.opaque[i] = from.opaque[head]
+    this.pending.ticket[i] = this.#nextTicket
+    writeUint32(asked, start + OPAQUE, this.#nextTicket)
+    this.#nextTicket = (this.#nextTicket + 1) >>> 0
+    this.send(asked, start, from.to[head])
   }
 }
 

@@ -187,7 +187,15 @@ export class ClientSession implements ReplyOwner, BackendOwner {
 
   /** @returns the lane to use; undefined when there is none: the request waits, or was answered with an error */
   #sharedLane(framer: Framer, found: Found): Lane | undefined {
-    if (this.#lane !== undefined && this.#lane.state === 'ready') return this.#lane
+    const lane = this.#lane
+    if (lane !== undefined && lane.state === 'ready') {
+      if (lane.isOffered) return lane
+      if (this.inFlight > 0) {
+        this.#waitWith(found, Pause.handover)
+        return undefined
+      }
+      this.#leaveLane()
+    }
     const pool = this.#service.pool(this.#dialect)
     this.#lane = pool.choose()
     if (this.#lane !== undefined) {
@@ -201,6 +209,18 @@ export class ClientSession implements ReplyOwner, BackendOwner {
     pool.wait(this)
     this.#waitWith(found, Pause.lane)
     return undefined
+  }
+
+  isAt(connection: BackendConnection): boolean {
+    return this.#lane === connection
+  }
+
+  /** Its lane was lost, and what can be asked again is asked there: whatever it sends from now on comes behind that. */
+  goesOnAt(lane: Lane): void {
+    if (this.#lane === lane) return
+    if (this.#lane !== undefined) this.#lane.sessions--
+    this.#lane = lane
+    lane.sessions++
   }
 
   #waitWith(found: Found, reason: number): void {

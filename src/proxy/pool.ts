@@ -1,71 +1,104 @@
-/** The shared lanes of one service in one dialect.
+/** The shared lanes of one service in one dialect, to all its targets.
  *
- *      slot: connecting ─▶ ready ─▶ (lost) ─▶ waiting, with backoff and jitter ─▶ connecting …
+ *      failover:  target 1: lanes, offered     target 2: one lane, warm     target 3: one lane, warm
+ *      rotate:    target 1: lanes, offered     target 2: lanes, offered     target 3: (down)
  *
- *  A client stays on the lane it was given while that lane lives, so that its replies come in its order. */
+ *  A client stays on the lane it was given while that lane lives and is offered, so that its replies come in its order.
+ *  A target that failed is used again when it has been healthy for `return_after`, or when there is no other. */
 import type { Logger } from '../telemetry/log.ts'
-import { Backoff } from '../lib/backoff.ts'
-import type { BackendClose, BackendConnection, BackendOwner } from './backend-connection.ts'
+import type { BackendConnection } from './backend-connection.ts'
 import type { ClientSession } from './client-session.ts'
+import type { Target } from './target.ts'
+import { TargetLanes, type TargetLanesOptions } from './target-lanes.ts'
 
-const FIRST_RETRY_MS = 50
-const LONGEST_RETRY_MS = 500
-
-export interface PoolOptions<Lane extends BackendConnection> {
-  service: string
-  dialect: 'text' | 'binary'
-  /** Where the lanes lead, for people. */
-  target: string
-  size: number
+export interface PoolOptions<Lane extends BackendConnection> extends Omit<TargetLanesOptions<Lane>, 'target' | 'onChange' | 'heirOf'> {
+  targets: readonly Target[]
+  policy: 'failover' | 'rotate'
+  returnAfterMs: number
   log: Logger
-  connect: (owner: BackendOwner) => Lane
 }
 
-export class Pool<Lane extends BackendConnection> implements BackendOwner {
+export class Pool<Lane extends BackendConnection> {
   readonly #options: PoolOptions<Lane>
-  readonly #lanes: Lane[] = []
-  readonly #backoff = new Backoff(FIRST_RETRY_MS, LONGEST_RETRY_MS)
-  readonly #retries = new Set<NodeJS.Timeout>()
+  readonly #groups: TargetLanes<Lane>[]
+  #active: TargetLanes<Lane> | undefined
   #waiting = new Set<ClientSession>()
   #isOpen = false
-  /** No lane is ready and the last try failed. */
-  #isDown = false
+  #isRetired = false
 
   constructor(options: PoolOptions<Lane>) {
     this.#options = options
+    this.#groups = options.targets.map((target, at) => new TargetLanes({
+      ...options, target,
+      // The others are there to be seen healthy, and to be at hand: one lane does for both.
+      size: options.policy === 'failover' && at > 0 ? 1 : options.size,
+      onChange: () => this.#decide(),
+      heirOf: () => this.#heir(),
+    }))
   }
 
   get isReady(): boolean {
-    return this.#lanes.some((lane) => lane.state === 'ready')
+    return this.#groups.some((group) => group.isReady)
   }
 
-  /** Requests cannot be answered now: no lane, and the last try to get one failed. */
+  /** Requests cannot be answered now: no lane, and the last tries to get one failed. */
   get isDown(): boolean {
-    return this.#isDown
+    return this.#groups.every((group) => group.isDown)
   }
 
   get lanes(): readonly Lane[] {
-    return this.#lanes
+    return this.#groups.flatMap((group) => group.lanes)
+  }
+
+  /** Where a connection of a client's own goes. */
+  get target(): Target {
+    if (this.#options.policy === 'failover' && this.#active !== undefined) return this.#active.target
+    const usable = this.#groups.filter((group) => group.isReady)
+    const among = usable.length > 0 ? usable : this.#groups
+    return among[this.#options.policy === 'rotate' ? Math.floor(Math.random() * among.length) : 0].target
+  }
+
+  /** Why there is no lane, for people; one sentence for each target. */
+  get reasons(): string[] {
+    return this.#groups.map((group) => `${group.target.text}: ${group.words}`)
   }
 
   open(): void {
     if (this.#isOpen) return
     this.#isOpen = true
-    for (let i = 0; i < this.#options.size; i++) this.#connect()
+    for (const group of this.#groups) group.open()
+    this.#decide()
   }
 
   close(): void {
     this.#isOpen = false
-    for (const retry of this.#retries) clearTimeout(retry)
-    this.#retries.clear()
-    for (const lane of [...this.#lanes]) lane.fail('drained', 'memseal is shutting down')
+    for (const group of this.#groups) group.close()
+  }
+
+  /** Another pool takes its place: clients go there, each when nothing of it is in flight here. */
+  retire(): void {
+    this.#isRetired = true
+    for (const group of this.#groups) group.retire()
+    this.#wake()
+  }
+
+  /** By target: is one of its lanes ready? */
+  get states(): Record<string, boolean> {
+    return Object.fromEntries(this.#groups.map((group) => [group.target.text, group.isReady]))
+  }
+
+  /** Every lane gets a successor now: certificates or addresses are others. */
+  replaceAll(): void {
+    for (const group of this.#groups) group.replaceAll()
   }
 
   /** @returns the ready lane with the fewest clients, or undefined: then `isDown` says whether to wait */
   choose(): Lane | undefined {
+    if (this.#options.policy === 'failover') return this.#active?.choose()
     let best: Lane | undefined
-    for (const lane of this.#lanes) {
-      if (lane.state === 'ready' && (best === undefined || lane.sessions < best.sessions)) best = lane
+    for (const group of this.#offered()) {
+      const lane = group.choose()
+      if (lane !== undefined && (best === undefined || lane.sessions < best.sessions)) best = lane
     }
     return best
   }
@@ -80,39 +113,62 @@ export class Pool<Lane extends BackendConnection> implements BackendOwner {
   }
 
   checkDeadlines(now: number): void {
-    for (let i = this.#lanes.length - 1; i >= 0; i--) this.#lanes[i]?.checkDeadline(now)
-  }
-
-  backendReady(lane: BackendConnection): void {
-    const { log, service, dialect, target } = this.#options
-    this.#backoff.reset()
-    log.info({ event: 'backend-ready', service, dialect, backend: target, version: lane.version }, 'the backend answers')
-    this.#isDown = false
-    this.#wake()
-  }
-
-  backendClosed(lane: BackendConnection, why: BackendClose, words: string): void {
-    const { log, service, dialect, target } = this.#options
-    this.#lanes.splice(this.#lanes.indexOf(lane as Lane), 1)
     if (!this.#isOpen) return
-    const wasReady = lane.version !== ''
-    const retryMs = Math.round(this.#backoff.nextMs())
-    // One line when it goes and one when it is back; the tries between are silent.
-    if (wasReady || !this.#isDown) {
-      log.warn({ event: 'backend-lost', service, dialect, backend: target, reason: why, words, retryMs }, 'the backend does not answer: ' + words)
-    }
-    if (!this.isReady && !wasReady) this.#isDown = true
-    // A lane that was lost is replaced at once; clients wait for that one try.
-    const retry = setTimeout(() => {
-      this.#retries.delete(retry)
-      this.#connect()
-    }, wasReady ? 0 : retryMs)
-    this.#retries.add(retry)
-    if (this.#isDown) this.#wake()
+    for (const group of this.#groups) group.checkDeadlines(now)
+    if (!this.#isRetired) this.#decide()
   }
 
-  #connect(): void {
-    this.#lanes.push(this.#options.connect(this))
+  #heir(): BackendConnection | undefined {
+    for (const group of this.#offered()) {
+      const lane = group.choose()
+      if (lane !== undefined) return lane
+    }
+    return undefined
+  }
+
+  /** Those that never failed or have been healthy for long enough; if there is none, those that are ready. */
+  #offered(): TargetLanes<Lane>[] {
+    const ready = this.#groups.filter((group) => group.isReady)
+    const trusted = ready.filter((group) => this.#isTrusted(group))
+    return trusted.length > 0 ? trusted : ready
+  }
+
+  #isTrusted(group: TargetLanes<Lane>): boolean {
+    const healthyMs = this.#options.clock.now - Math.max(group.failedAt, group.readySince)
+    if (group.failedAt > -Infinity && healthyMs >= this.#options.returnAfterMs) group.failedAt = -Infinity
+    return group.failedAt === -Infinity
+  }
+
+  /** Something changed, or time has passed: who is to be used? */
+  #decide(): void {
+    if (!this.#isOpen || this.#isRetired) return
+    if (this.#options.policy === 'failover') this.#decideActive()
+    else {
+      const offered = this.#offered()
+      for (const group of this.#groups) group.offer(offered.includes(group))
+    }
+    if (this.#waiting.size > 0 && (this.choose() !== undefined || this.isDown)) this.#wake()
+  }
+
+  #decideActive(): void {
+    const before = this.#active
+    const next = this.#next()
+    if (next === before) return
+    this.#active = next
+    for (const group of this.#groups) group.offer(group === next)
+    if (before === undefined || next === undefined) return
+    const { log, service, dialect } = this.#options
+    const why = before.isReady ? 'it has been healthy for long enough' : `${before.target.text}: ${before.words}`
+    log.warn({ event: 'failover', service, dialect, from: before.target.text, to: next.target.text, words: why },
+      `requests now go to ${next.target.text}: ${why}`)
+  }
+
+  #next(): TargetLanes<Lane> | undefined {
+    for (const group of this.#groups) {
+      if (!group.isDown && this.#isTrusted(group)) return group      // ready, or in its first try: clients wait for that
+    }
+    // All have failed lately. Whoever is in use stays, so that clients do not go to and fro.
+    return this.#active?.isReady ? this.#active : this.#groups.find((group) => group.isReady) ?? this.#active ?? this.#groups[0]
   }
 
   #wake(): void {

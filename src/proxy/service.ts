@@ -1,17 +1,18 @@
 /** One service: its clients, its lanes, and what they share. */
 import type { Socket } from 'node:net'
 import type { ServiceConfig } from '../config/schema.ts'
-import { endpointText } from '../config/endpoint.ts'
 import type { Clock } from '../lib/clock.ts'
 import { CommandPolicy } from '../policy/command-policy.ts'
 import type { Dialect } from '../proto/frame.ts'
 import type { Peer } from '../process/listener.ts'
 import type { Logger } from '../telemetry/log.ts'
+import { readBackendTls, type BackendTls } from '../tls/backend.ts'
 import type { BackendContext } from './backend-connection.ts'
 import { BinaryLane } from './binary-lane.ts'
 import { ClientSession, type ClientClose } from './client-session.ts'
 import { Pool } from './pool.ts'
 import { ReplyMemory, SlabPool } from './slab.ts'
+import { Target } from './target.ts'
 import { TextLane } from './text-lane.ts'
 import type { Turn } from './turn.ts'
 import { Repeats } from '../admission/repeats.ts'
@@ -34,6 +35,10 @@ export class Service {
   /** Bytes of unfinished requests that are held. */
   heldBytes = 0
 
+  readonly #targets: readonly Target[]
+  readonly #resolveIntervalMs: number
+  readonly #hasLanes: boolean
+  #wasReady: boolean | undefined
   readonly #context: BackendContext
   readonly #memory: ReplyMemory
   readonly #privateSlabs: SlabPool
@@ -58,19 +63,30 @@ export class Service {
     this.log = shared.log
     this.#memory = new ReplyMemory(config.limits.reply_memory, () => this.#closeMostBehind())
     this.#privateSlabs = new SlabPool(PRIVATE_SLAB_BYTES, this.#memory)
-    const target = config.backend.connect[0]
-    if (target.kind === 'systemd') throw new Error('a backend is no systemd socket')
+    const { backend } = config
+    const tls = backend.tls === undefined ? undefined : readBackendTls(backend.tls, `services.${name}.backend.tls`)
+    this.#targets = backend.connect.map((endpoint) => {
+      if (endpoint.kind === 'systemd') throw new Error('a backend is no systemd socket')
+      return new Target(endpoint, tls, backend.connect_timeout)
+    })
+    this.#resolveIntervalMs = backend.resolve_interval
     const context: BackendContext = {
-      settings: { target, connectTimeoutMs: config.backend.connect_timeout, replyTimeoutMs: config.backend.reply_timeout },
+      settings: { connectTimeoutMs: backend.connect_timeout, replyTimeoutMs: backend.reply_timeout, probeIntervalMs: backend.probe_interval },
       turn: this.turn, clock: this.clock, slabs: new SlabPool(SHARED_SLAB_BYTES, this.#memory),
     }
     this.#context = context
-    const size = config.backend.connections === 'auto' ? AUTO_LANES : config.backend.connections
-    const pool = { service: name, target: endpointText(target), size, log: this.log }
-    this.#text = new Pool({ ...pool, dialect: 'text', connect: (owner) => new TextLane(context, owner, context.slabs, false) })
-    this.#binary = new Pool({ ...pool, dialect: 'binary', connect: (owner) => new BinaryLane(context, owner, context.slabs, false) })
+    const isShared = this.sharing === 'shared'
+    const pool = {
+      service: name, targets: this.#targets, policy: backend.policy, returnAfterMs: backend.return_after, longestRetryMs: backend.longest_retry,
+      maxAgeMs: backend.max_age, size: !isShared || backend.connections === 'auto' ? AUTO_LANES : backend.connections, log: this.log, clock: this.clock,
+    }
+    this.#text = new Pool({ ...pool, dialect: 'text', connect: (route, owner) => new TextLane(context, route, owner, context.slabs, false) })
+    this.#binary = new Pool({ ...pool, dialect: 'binary', connect: (route, owner) => new BinaryLane(context, route, owner, context.slabs, false) })
+    // Where clients have connections of their own, a lane that no client uses says which target is healthy.
+    this.#hasLanes = isShared || tls !== undefined || this.#targets.length > 1
     this.#unwatch = this.clock.watch((now) => this.#checkDeadlines(now))
-    if (this.sharing === 'shared') this.#text.open()
+    this.#lookUp()
+    if (this.#hasLanes) this.#text.open()
   }
 
   get clients(): number {
@@ -110,7 +126,8 @@ export class Service {
     if (this.#privates >= most) return undefined
     this.#privates++
     const Connection = dialect === 'binary' ? BinaryLane : TextLane
-    const connection = new Connection(this.#context, session, this.#privateSlabs, true)
+    const target = (this.#hasLanes ? this.#text.target : this.#targets[0])
+    const connection = new Connection(this.#context, target.routeNow, session, this.#privateSlabs, true)
     this.#privateConnections.add(connection)
     return connection
   }
@@ -149,9 +166,43 @@ export class Service {
     this.#text.checkDeadlines(now)
     this.#binary.checkDeadlines(now)
     for (const connection of this.#privateConnections) connection.checkDeadline(now)
+    if (this.#hasLanes && !this.#isDraining) this.#tellReadiness()
     if (now - this.#checkedAt < 500) return
     this.#checkedAt = now
+    this.#lookUp()
     for (const session of this.#sessions) session.checkDeadlines(now, this.#isDraining)
+  }
+
+  /** Other files, or what they hold, from the next connection on; those that stand are replaced, each when its successor is
+   *  ready. The files are read first, by `readBackendTls`, so that a fault changes nothing. */
+  useBackendTls(tls: BackendTls): void {
+    for (const target of this.#targets) target.useTls(tls)
+    this.#text.replaceAll()
+    this.#binary.replaceAll()
+  }
+
+  /** One line at each change. */
+  #tellReadiness(): void {
+    const reasons = this.readiness()
+    const isReady = reasons.length === 0
+    if (isReady === this.#wasReady) return
+    const isFirst = this.#wasReady === undefined
+    this.#wasReady = isReady
+    if (isReady) this.log.info({ event: 'ready', service: this.name }, 'ready: the backend answers')
+    else if (!isFirst || this.#text.isDown) this.log.warn({ event: 'not-ready', service: this.name, reasons }, `not ready: ${reasons.join('; ')}`)
+    else this.#wasReady = undefined
+  }
+
+  #lookUp(): void {
+    for (const target of this.#targets) target.lookUpIfOlder(this.#resolveIntervalMs, this.clock.now)
+  }
+
+  /** Why no request can be answered now, one sentence for each reason; empty: one connection to the backend stands, and over
+   *  TLS it is verified. Without lanes (`sharing: private` to one plain target) there is nothing to go by. */
+  readiness(): string[] {
+    if (this.#isDraining) return [`service ${this.name} is draining`]
+    if (!this.#hasLanes || this.#text.isReady || this.#binary.isReady) return []
+    return [`service ${this.name} has no connection to its backend (${this.#text.reasons.join('; ')})`]
   }
 
   /** Replies take more memory than they may: whoever has left most of them unread goes. */

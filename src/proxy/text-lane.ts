@@ -223,7 +223,9 @@ export class TextLane extends BackendConnection {
     this.#hasOpenRun = this.#hasOpenBatch = false
     heir?.endTurn()
     const error = textReply(`SERVER_ERROR memseal: ${words}`)
+    const settled: [ClientSession, number][] = []
     let answered = this.#framer.answers
+    let hasBytes = this.end > this.from || answered > 0
     while (pending.count > 0) {
       const head = pending.head
       const session = pending.sessions[head]
@@ -231,25 +233,30 @@ export class TextLane extends BackendConnection {
       const shape = pending.shape[head]
       const requests = shape === Shape.metaRun || shape === Shape.metaBatch ? pending.from[head] : 1
       const local = pending.asked[head]
-      const again = heir === undefined || session === undefined || answered > 0 ? undefined : this.#askedAgain(head, heir)
+      const again = heir === undefined || session === undefined || hasBytes ? undefined : this.#askedAgain(head, heir)
+      hasBytes = false
       if (again !== undefined) heir!.#askAgain(session!, pending, head, again)
       pending.shift()
       if (session === undefined || again !== undefined) continue
+      let queued = 0
       if ((fate & Fate.started) !== 0) session.destroy('backend-lost-mid-reply')
-      else if (shape === Shape.local) failed(session, local, heir)
-      else if (shape === Shape.metaRun) this.#failRun(session, error, requests, (fate & Fate.ourFence) !== 0, heir)
-      else if (shape === Shape.metaBatch) for (let i = answered; i < requests; i++) failed(session, error, heir)
-      else if (shape === Shape.mn) failed(session, MN_TEXT, heir)
-      else if ((fate & Fate.swallow) === 0) failed(session, error, heir)
-      session.settled(requests)
+      else if (shape === Shape.local) queued = failed(session, local, heir)
+      else if (shape === Shape.metaRun) queued = this.#failRun(session, error, requests, (fate & Fate.ourFence) !== 0, heir)
+      else if (shape === Shape.metaBatch) for (let i = answered; i < requests; i++) queued += failed(session, error, heir)
+      else if (shape === Shape.mn) queued = failed(session, MN_TEXT, heir)
+      else if ((fate & Fate.swallow) === 0) queued = failed(session, error, heir)
+      settled.push([session, requests - queued])
       answered = 0
     }
+    // Only now: a client that is read again would ask before its later replies have their places.
+    for (const [session, count] of settled) session.settled(count)
   }
 
   /** Each request of a run may answer with an error, quiet or not; the MN behind them tells the client where they end. */
-  #failRun(session: ClientSession, error: Buffer, requests: number, isOurFence: boolean, heir: TextLane | undefined): void {
-    for (let i = isOurFence ? 0 : 1; i < requests; i++) failed(session, error, heir)
-    if (!isOurFence) failed(session, MN_TEXT, heir)
+  #failRun(session: ClientSession, error: Buffer, requests: number, isOurFence: boolean, heir: TextLane | undefined): number {
+    let queued = 0
+    for (let i = isOurFence ? 0 : 1; i < requests; i++) queued += failed(session, error, heir)
+    return isOurFence ? queued : queued + failed(session, MN_TEXT, heir)
   }
 
   /** @returns the bytes to send to the heir; undefined when the request may not be sent a second time: it changes something,
@@ -258,8 +265,7 @@ export class TextLane extends BackendConnection {
     const pending = this.pending
     const row = pending.row[head]
     const asked = pending.asked[head]
-    const hasBegun = (pending.fate[head] & (Fate.started | Fate.again)) !== 0 || (head === pending.head && this.at > this.from && this.#isInsideReply)
-    if (hasBegun || pending.fate[head] & (Fate.swallow | Fate.quiet) || heir.release < this.release) return undefined
+    if (pending.fate[head] !== Fate.forward || heir.release < this.release) return undefined
     if (this.context.clock.now - pending.sentAt[head] > this.context.settings.replyTimeoutMs / 2) return undefined
     switch (pending.shape[head]) {
       case Shape.values: case Shape.valuesCas: {
@@ -285,8 +291,12 @@ export class TextLane extends BackendConnection {
   }
 }
 
-/** Behind whatever the client asked again at the heir. */
-function failed(session: ClientSession, reply: Buffer, heir: TextLane | undefined): void {
-  if (heir !== undefined && session.isAt(heir)) heir.local(session, reply)
-  else session.replies.add(reply, 0, reply.length, undefined)
+/** Behind whatever the client asked again at the heir. @returns how many requests are settled there, later */
+function failed(session: ClientSession, reply: Buffer, heir: TextLane | undefined): number {
+  if (heir !== undefined && session.isAt(heir)) {
+    heir.local(session, reply)
+    return 1
+  }
+  session.replies.add(reply, 0, reply.length, undefined)
+  return 0
 }

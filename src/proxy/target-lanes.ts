@@ -1,0 +1,217 @@
+/** The lanes to one target.
+ *
+ *      slot: connecting ─▶ ready ─▶ (lost) ─▶ waiting, with backoff and jitter ─▶ connecting …
+ *                           │
+ *                           └─ old ─▶ successor connecting … ready ─▶ retiring: clients go to the successor, each when
+ *                                                                     nothing of it is in flight ─▶ empty, closed */
+import { Backoff } from '../lib/backoff.ts'
+import type { Clock } from '../lib/clock.ts'
+import type { Logger } from '../telemetry/log.ts'
+import type { BackendClose, BackendConnection, BackendOwner, Loss } from './backend-connection.ts'
+import type { Route, Target } from './target.ts'
+
+const FIRST_RETRY_MS = 50
+/** A failed connection asks DNS again, but a storm of failures does not. */
+const LOOKUP_AT_MOST_EVERY_MS = 1000
+
+export interface TargetLanesOptions<Lane extends BackendConnection> {
+  service: string
+  dialect: 'text' | 'binary'
+  target: Target
+  size: number
+  longestRetryMs: number
+  /** 0: never. */
+  maxAgeMs: number
+  log: Logger
+  clock: Clock
+  connect: (route: Route, owner: BackendOwner) => Lane
+  onChange: () => void
+  heirOf: (lane: BackendConnection) => BackendConnection | undefined
+}
+
+export class TargetLanes<Lane extends BackendConnection> implements BackendOwner {
+  /** No lane is ready and the last try failed. */
+  isDown = false
+  /** When the target was lost in the middle of its work, or could not be reached; -Infinity: never yet. */
+  failedAt = -Infinity
+  /** Since when a lane has been ready without interruption. */
+  readySince = Infinity
+  /** What the last failure was, for people. */
+  words = 'it was not tried yet'
+
+  readonly #options: TargetLanesOptions<Lane>
+  readonly #lanes: Lane[] = []
+  readonly #backoff: Backoff
+  readonly #retries = new Set<NodeJS.Timeout>()
+  /** Reasons that the log has been told since a lane was last ready. */
+  readonly #told = new Set<string>()
+  #lookups = 0
+  #isOpen = false
+  #isOffered = false
+
+  constructor(options: TargetLanesOptions<Lane>) {
+    this.#options = options
+    this.#backoff = new Backoff(FIRST_RETRY_MS, options.longestRetryMs)
+  }
+
+  get target(): Target {
+    return this.#options.target
+  }
+
+  get lanes(): readonly Lane[] {
+    return this.#lanes
+  }
+
+  get isReady(): boolean {
+    return this.#lanes.some((lane) => lane.state === 'ready')
+  }
+
+  open(): void {
+    this.#isOpen = true
+    this.#fill()
+  }
+
+  close(): void {
+    this.#isOpen = false
+    for (const retry of this.#retries) clearTimeout(retry)
+    this.#retries.clear()
+    for (const lane of [...this.#lanes]) lane.fail('drained', 'memseal is shutting down')
+  }
+
+  /** No more lanes; those that stand close when nothing is in flight on them. */
+  retire(): void {
+    this.#isOpen = false
+    for (const retry of this.#retries) clearTimeout(retry)
+    this.#retries.clear()
+    for (const lane of [...this.#lanes]) {
+      lane.isRetiring = true
+      lane.isOffered = false
+      if (lane.state === 'connecting') lane.fail('replaced', 'the backend is another now')
+    }
+  }
+
+  replaceAll(): void {
+    for (const lane of this.#lanes) if (lane.state === 'ready' && !lane.isRetiring) lane.replaceAt = this.#options.clock.now
+  }
+
+  /** Whether clients are to use these lanes now. */
+  offer(isOffered: boolean): void {
+    if (this.#isOffered === isOffered) return
+    this.#isOffered = isOffered
+    for (const lane of this.#lanes) lane.isOffered = isOffered && !lane.isRetiring
+  }
+
+  /** @returns the ready lane with the fewest clients */
+  choose(): Lane | undefined {
+    let best: Lane | undefined
+    for (const lane of this.#lanes) {
+      if (lane.state === 'ready' && !lane.isRetiring && (best === undefined || lane.sessions < best.sessions)) best = lane
+    }
+    return best
+  }
+
+  checkDeadlines(now: number): void {
+    for (let i = this.#lanes.length - 1; i >= 0; i--) {
+      const lane = this.#lanes[i]
+      if (lane === undefined) continue
+      lane.checkDeadline(now)
+      if (lane.isRetiring && lane.isIdle) lane.fail('replaced', 'it was replaced')
+    }
+    this.#fill()
+  }
+
+  /** Opens what is missing: `size` lanes, and a successor for each that is old. */
+  #fill(): void {
+    if (!this.#isOpen) return
+    const now = this.#options.clock.now
+    let missing = this.#options.size - this.#retries.size - this.#lookups
+    for (const lane of this.#lanes) if (!lane.isRetiring && now < lane.replaceAt) missing--
+    for (; missing > 0; missing--) this.#connect()
+  }
+
+  #connect(): void {
+    const { target, connect } = this.#options
+    const route = target.route
+    if (route !== undefined) {
+      this.#lanes.push(connect(route, this))
+      return
+    }
+    this.#lookups++
+    void target.lookUp().then(() => {
+      this.#lookups--
+      if (!this.#isOpen) return
+      if (target.route !== undefined) this.#connect()
+      else this.#lost('lookup-failed', target.lookupFault, 'ask DNS (getent hosts), and compare the name in backend.connect')
+    })
+  }
+
+  backendReady(connection: BackendConnection): void {
+    const lane = connection as Lane
+    const { log, service, dialect, target, clock, maxAgeMs } = this.#options
+    const old = this.#lanes.find((each) => each !== lane && each.state === 'ready' && !each.isRetiring && clock.now >= each.replaceAt)
+    this.#backoff.reset()
+    this.#told.clear()
+    target.succeeded()
+    if (!this.#lanes.some((each) => each !== lane && each.state === 'ready')) this.readySince = clock.now
+    lane.isOffered = this.#isOffered
+    // A tenth more or less, so that the lanes of many hosts do not stay in step.
+    lane.replaceAt = maxAgeMs === 0 ? Infinity : clock.now + maxAgeMs * (0.9 + Math.random() * 0.2)
+    this.isDown = false
+    const about = { service, dialect, backend: target.text, address: addressText(lane.route), version: lane.version }
+    if (old === undefined) log.info({ event: 'backend-ready', ...about }, 'the backend answers')
+    else {
+      log.debug({ event: 'backend-replaced', ...about }, 'a connection was replaced by a new one')
+      old.isRetiring = true
+      old.isOffered = false
+    }
+    this.#options.onChange()
+  }
+
+  backendClosed(connection: BackendConnection, why: BackendClose, words: string, loss: Loss | undefined): void {
+    const lane = connection as Lane
+    const { target, clock } = this.#options
+    this.#lanes.splice(this.#lanes.indexOf(lane), 1)
+    if (!this.#isOpen || why === 'replaced') return
+    target.lookUpIfOlder(LOOKUP_AT_MOST_EVERY_MS, clock.now)
+    const wasReady = lane.version !== ''
+    if (!wasReady && target.failed(lane.route) && why !== 'connect-timeout') {
+      // The name has another address, which was not tried yet: that is no failure of the target.
+      this.#fill()
+      return
+    }
+    this.#lost(loss?.reason ?? why, words, loss?.advice, wasReady, wasReady && connection.wasIdle)
+  }
+
+  heirOf(lane: BackendConnection): BackendConnection | undefined {
+    return this.#isOpen ? this.choose() ?? this.#options.heirOf(lane) : undefined
+  }
+
+  /** @param wasReady a lane was lost, and not just a try   @param wasOrderly it ended between two requests */
+  #lost(reason: string, words: string, advice: string | undefined, wasReady = false, wasOrderly = false): void {
+    const { log, service, dialect, target, clock } = this.#options
+    const retryMs = Math.round(this.#backoff.nextMs())
+    // One line when it goes, one for each new reason, and one when it is back; the tries between are silent.
+    if (wasReady || !this.#told.has(reason)) {
+      this.#told.add(reason)
+      log.warn({ event: 'backend-lost', service, dialect, backend: target.text, reason, words, advice, retryMs }, 'the backend does not answer: ' + words)
+    }
+    this.words = words
+    if (!this.isReady) {
+      this.readySince = Infinity
+      if (!wasReady) this.isDown = true
+    }
+    // A lane that ended in order is replaced at once, and clients wait for that one try.
+    // One that cannot be replaced goes on being used.
+    if (!wasOrderly && (wasReady || !this.isReady)) this.failedAt = clock.now
+    const retry = setTimeout(() => {
+      this.#retries.delete(retry)
+      this.#fill()
+    }, wasReady ? 0 : retryMs)
+    this.#retries.add(retry)
+    this.#options.onChange()
+  }
+}
+
+function addressText({ address }: Route): string {
+  return 'path' in address ? `unix:${address.path}` : `${address.host}:${address.port}`
+}

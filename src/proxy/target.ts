@@ -1,0 +1,160 @@
+/** One entry of `backend.connect`: where it is now, by DNS, and what is remembered of it. */
+import { lookup as systemLookup } from 'node:dns'
+import { isIP } from 'node:net'
+import type { X509Certificate } from 'node:crypto'
+import { endpointText, type Endpoint } from '../config/endpoint.ts'
+import type { BackendTls } from '../tls/backend.ts'
+
+/** Where one connection goes. */
+export interface Route {
+  /** As the configuration names it; certificates are checked against it. */
+  host: string
+  address: { path: string } | { host: string; port: number }
+  tls: BackendTls | undefined
+  tickets: Tickets
+}
+
+/** All addresses of a name, best first. */
+export type Lookup = (name: string) => Promise<string[]>
+
+/** As every program of this host sees it: /etc/hosts and all. */
+export const lookupBySystem: Lookup = (name) =>
+  new Promise((resolve, reject) => {
+    systemLookup(name, { all: true, order: 'verbatim' }, (error, addresses) => {
+      if (error !== null) reject(error)
+      else resolve(addresses.map(({ address }) => address))
+    })
+  })
+
+export class Target {
+  readonly text: string
+  readonly tickets = new Tickets()
+  /** Why the last look-up failed; '' when it did not. */
+  lookupFault = ''
+
+  readonly #endpoint: Endpoint & { kind: 'tcp' | 'unix' }
+  #tls: BackendTls | undefined
+  readonly #lookup: Lookup
+  readonly #lookupTimeoutMs: number
+  /** Of a name, what the last look-up that went well said. */
+  #addresses: string[] = []
+  #next = 0
+  #failures = 0
+  #running: Promise<void> | undefined
+  #lookedUpAt = -Infinity
+
+  constructor(endpoint: Endpoint & { kind: 'tcp' | 'unix' }, tls: BackendTls | undefined, lookupTimeoutMs: number, lookup: Lookup = lookupBySystem) {
+    this.#endpoint = endpoint
+    this.text = endpointText(endpoint)
+    this.#tls = tls
+    this.#lookup = lookup
+    this.#lookupTimeoutMs = lookupTimeoutMs
+    if (endpoint.kind === 'tcp' && isIP(endpoint.host) !== 0) this.#addresses = [endpoint.host]
+  }
+
+  get #isName(): boolean {
+    return this.#endpoint.kind === 'tcp' && isIP(this.#endpoint.host) === 0
+  }
+
+  get isTls(): boolean {
+    return this.#tls !== undefined
+  }
+
+  /** From the next connection on. */
+  useTls(tls: BackendTls): void {
+    this.#tls = tls
+    this.tickets.forget()
+  }
+
+  /** The address to try; undefined while no look-up has ever gone well. */
+  get route(): Route | undefined {
+    const endpoint = this.#endpoint
+    const common = { tls: this.#tls, tickets: this.tickets }
+    if (endpoint.kind === 'unix') return { ...common, host: '', address: { path: endpoint.path } }
+    const address = this.#addresses[this.#next % this.#addresses.length]
+    return address === undefined ? undefined : { ...common, host: endpoint.host, address: { host: address, port: endpoint.port } }
+  }
+
+  /** The same for a client that does not wait: before the first answer the socket looks the name up by itself. */
+  get routeNow(): Route {
+    const endpoint = this.#endpoint as Endpoint & { kind: 'tcp' }
+    return this.route ?? { tls: this.#tls, tickets: this.tickets, host: endpoint.host, address: { host: endpoint.host, port: endpoint.port } }
+  }
+
+  /** A connection by this route could not be opened: the next one goes to the next address.
+   *  @returns whether there is an address left that was not tried since the last success */
+  failed(route: Route): boolean {
+    this.tickets.forget()
+    const current = this.route
+    if (current === undefined || this.#addresses.length < 2) return false
+    if (JSON.stringify(current.address) !== JSON.stringify(route.address)) return true
+    this.#next++
+    return ++this.#failures % this.#addresses.length !== 0
+  }
+
+  succeeded(): void {
+    this.#failures = 0
+  }
+
+  /** Asks again. While DNS is down the old answer holds. Never rejects, and takes no longer than `connect_timeout`. */
+  lookUp(): Promise<void> {
+    if (!this.#isName) return Promise.resolve()
+    this.#running ??= this.#ask().finally(() => {
+      this.#running = undefined
+    })
+    return this.#running
+  }
+
+  /** @param intervalMs 0: never */
+  lookUpIfOlder(intervalMs: number, now: number): void {
+    if (intervalMs === 0 || now - this.#lookedUpAt < intervalMs) return
+    this.#lookedUpAt = now
+    void this.lookUp()
+  }
+
+  async #ask(): Promise<void> {
+    const { host } = this.#endpoint as Endpoint & { kind: 'tcp' }
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => reject(new Error(`no answer within ${this.#lookupTimeoutMs} ms`)), this.#lookupTimeoutMs)
+    })
+    try {
+      const addresses = await Promise.race([this.#lookup(host), late])
+      if (addresses.length === 0) throw new Error('it has no address')
+      this.lookupFault = ''
+      if (addresses.join() === this.#addresses.join()) return
+      this.#addresses = addresses
+      this.#next = 0
+    } catch (error) {
+      this.lookupFault = `the name ${host} cannot be looked up: ${(error as NodeJS.ErrnoException).code ?? (error as Error).message}`
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+}
+
+/** Session tickets of one target, so that a new connection skips most of the handshake. */
+export class Tickets {
+  readonly #kept: Buffer[] = []
+  #goodUntil = 0
+
+  /** The certificate that the sessions from now on stem from was found good. */
+  verified(certificate: X509Certificate | undefined): void {
+    this.#goodUntil = certificate === undefined ? 0 : certificate.validToDate.getTime()
+  }
+
+  keep(ticket: Buffer): void {
+    this.#kept.push(ticket)
+    if (this.#kept.length > 4) this.#kept.shift()
+  }
+
+  take(): Buffer | undefined {
+    if (Date.now() > this.#goodUntil) this.forget()
+    return this.#kept.pop()
+  }
+
+  /** Something went wrong: the next handshake is a whole one. */
+  forget(): void {
+    this.#kept.length = 0
+  }
+}
