@@ -162,9 +162,15 @@ export class TextLane extends BackendConnection {
       if (pending.count === 0) throw new ProtocolError('unasked', 'memcached sent something that nobody asked for')
       const head = pending.head
       const shape = pending.shape[head]
-      const got = framer.next(bytes, this.at, end, shape, pending.asked[head], pending.from[head], pending.to[head])
+      // The mn of the client's own that closes a run counts among its requests, but its MN is no answer to one of them.
+      const isOwnFence = shape === Shape.metaRun && (pending.fate[head] & Fate.ourFence) === 0
+      const got = framer.next(bytes, this.at, end, shape, pending.asked[head], pending.from[head] - (isOwnFence ? 1 : 0), pending.to[head])
       this.at = framer.at
-      if (got === Got.more) return
+      if (got === Got.more) {
+        // A watcher's lines are news: they do not wait until there are many.
+        if (shape === Shape.endless) this.streamHead()
+        return
+      }
       if (got === Got.part) this.#part(head)
       else if (pending.sessions[head] === undefined) this.#ownReply(shape)
       else this.#settle(head)
@@ -201,6 +207,7 @@ export class TextLane extends BackendConnection {
     this.from = this.at
     this.pending.shift()
     if (shape === Shape.version && this.state === 'connecting') {
+      if (!reply.startsWith('VERSION ')) throw new ProtocolError('not-memcached', `memcached refused the question for its version: ${reply}`)
       const version = reply.slice('VERSION '.length)
       this.becomeReady(version, release(version))
     }
