@@ -1,0 +1,379 @@
+import { expect, test } from 'vitest'
+import { transcript } from './transcript.ts'
+
+// Requests of many clients on one connection to memcached, and whose the replies are.
+
+test('replies go to whom they belong, in each client\'s order', async () => {
+  const t = await transcript({ clients: 2 })
+  t.client(1).sends('get a\r\nincr n 1\r\n')
+  await t.backend.sees('get a\r\nincr n 1\r\n')
+  t.client(2).sends('get b\r\ndelete c\r\n')
+  await t.backend.sees('get b\r\ndelete c\r\n')
+  t.backend.says('VALUE a 0 5\r\nEND\r\n\r\nEND\r\n5\r\n', 'VALUE b 0 1\r\nB\r\nEND\r\nDELETED\r\n')
+  await t.client(1).gets('VALUE a 0 5\r\nEND\r\n\r\nEND\r\n5\r\n')
+  await t.client(2).gets('VALUE b 0 1\r\nB\r\nEND\r\nDELETED\r\n')
+})
+
+test('replies are told apart however they arrive', async () => {
+  const t = await transcript({ clients: 2 })
+  t.client(1).sends('get a\r\nset b 0 0 1\r\nx\r\n')
+  await t.backend.sees('get a\r\nset b 0 0 1\r\nx\r\n')
+  t.client(2).sends('get c\r\n')
+  await t.backend.sees('get c\r\n')
+  for (const byte of 'VALUE a 0 2\r\n\r\n\r\nEND\r\nSTORED\r\nVALUE c 0 1\r\nC\r\nEND\r\n') {
+    t.backend.says(byte)
+    await new Promise(setImmediate)
+  }
+  await t.client(1).gets('VALUE a 0 2\r\n\r\n\r\nEND\r\nSTORED\r\n')
+  await t.client(2).gets('VALUE c 0 1\r\nC\r\nEND\r\n')
+})
+
+test('a client that leaves mid-flight does not shift the next reply', async () => {
+  const t = await transcript({ clients: 2 })
+  t.client(1).sends('get a\r\nmg q v q\r\n')
+  await t.backend.sees('get a\r\nmg q v q\r\nmn\r\n')
+  t.client(2).sends('get b\r\n')
+  await t.backend.sees('get b\r\n')
+  t.client(1).leaves()
+  expect(await t.reason(1)).toBe('client-reset')
+  t.backend.says('VALUE a 0 1\r\nA\r\nEND\r\nVA 1\r\nQ\r\nMN\r\n', 'VALUE b 0 1\r\nB\r\nEND\r\n')
+  await t.client(2).gets('VALUE b 0 1\r\nB\r\nEND\r\n')
+})
+
+test('a client that leaves in the middle of its value does not shift the next reply', async () => {
+  const t = await transcript({ clients: 2 })
+  t.client(1).sends('get a\r\n')
+  await t.backend.sees('get a\r\n')
+  t.client(2).sends('get b\r\n')
+  await t.backend.sees('get b\r\n')
+  t.backend.says(`VALUE a 0 100000\r\n${'x'.repeat(60_000)}`)
+  await t.client(1).readExactly(40_000)
+  t.client(1).leaves()
+  await t.reason(1)
+  t.backend.says(`${'x'.repeat(40_000)}\r\nEND\r\n`, 'VALUE b 0 1\r\nB\r\nEND\r\n')
+  await t.client(2).gets('VALUE b 0 1\r\nB\r\nEND\r\n')
+})
+
+test('a client that leaves with half a request sent has sent nothing to memcached', async () => {
+  const t = await transcript({ clients: 2 })
+  t.client(1).sends('set a 0 0 10\r\n12345')
+  t.client(2).sends('get b\r\n')
+  await t.backend.sees('get b\r\n')
+  t.client(1).leaves()
+  await t.reason(1)
+  t.backend.says('END\r\n')
+  await t.client(2).gets('END\r\n')
+  expect(t.service.heldBytes).toBe(0)
+})
+
+test('an upload that stalls holds nobody up, and enters whole', async () => {
+  const t = await transcript({ clients: 2 })
+  t.client(1).sends('get x\r\nset a 0 0 10\r\n12345')
+  await t.backend.sees('get x\r\n')
+  t.client(2).sends('get b\r\n')
+  await t.backend.sees('get b\r\n')
+  t.backend.says('END\r\nEND\r\n')
+  await t.client(2).gets('END\r\n')
+  t.client(1).sends('67890\r\nget y\r\n')
+  await t.backend.sees('set a 0 0 10\r\n1234567890\r\nget y\r\n')
+})
+
+test('refusals wait for their turn among the replies', async () => {
+  const t = await transcript()
+  t.client(1).sends('get a\r\nverbosity 1\r\nget b\r\nfoo\r\nincr a x\r\n')
+  await t.backend.sees('get a\r\nget b\r\n')
+  await t.client(1).getsNothing()
+  t.backend.says('END\r\n')
+  await t.client(1).gets('END\r\nCLIENT_ERROR memseal: command not allowed\r\n')
+  t.backend.says('END\r\n')
+  await t.client(1).gets('END\r\nCLIENT_ERROR memseal: command not allowed\r\nCLIENT_ERROR invalid numeric delta argument\r\n')
+  t.client(1).sends('verbosity 1\r\n')
+  await t.client(1).gets('CLIENT_ERROR memseal: command not allowed\r\n')
+})
+
+test('the data block of a refused command is read over', async () => {
+  const t = await transcript({ commands: '[read]' })
+  t.client(1).sends('set a 0 0 7\r\nget x\r\n\r\nms a 2\r\nhi\r\nget b\r\n')
+  await t.backend.sees('get b\r\n')
+  await t.client(1).gets('CLIENT_ERROR memseal: command not allowed\r\nCLIENT_ERROR memseal: command not allowed\r\n')
+})
+
+test('a request that nobody can tell the end of is answered and ends the connection', async () => {
+  const t = await transcript()
+  t.client(1).sends('get a\r\nset b 0 0 -1\r\nget c\r\n')
+  await t.backend.sees('get a\r\n')
+  t.backend.says('END\r\n')
+  await t.client(1).endsWith('END\r\nCLIENT_ERROR bad command line format\r\n')
+  t.client(1).end()
+  expect(await t.reason(1)).toBe('protocol')
+})
+
+test('noreply is cut off and its reply swallowed, whatever it says', async () => {
+  const t = await transcript({ clients: 2 })
+  t.client(1).sends('set a 0 0 1 noreply\r\nx\r\nincr n 1 noreply\r\ndelete d noreply\r\ntouch t 1 noreply\r\nflush_all noreply\r\ncas c 0 0 1 7 noreply\r\nx\r\nget a\r\n')
+  await t.backend.sees('set a 0 0 1\r\nx\r\nincr n 1\r\ndelete d\r\ntouch t 1\r\nflush_all\r\ncas c 0 0 1 7\r\nx\r\nget a\r\n')
+  t.client(2).sends('get b\r\n')
+  await t.backend.sees('get b\r\n')
+  t.backend.says('SERVER_ERROR out of memory storing object\r\nCLIENT_ERROR cannot increment or decrement non-numeric value\r\nNOT_FOUND\r\nTOUCHED\r\nOK\r\nEXISTS\r\nEND\r\n', 'END\r\n')
+  await t.client(1).gets('END\r\n')
+  await t.client(2).gets('END\r\n')
+})
+
+test('a refused noreply is silent', async () => {
+  const t = await transcript({ commands: '[read]' })
+  t.client(1).sends('set a 0 0 1 noreply\r\nx\r\nget b\r\n')
+  await t.backend.sees('get b\r\n')
+  t.backend.says('END\r\n')
+  await t.client(1).gets('END\r\n')
+})
+
+test('a quiet run is closed by the client\'s own mn', async () => {
+  const t = await transcript({ clients: 2 })
+  t.client(1).sends('mg a v q k\r\nmg b v q k\r\nmg c v\r\nmn\r\n')
+  await t.backend.sees('mg a v q k\r\nmg b v q k\r\nmg c v\r\nmn\r\n')
+  t.client(2).sends('mg d v\r\n')
+  await t.backend.sees('mg d v\r\n')
+  t.backend.says('VA 4 kb\r\nMN\r\n\r\nEN\r\nMN\r\n', 'EN\r\n')
+  await t.client(1).gets('VA 4 kb\r\nMN\r\n\r\nEN\r\nMN\r\n')
+  await t.client(2).gets('EN\r\n')
+})
+
+test('a quiet run without mn is closed by ours, which the client does not see', async () => {
+  const t = await transcript({ clients: 2 })
+  t.client(1).sends('mg a v q\r\nms b 1 q\r\nx\r\n')
+  await t.backend.sees('mg a v q\r\nms b 1 q\r\nx\r\nmn\r\n')
+  t.client(2).sends('get d\r\n')
+  await t.backend.sees('get d\r\n')
+  t.backend.says('MN\r\n', 'END\r\n')
+  await t.client(2).gets('END\r\n')
+  t.client(1).sends('mg c v\r\n')
+  await t.backend.sees('mg c v\r\n')
+  t.backend.says('EN\r\n')
+  await t.client(1).gets('EN\r\n')
+})
+
+test('another command behind a quiet run closes it', async () => {
+  const t = await transcript()
+  t.client(1).sends('mg a v q\r\nget b\r\nmd c q\r\nme x\r\nma n q\r\nfoo\r\nmn\r\n')
+  await t.backend.sees('mg a v q\r\nmn\r\nget b\r\nmd c q\r\nmn\r\nme x\r\nma n q\r\nmn\r\nmn\r\n')
+  t.backend.says('VA 1\r\nA\r\nMN\r\nEND\r\nNF\r\nMN\r\nEN\r\nMN\r\nMN\r\n')
+  await t.client(1).gets('VA 1\r\nA\r\nEND\r\nNF\r\nEN\r\nCLIENT_ERROR memseal: command not allowed\r\nMN\r\n')
+})
+
+test('a run of 256 quiet requests gets a fence, and goes on in the next', async () => {
+  const t = await transcript()
+  const request = 'mg a v q\r\n'
+  t.client(1).sends(request.repeat(257))
+  await t.backend.sees(request.repeat(256), 'mn\r\n', request, 'mn\r\n')
+  t.backend.says('MN\r\nVA 1\r\nx\r\nMN\r\n')
+  await t.client(1).gets('VA 1\r\nx\r\n')
+})
+
+test.each([
+  ['an answer too many in a run with our fence', 'mg a q\r\n', 'mg a q\r\nmn\r\n', 'HD\r\nHD\r\n'],
+  ['an answer too many in a run with its own fence', 'mg a q\r\nmn\r\n', 'mg a q\r\nmn\r\n', 'HD\r\nHD\r\n'],
+  ['an answer too few', 'mg a q\r\nmg b\r\n', 'mg a q\r\nmg b\r\nmn\r\n', 'MN\r\n'],
+  ['a value for another key', 'get a\r\n', 'get a\r\n', 'VALUE b 0 1\r\nx\r\n'],
+  ['a line of another kind', 'set a 0 0 1\r\nx\r\n', 'set a 0 0 1\r\nx\r\n', 'DELETED\r\n'],
+  ['ERROR', 'get a\r\n', 'get a\r\n', 'ERROR\r\n'],
+  ['a value without its line end', 'get a\r\n', 'get a\r\n', 'VALUE a 0 1\r\nxEND\r\n'],
+  ['a line without end', 'get a\r\n', 'get a\r\n', 'x'.repeat(3000)],
+  ['word that replies were lost', 'get a\r\n', 'get a\r\n', 'SERVER_ERROR out of memory writing get response\r\n'],
+])('%s closes the lane and whoever has a request on it, nobody else', async (_, request, seen, says) => {
+  const t = await transcript({ clients: 3 })
+  t.client(3).sends('get idle\r\n')
+  await t.backend.sees('get idle\r\n')
+  t.backend.says('END\r\n')
+  await t.client(3).gets('END\r\n')
+  t.client(1).sends(request)
+  await t.backend.sees(seen)
+  t.client(2).sends('get b\r\n')
+  await t.backend.sees('get b\r\n')
+  t.backend.says(says)
+  expect(await t.reason(1)).toBe('backend-out-of-step')
+  expect(await t.reason(2)).toBe('backend-out-of-step')
+  await t.client(2).readToEnd()
+  const lane = await t.lanes(2)
+  t.client(3).sends('get c\r\n')
+  await lane.sees('get c\r\n')
+  lane.says('END\r\n')
+  await t.client(3).gets('END\r\n')
+})
+
+test('bytes that nobody asked for close the lane and no client', async () => {
+  const t = await transcript()
+  t.client(1).sends('get a\r\n')
+  await t.backend.sees('get a\r\n')
+  t.backend.says('END\r\n')
+  await t.client(1).gets('END\r\n')
+  t.backend.says('STORED\r\n')
+  const lane = await t.lanes(2)
+  t.client(1).sends('get b\r\n')
+  await lane.sees('get b\r\n')
+  lane.says('END\r\n')
+  await t.client(1).gets('END\r\n')
+})
+
+test('bytes too many right behind a reply', async () => {
+  const t = await transcript()
+  t.client(1).sends('get a\r\n')
+  await t.backend.sees('get a\r\n')
+  t.backend.says('END\r\nEND\r\n')
+  await t.client(1).gets('END\r\n')
+  await t.lanes(2)
+  await t.client(1).getsNothing()
+})
+
+const lostWords = 'SERVER_ERROR memseal: the backend closed the connection\r\n'
+
+test('memcached closes before any reply: an error for each request, and for none that wants none', async () => {
+  const t = await transcript({ clients: 2 })
+  t.client(1).sends('get a\r\nset b 0 0 1 noreply\r\nx\r\nincr n 1\r\nmg c q\r\nmg d q\r\nmn\r\n')
+  await t.backend.sees('get a\r\nset b 0 0 1\r\nx\r\nincr n 1\r\nmg c q\r\nmg d q\r\nmn\r\n')
+  t.client(2).sends('get b\r\n')
+  await t.backend.sees('get b\r\n')
+  t.backend.end()
+  await t.client(1).gets(lostWords, lostWords, lostWords, lostWords, 'MN\r\n')
+  await t.client(2).gets(lostWords)
+  const lane = await t.lanes(2)
+  t.client(1).sends('get again\r\n')
+  await lane.sees('get again\r\n')
+})
+
+test('memcached closes between two replies', async () => {
+  const t = await transcript()
+  t.client(1).sends('get a\r\nverbosity 1\r\nget b\r\n')
+  await t.backend.sees('get a\r\nget b\r\n')
+  t.backend.says('END\r\n')
+  await t.client(1).gets('END\r\nCLIENT_ERROR memseal: command not allowed\r\n')
+  t.backend.destroy()
+  await t.client(1).gets(lostWords)
+})
+
+test('memcached closes within a short reply of which nothing has gone out', async () => {
+  const t = await transcript({ clients: 2 })
+  t.client(1).sends('get a\r\n')
+  await t.backend.sees('get a\r\n')
+  t.client(2).sends('get b\r\n')
+  await t.backend.sees('get b\r\n')
+  t.backend.says('VALUE a 0 10\r\n123')
+  await t.client(1).getsNothing()
+  t.backend.end()
+  await t.client(1).gets(lostWords)
+  await t.client(2).gets(lostWords)
+})
+
+test('memcached closes within a reply of which a part has gone out', async () => {
+  const t = await transcript({ clients: 2 })
+  t.client(1).sends('get a\r\n')
+  await t.backend.sees('get a\r\n')
+  t.client(2).sends('get b\r\n')
+  await t.backend.sees('get b\r\n')
+  t.backend.says(`VALUE a 0 200000\r\n${'x'.repeat(100_000)}`)
+  await t.client(1).readExactly(50_000)
+  t.backend.end()
+  expect(await t.reason(1)).toBe('backend-lost-mid-reply')
+  await t.client(2).gets(lostWords)
+})
+
+test('memcached closes within a run of which a part has gone out', async () => {
+  const t = await transcript({ clients: 2 })
+  t.client(1).sends('mg a v q\r\nmg b v q\r\nmn\r\n')
+  await t.backend.sees('mg a v q\r\nmg b v q\r\nmn\r\n')
+  t.client(2).sends('get b\r\n')
+  await t.backend.sees('get b\r\n')
+  t.backend.says('VA 1\r\nx\r\n')
+  await t.client(1).gets('VA 1\r\nx\r\n')
+  t.backend.end()
+  expect(await t.reason(1)).toBe('backend-lost-mid-reply')
+  await t.client(2).gets(lostWords)
+})
+
+test('no reply within reply_timeout closes the lane; each request gets an error', async () => {
+  const t = await transcript({ clients: 2, backend: { reply_timeout: '100ms' } })
+  t.client(1).sends('get a\r\nget b\r\n')
+  await t.backend.sees('get a\r\nget b\r\n')
+  const words = 'SERVER_ERROR memseal: no reply within 100 ms\r\n'
+  await t.client(1).gets(words, words)
+  await t.backend.readToEnd()
+  await (await t.lanes(2)).seesNothing()
+})
+
+test('a backend without room says so, in the log and to the clients', async () => {
+  const t = await transcript({ greeting: 'ERROR Too many open connections\r\n' })
+  expect(await t.logged('backend-lost')).toMatchObject({ reason: 'not-memcached', words: 'it answered "ERROR Too many open connections\\r\\n"' })
+  t.client(1).sends('get a\r\n')
+  await t.client(1).gets('SERVER_ERROR memseal: backend unavailable\r\n')
+})
+
+test.each(['SERVER_ERROR out of memory\r\n', 'CLIENT_ERROR unauthenticated\r\n', 'HTTP/1.1 400 Bad Request\r\n', 'VERSION 1\n'])('%j is no version', async greeting => {
+  const t = await transcript({ greeting })
+  expect(await t.logged('backend-lost')).toMatchObject({ reason: 'not-memcached' })
+})
+
+test('what an old release does not know goes to a connection of the client\'s own', async () => {
+  const t = await transcript({ greeting: 'VERSION 1.4.39\r\n', clients: 2 })
+  t.client(1).sends('get a\r\nmn\r\n')
+  await (await t.lanes(1)).sees('get a\r\n')
+  t.backend.says('END\r\n')
+  await t.client(1).gets('END\r\n')
+  const own = await t.private(1)
+  await own.sees('mn\r\n')
+  own.says('ERROR\r\n')
+  await t.client(1).gets('ERROR\r\n')
+})
+
+test('in_flight: at the limit a client is not read on until half of its replies are there', async () => {
+  const t = await transcript({ limits: { in_flight: 4 } })
+  t.client(1).sends('incr a 1\r\n'.repeat(10))
+  await t.backend.sees('incr a 1\r\n'.repeat(4))
+  t.backend.says('1\r\n')
+  await t.client(1).gets('1\r\n')
+  await t.backend.seesNothing()
+  t.backend.says('2\r\n')
+  await t.client(1).gets('2\r\n')
+  await t.backend.sees('incr a 1\r\n'.repeat(2))
+  t.backend.says('3\r\n4\r\n')
+  await t.backend.sees('incr a 1\r\n'.repeat(2))
+  t.backend.says('5\r\n6\r\n7\r\n8\r\n')
+  await t.backend.sees('incr a 1\r\n'.repeat(2))
+  t.backend.says('9\r\n10\r\n')
+  await t.client(1).gets('3\r\n4\r\n5\r\n6\r\n7\r\n8\r\n9\r\n10\r\n')
+})
+
+test('a client that ends its side gets what it is owed, and then the end', async () => {
+  const t = await transcript()
+  t.client(1).sends('get a\r\nmg b q\r\nget c\r\nset d 0 0 5\r\nab')
+  t.client(1).end()
+  await t.backend.sees('get a\r\nmg b q\r\nmn\r\nget c\r\n')
+  t.backend.says('END\r\nMN\r\nEND\r\n')
+  await t.client(1).endsWith('END\r\nEND\r\n')
+  expect(await t.reason(1)).toBe('client-closed')
+})
+
+test('quit: what was asked before is answered, what comes behind is not read', async () => {
+  const t = await transcript()
+  t.client(1).sends('get a\r\nquit\r\nget b\r\n')
+  await t.backend.sees('get a\r\n')
+  t.backend.says('END\r\n')
+  await t.client(1).endsWith('END\r\n')
+  t.client(1).end()
+  expect(await t.reason(1)).toBe('quit')
+  await t.backend.seesNothing()
+})
+
+test('a web browser is closed without a word', async () => {
+  const t = await transcript()
+  t.client(1).sends('GET / HTTP/1.1\r\nHost: x\r\n\r\n')
+  await t.client(1).endsWith()
+  t.client(1).end()
+  expect(await t.reason(1)).toBe('http')
+})
+
+test('without coalescing every reply is its own', async () => {
+  const t = await transcript({ coalescing: 'off', clients: 2 })
+  t.client(1).sends('get a\r\nget b\r\n')
+  await t.backend.sees('get a\r\nget b\r\n')
+  t.backend.says('END\r\nVALUE b 0 1\r\nB\r\nEND\r\n')
+  await t.client(1).gets('END\r\nVALUE b 0 1\r\nB\r\nEND\r\n')
+})

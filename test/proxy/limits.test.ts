@@ -1,0 +1,135 @@
+import { expect, test } from 'vitest'
+import { transcript } from './transcript.ts'
+
+// What one client may take of time and memory, and what becomes of it past that.
+
+const MiB = 2 ** 20
+const big = (bytes: number) => `VALUE a 0 ${bytes}\r\n${'x'.repeat(bytes)}\r\nEND\r\n`
+
+test('a client that does not read is not read either, and gets all when it does', async () => {
+  const t = await transcript({ clients: 2 })
+  t.client(1).socket.pause()
+  t.client(1).sends('get a\r\n')
+  await t.backend.sees('get a\r\n')
+  t.backend.says(big(12 * MiB))
+  t.client(2).sends('get b\r\n')
+  await t.backend.sees('get b\r\n')
+  t.backend.says('END\r\n')
+  await t.client(2).gets('END\r\n')
+  t.client(1).sends('get again\r\n')
+  await t.backend.seesNothing()
+  t.client(1).socket.resume()
+  await t.client(1).gets(big(12 * MiB))
+  await t.backend.sees('get again\r\n')
+})
+
+test('reply_backlog: a client that leaves more than that unread is closed; nobody else', async () => {
+  const t = await transcript({ clients: 2, limits: { reply_backlog: '12MiB' } })
+  t.client(1).socket.pause()
+  t.client(1).sends('get a\r\nget a\r\n')
+  await t.backend.sees('get a\r\nget a\r\n')
+  t.backend.says(big(8 * MiB))
+  t.client(2).sends('get b\r\n')
+  await t.backend.sees('get b\r\n')
+  t.backend.says(big(20 * MiB), 'VALUE b 0 1\r\nB\r\nEND\r\n')
+  expect(await t.reason(1)).toBe('reply-backlog')
+  await t.client(2).gets('VALUE b 0 1\r\nB\r\nEND\r\n')
+})
+
+test('reply_backlog: small limits count too', async () => {
+  const t = await transcript({ limits: { reply_backlog: '64KiB' } })
+  t.client(1).socket.pause()
+  t.client(1).sends('get a\r\n')
+  await t.backend.sees('get a\r\n')
+  t.backend.says(big(8 * MiB))
+  expect(await t.reason(1)).toBe('reply-backlog')
+})
+
+
+test('a slow client on its own connection: memcached waits, nothing is lost', async () => {
+  const t = await transcript({ backend: { sharing: 'private' } })
+  t.client(1).socket.pause()
+  t.client(1).sends('get a\r\nget b\r\n')
+  const own = await t.private(1)
+  await own.sees('get a\r\nget b\r\n')
+  own.says(big(20 * MiB), 'END\r\n')
+  await own.seesNothing()
+  t.client(1).socket.resume()
+  await t.client(1).gets(big(20 * MiB), 'END\r\n')
+})
+
+test('request_memory: a request up to it is held, one for which there can never be room is refused', async () => {
+  const t = await transcript({ limits: { request_memory: '1MiB', request_size: '2MiB' } })
+  const sized = (bytes: number) => `set a 0 0 ${bytes - 21}\r\n${'x'.repeat(bytes - 21)}\r\n`
+  expect(sized(MiB)).toHaveLength(MiB)
+  t.client(1).sends(sized(MiB))
+  await t.backend.sees(sized(MiB))
+  t.backend.says('STORED\r\n')
+  await t.client(1).gets('STORED\r\n')
+  t.client(1).sends(sized(MiB + 1), 'get c\r\n')
+  await t.backend.sees('get c\r\n')
+  await t.client(1).gets('SERVER_ERROR memseal: out of memory holding the request\r\n')
+  expect(t.service.heldBytes).toBe(0)
+})
+
+test('request_memory: of uploads that exceed it together the oldest goes', async () => {
+  const t = await transcript({ clients: 3, limits: { request_memory: '1MiB', request_size: '1MiB' } })
+  t.client(3).sends('get a\r\n')
+  t.client(1).sends(`set a 0 0 800000\r\n${'x'.repeat(700_000)}`)
+  while (t.service.heldBytes < 700_000) await new Promise(resolve => { setTimeout(resolve, 5) })
+  await new Promise(resolve => { setTimeout(resolve, 250) })
+  t.client(2).sends(`set b 0 0 500000\r\n${'x'.repeat(500_000)}\r\n`)
+  expect(await t.reason(1)).toBe('request-memory')
+  await t.backend.sees(`get a\r\nset b 0 0 500000\r\n${'x'.repeat(500_000)}\r\n`)
+  t.backend.says('END\r\nSTORED\r\n')
+  await t.client(2).gets('STORED\r\n')
+  expect(t.service.heldBytes).toBe(0)
+})
+
+test('request_timeout: a client that does not finish what it began is closed', async () => {
+  const t = await transcript({ clients: 2, limits: { request_timeout: '100ms' } })
+  t.client(1).sends('get a\r\nset b 0 0 5\r\nab')
+  await t.backend.sees('get a\r\n')
+  t.backend.says('END\r\n')
+  await t.client(1).gets('END\r\n')
+  expect(await t.reason(1)).toBe('request-timeout')
+  await t.client(2).getsNothing()
+})
+
+test('request_timeout counts from where each request begins', async () => {
+  const t = await transcript({ limits: { request_timeout: '700ms' } })
+  for (let n = 0; n < 16; n++) {
+    t.client(1).sends('a\r\nget ')
+    await new Promise(resolve => { setTimeout(resolve, 100) })
+    if (n > 0) await t.backend.sees('get a\r\n')
+  }
+  expect(t.client(1).hasEnded).toBe(false)
+  expect(await t.reason(1)).toBe('request-timeout')
+})
+
+test('idle_timeout: a client with nothing in flight is closed, one that waits is not', async () => {
+  const t = await transcript({ clients: 2, limits: { idle_timeout: '50ms' } })
+  t.client(2).sends('get b\r\n')
+  await t.backend.sees('get b\r\n')
+  t.client(1).sends('get a\r\n')
+  await t.backend.sees('get a\r\n')
+  t.backend.says('END\r\n')
+  await t.client(2).gets('END\r\n')
+  await t.client(2).endsWith()
+  expect(t.client(1).hasEnded).toBe(false)
+  t.backend.says('END\r\n')
+  await t.client(1).gets('END\r\n')
+  await t.client(1).endsWith()
+})
+
+test('refusals that nobody reads stop the reading of more', async () => {
+  const t = await transcript({ limits: { reply_backlog: '4MiB' } })
+  t.client(1).socket.pause()
+  let taken = 0
+  const refused = 'verbosity 1\r\n'.repeat(20_000)
+  for (let n = 0; n < 100; n++) void t.client(1).write(refused).then(() => { taken += refused.length })
+  await new Promise(resolve => { setTimeout(resolve, 1000) })
+  // What socket buffers hold comes on top of the million bytes after which reading stops.
+  expect(taken).toBeLessThan(20 * MiB)
+  t.client(1).leaves()
+})

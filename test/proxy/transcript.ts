@@ -1,0 +1,265 @@
+// Conversations through a Service, over loopback, with a memcached of the test's own that says what the test says.
+//
+//   t.client(1) ─ socket ─▶ ClientSession ─ lane ─▶ t.backend              (the first shared text connection)
+//                                          ─ own ─▶ await t.private(1)     (the first connection after the lanes)
+
+import { expect } from 'vitest'
+import { once } from 'node:events'
+import { createServer, type AddressInfo, type Server, type Socket } from 'node:net'
+import { loadText } from '../../src/config/load.ts'
+import { Clock } from '../../src/lib/clock.ts'
+import { Service } from '../../src/proxy/service.ts'
+import { Turn } from '../../src/proxy/turn.ts'
+import { createLogger } from '../../src/telemetry/log.ts'
+import { atEndOfTest } from '../support/test-life.ts'
+import { connect, Wire } from '../support/wire.ts'
+import { reply } from '../proto/binary.ts'
+
+export interface Setting {
+  clients?: number
+  /** Dialect of the lanes that the test looks at. */
+  dialect?: 'text' | 'binary'
+  limits?: Record<string, string | number>
+  backend?: Record<string, string | number>
+  commands?: string
+  /** What the backend says to a new shared connection that asks for its version. */
+  greeting?: string
+  coalescing?: 'on' | 'off'
+}
+
+type Line = Record<string, unknown> & { event: string, client?: string, reason?: string }
+
+export async function transcript(setting: Setting = {}): Promise<Transcript> {
+  const t = new Transcript(setting)
+  await t.open()
+  return t
+}
+
+class Transcript {
+  readonly lines: Line[] = []
+  service!: Service
+  readonly clock = new Clock()
+  readonly #setting: Setting
+  readonly #front: Server
+  readonly #back: Server
+  readonly #clients: ClientWire[] = []
+  readonly #lanes: BackendWire[] = []
+  readonly #privates: BackendWire[] = []
+  readonly #sockets: Socket[] = []
+  #wake: (() => void)[] = []
+
+  constructor(setting: Setting) {
+    this.#setting = setting
+    this.#back = createServer({ allowHalfOpen: true }, socket => { this.#greet(socket) })
+    let clients = 0
+    this.#front = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true }, socket => {
+      this.service.serve(socket, { id: `c${++clients}`, service: 'cache', listener: 'test', address: '127.0.0.1', port: 0 })
+    })
+  }
+
+  async open(): Promise<void> {
+    for (const server of [this.#back, this.#front]) await once(server.listen(0, '127.0.0.1'), 'listening')
+    const { limits = {}, backend = {}, commands = '[read, write, delete, arithmetic, flush, stats]', coalescing = 'on' } = this.#setting
+    const { config, issues } = loadText(JSON.stringify({
+      services: { cache: { listen: '127.0.0.1:1', limits, backend: { connect: `127.0.0.1:${portOf(this.#back)}`, ...backend }, reply_coalescing: coalescing } },
+    }).replace('"listen"', `"commands":${JSON.stringify(commands.slice(1, -1).split(', '))},"listen"`), 'test.yaml', { environment: {} })
+    expect(issues).toEqual([])
+    const { log } = createLogger({ level: 'debug', format: 'json', file: '-' }, {
+      write: line => {
+        this.lines.push(JSON.parse(line) as Line)
+        this.#changed()
+      },
+    })
+    this.service = new Service('cache', config!.services.cache, { clock: this.clock, turn: new Turn(), log })
+    atEndOfTest(() => this.#close())
+    for (let n = this.#setting.clients ?? 1; n > 0; n--) await this.connect()
+    const isShared = backend.sharing !== 'private' && this.#setting.greeting === undefined
+    if (isShared) await this.#until(() => this.lines.some(line => line.event === 'backend-ready'), 'a ready lane')
+  }
+
+  /** One more client. */
+  async connect(): Promise<ClientWire> {
+    const client = new ClientWire(await connect({ port: portOf(this.#front), allowHalfOpen: true }))
+    // The order of accepting is the order of their numbers.
+    await this.#until(() => this.service.clients + this.lines.filter(line => line.event === 'closed').length > this.#clients.length, 'an accepted client')
+    this.#clients.push(client)
+    return client
+  }
+
+  client(n: number): ClientWire {
+    return this.#clients[n - 1]
+  }
+
+  /** The shared connection that was opened last. */
+  get backend(): BackendWire {
+    return this.#lanes.at(-1)!
+  }
+
+  lanes(count: number): Promise<BackendWire> {
+    return this.#nth(this.#lanes, count)
+  }
+
+  private(count: number): Promise<BackendWire> {
+    return this.#nth(this.#privates, count)
+  }
+
+  get privates(): number {
+    return this.#privates.length
+  }
+
+  /** Why the client's connection ended, as the log has it. */
+  async reason(n: number): Promise<string> {
+    const closed = () => this.lines.find(line => line.event === 'closed' && line.client === `c${n}`)
+    await this.#until(() => closed() !== undefined, `the end of client ${n}`)
+    return closed()!.reason!
+  }
+
+  async logged(event: string): Promise<Line> {
+    await this.#until(() => this.lines.some(line => line.event === event), event)
+    return this.lines.find(line => line.event === event)!
+  }
+
+  async #nth(wires: BackendWire[], count: number): Promise<BackendWire> {
+    await this.#until(() => wires.length >= count, `backend connection ${count}`)
+    return wires[count - 1]
+  }
+
+  /** Lanes are told from private connections by the question for the version, which is answered here. */
+  #greet(socket: Socket): void {
+    const wire = new BackendWire(socket)
+    this.#sockets.push(socket)
+    const { greeting, dialect } = this.#setting
+    const answer = greeting ?? 'VERSION 1.6.45\r\n'
+    const file = (list: BackendWire[]) => {
+      list.push(wire)
+      this.#changed()
+    }
+    if (this.#setting.backend?.sharing === 'private') return file(this.#privates)
+    const look = () => {
+      const start = wire.received
+      const isText = start.subarray(0, 9).toString() === 'version\r\n'
+      const isBinary = start.length >= 24 && start[0] === 0x80 && start[1] === 0x0b && start.readUInt32BE(8) === 0
+      const isBegun = start[0] === 0x80 ? start.length < 24 : 'version\r\n'.startsWith(start.toString('latin1')) && !isText
+      if (isBegun) return
+      socket.removeListener('data', look)
+      if (isText) void wire.readExactly(9).then(() => wire.write(answer))
+      else if (isBinary) void wire.readExactly(24).then(packet => wire.write(reply({ opcode: 0x0b, value: '1.6.45', opaque: packet.readUInt32BE(12) })))
+      const isOfTest = (isText && dialect !== 'binary') || (isBinary && dialect === 'binary')
+      if (isOfTest) file(this.#lanes)
+      else if (!isText && !isBinary) file(this.#privates)
+    }
+    socket.on('data', look)
+  }
+
+  #changed(): void {
+    const wake = this.#wake
+    this.#wake = []
+    for (const each of wake) each()
+  }
+
+  async #until(isThere: () => boolean, wanted: string): Promise<void> {
+    const deadline = Date.now() + 10_000
+    while (!isThere()) {
+      if (Date.now() > deadline) throw new Error(`no ${wanted} within 10 s; logged: ${JSON.stringify(this.lines)}`)
+      await new Promise<void>(resolve => {
+        const timer = setTimeout(resolve, 20)
+        this.#wake.push(() => { clearTimeout(timer); resolve() })
+      })
+    }
+  }
+
+  async #close(): Promise<void> {
+    this.service.close('drain-timeout')
+    this.clock.stop()
+    for (const client of this.#clients) client.destroy()
+    for (const socket of this.#sockets) socket.destroy()
+    for (const server of [this.#front, this.#back]) {
+      server.close()
+      await once(server, 'close')
+    }
+  }
+}
+
+const portOf = (server: Server): number => (server.address() as AddressInfo).port
+const toBuffer = (bytes: string | Buffer): Buffer => typeof bytes === 'string' ? Buffer.from(bytes, 'latin1') : bytes
+
+class End extends Wire {
+  async #expects(bytes: string | Buffer): Promise<void> {
+    const wanted = toBuffer(bytes)
+    try {
+      const got = await this.readExactly(wanted.length)
+      expect(got.toString('latin1')).toBe(wanted.toString('latin1'))
+    } catch (error) {
+      throw new Error(`waiting for ${JSON.stringify(wanted.toString('latin1').slice(0, 300))}: ${(error as Error).message}`)
+    }
+  }
+
+  /** These bytes come next, and with them nothing else. */
+  async expects(...bytes: (string | Buffer)[]): Promise<void> {
+    await this.#expects(Buffer.concat(bytes.map(toBuffer)))
+    expect(this.received.toString('latin1')).toBe('')
+  }
+
+  /** The other side ends, after these bytes. */
+  async endsWith(bytes: string | Buffer = ''): Promise<void> {
+    expect((await this.readToEnd()).toString('latin1')).toBe(toBuffer(bytes).toString('latin1'))
+  }
+}
+
+class ClientWire extends End {
+  constructor(wire: Wire) {
+    super(wire.socket, 10_000)
+  }
+
+  sends(...bytes: (string | Buffer)[]): void {
+    void this.write(Buffer.concat(bytes.map(toBuffer)))
+  }
+
+  gets(...bytes: (string | Buffer)[]): Promise<void> {
+    return this.expects(...bytes)
+  }
+
+  /** Is gone at once. */
+  leaves(): void {
+    this.reset()
+  }
+
+  /** Answers to what was sent before have all come when this has. */
+  async getsNothing(): Promise<void> {
+    for (let turn = 0; turn < 5; turn++) await new Promise(resolve => { setTimeout(resolve, 5) })
+    expect(this.received.toString('latin1')).toBe('')
+    expect(this.hasEnded).toBe(false)
+  }
+}
+
+class BackendWire extends End {
+  constructor(socket: Socket) {
+    super(socket, 10_000)
+  }
+
+  sees(...bytes: (string | Buffer)[]): Promise<void> {
+    return this.expects(...bytes)
+  }
+
+  async seesNothing(): Promise<void> {
+    for (let turn = 0; turn < 5; turn++) await new Promise(resolve => { setTimeout(resolve, 5) })
+    expect(this.received.toString('latin1')).toBe('')
+  }
+
+  says(...bytes: (string | Buffer)[]): void {
+    void this.write(Buffer.concat(bytes.map(toBuffer)))
+  }
+
+  /** Reads binary packets and gives their opaques, which are memseal's own. */
+  async seesPackets(...opcodes: number[]): Promise<number[]> {
+    const opaques: number[] = []
+    for (const opcode of opcodes) {
+      const header = await this.readExactly(24)
+      expect(header[1]).toBe(opcode)
+      await this.readExactly(header.readUInt32BE(8))
+      opaques.push(header.readUInt32BE(12))
+    }
+    expect(this.received.length).toBe(0)
+    return opaques
+  }
+}
