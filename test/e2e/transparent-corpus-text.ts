@@ -63,7 +63,7 @@ const badBlocks: Conversation[] = [
 const numbers: Conversation[] = [
   ...['-1', '4294967298', '-4294967294', '2147483645', '2147483646', '2147483647', '+2', '002', '2x', '2\t', '\t2', '000000000000002', '', '0x2', '2 0 0', '99999999999999999999999']
     .map(length => named(`set with the length ${JSON.stringify(length)}`, k => `set ${k} 0 0 ${length}~hi~get ${k}~`)),
-  ...['-1', '4294967296', '+1', '01', '1x', '\t1', '99999999999999999999999', ''].flatMap(number => [
+  ...['-1', '4294967296', '+1000', '01000', '1000x', '\t1000', '99999999999999999999999', ''].flatMap(number => [
     named(`set with the flags ${JSON.stringify(number)}`, k => `set ${k} ${number} 0 2~hi~get ${k}~`),
     named(`set with the exptime ${JSON.stringify(number)}`, k => `set ${k} 0 ${number} 2~hi~get ${k}~`),
     named(`touch and gat to ${JSON.stringify(number)}`, k => `set ${k} 0 0 2~hi~touch ${k} ${number}~gat ${number} ${k}~gats ${number} ${k}~`, { mask: 'cas' }),

@@ -14,8 +14,7 @@ export const meantDifferences: MeantDifference[] = [
       'connection, or holds them back while it waits for the rest of a value. memseal lets a client have the replies to ' +
       'everything before such a request, as if that had been sent by itself.',
     conversations: [
-      ...['gat', 'gatq', 'gatk', 'gatkq', 'touch', 'stat'].map(name => `binary: ${name} with a value, or without`),
-      'binary: verbosity, twice, on what is and what is not there', 'binary: wrong magic behind valid packets',
+      'binary: wrong magic behind valid packets',
       'binary: a body of 2 GiB', 'FIN without the terminator', 'a value that never comes whole', 'a web request behind a request',
     ],
     when: 'whole',

@@ -31,39 +31,51 @@ export type Cut = 'whole' | 'bytes'
 export interface Reply {
   bytes: Buffer
   isClosed: boolean
+  /** Bytes that had come when each step but the last was answered. */
+  answered: number[]
+}
+
+/** What is waited for: the reply that another place gave, and how many bytes it had given after each step. */
+export interface Expected {
+  shown: string | undefined
+  answered: number[]
 }
 
 /** Bytes beyond which a conversation is not cut into single bytes, since that would take seconds. */
-const MANY_BYTES = 700
+const MANY_BYTES = 500
 const PIECES = 40
 /** memcached on loopback answers within a millisecond; a busy machine may take longer. */
 const SILENCE_MS = 300
 const STEP_SILENCE_MS = 150
 const SURPLUS_MS = 60
-const LONGEST_MS = 5_000
+const LONGEST_MS = 8_000
+/** A reply may be as much shorter than another place's: a cas number of fewer digits, say. */
+const SHORTER_BYTES = 16
 
 export const textBytes = (text: string | Buffer): Buffer =>
   typeof text === 'string' ? Buffer.from(text.replaceAll('~', '\r\n'), 'latin1') : text
 
 /** Says all of it and listens until the other side closes or stays silent.
- *  @param expected the reply that another place gave: when it is here too, the wait is short */
-export async function converse(place: WireOptions, conversation: Conversation, k: string, cut: Cut, expected?: string): Promise<Reply> {
+ *  @param expected what another place answered: when it is here too, the wait is short */
+export async function converse(place: WireOptions, conversation: Conversation, k: string, cut: Cut, expected?: Expected): Promise<Reply> {
   const wire = await connect({ ...place, timeoutMs: LONGEST_MS, allowHalfOpen: conversation.ends })
   const steps = [conversation.says(k)].flat()
-  const isThere = () => expected !== undefined && shown(received(wire), conversation, k) === expected
+  const answered: number[] = []
+  const reply = (): Reply => ({ bytes: wire.received, isClosed: wire.hasEnded, answered })
   for (const [index, step] of steps.entries()) {
-    if (index > 0) await silence(wire, () => false, STEP_SILENCE_MS)
+    if (index > 0) {
+      const wanted = (expected?.answered[index - 1] ?? 0) - SHORTER_BYTES
+      await silence(wire, STEP_SILENCE_MS, () => wire.received.length >= wanted)
+      answered.push(wire.received.length)
+    }
     await say(wire, textBytes(typeof step === 'function' ? step(wire.received) : step), cut)
   }
   if (conversation.ends) wire.end()
-  await silence(wire, isThere, expected === undefined ? SILENCE_MS : LONGEST_MS)
-  const reply = received(wire)
+  if (expected === undefined) await silence(wire, SILENCE_MS)
+  else await silence(wire, SURPLUS_MS, () => shown(reply(), conversation, k) === expected.shown)
+  const all = reply()
   wire.destroy()
-  return reply
-}
-
-function received(wire: Wire): Reply {
-  return { bytes: wire.received, isClosed: wire.hasEnded }
+  return all
 }
 
 async function say(wire: Wire, bytes: Buffer, cut: Cut): Promise<void> {
@@ -76,18 +88,25 @@ async function say(wire: Wire, bytes: Buffer, cut: Cut): Promise<void> {
   }
 }
 
-/** Waits until the connection ends, or nothing came for `ms`, or what is wanted is here and nothing more comes. */
-async function silence(wire: Wire, isThere: () => boolean, ms: number): Promise<void> {
-  let bytes = -1
-  for (let since = Date.now(), thereSince = 0; !wire.hasEnded && Date.now() - since < ms;) {
-    if (wire.received.length !== bytes) {
-      bytes = wire.received.length
-      since = Date.now()
-      thereSince = isThere() ? since : 0
+/** Waits until the connection ends, or what is wanted is here and nothing more has come for `ms`. What never comes is
+ *  waited for until nothing has come for `LONGEST_MS`. */
+function silence(wire: Wire, ms: number, isThere: () => boolean = () => true): Promise<void> {
+  return new Promise(resolve => {
+    const done = () => {
+      clearTimeout(timer)
+      for (const event of events) wire.socket.off(event, listen)
+      resolve()
     }
-    if (thereSince > 0 && Date.now() - thereSince > SURPLUS_MS) return
-    await pause(5)
-  }
+    const wait = () => setTimeout(done, isThere() ? ms : LONGEST_MS)
+    // A long reply comes in many pieces: whether it is all here is asked when they pause.
+    const listen = () => {
+      clearTimeout(timer)
+      timer = wire.hasEnded ? setTimeout(done, 0) : setTimeout(() => { timer = wait() }, 10)
+    }
+    const events = ['data', 'end', 'error', 'close']
+    for (const event of events) wire.socket.on(event, listen)
+    let timer = wire.hasEnded ? setTimeout(done, 0) : wait()
+  })
 }
 
 export const pause = (ms: number): Promise<void> => new Promise(resolve => { setTimeout(resolve, ms) })

@@ -46,7 +46,7 @@ export class Neighbours {
       const meta = `VA ${value.length} k${name} Oo${round}\r\n${value}\r\nMN\r\n`
       await check(`mg ${name} v k Oo${round} q\r\nmn\r\n`, meta, ...miss || this.#mayMiss ? ['MN\r\n'] : [])
       await check(`incr ${name}-n 1\r\n`, `${round}\r\n`, ...miss || this.#mayMiss ? ['NOT_FOUND\r\n'] : [])
-      if (round % 8 === 0) await pause(3)
+      await pause(5)
     }
     wire.destroy()
   }
@@ -69,7 +69,7 @@ export class Neighbours {
       if (header.readUInt16BE(6) === 0) {
         if (body.toString('latin1', 4) !== value || body.readUInt32BE(0) !== round) throw wrong('value', body)
       } else if (!this.#mayMiss) throw wrong('value', body)
-      await pause(2)
+      await pause(5)
     }
     wire.destroy()
   }
