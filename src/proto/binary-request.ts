@@ -5,6 +5,7 @@
  *  The same frame fields and ways of taking a body as in text-request.ts. Source: protocol-binary.txt. */
 import { commands, STATS, UNKNOWN } from './commands.ts'
 import { BINARY_MAGIC, Found, MAX_KEY } from './frame.ts'
+import { Pieces } from './pieces.ts'
 
 export const HEADER = 24
 const NOTHING = Buffer.alloc(0)
@@ -38,6 +39,7 @@ export class BinaryRequestFramer {
   /** Status that memcached answers a faulty or lost header with. */
   status: number = Status.invalid
 
+  readonly #pieces = new Pieces()
   #input: Buffer = NOTHING
   #at = 0
   #mode: Mode = 'header'
@@ -54,7 +56,7 @@ export class BinaryRequestFramer {
   push(chunk: Buffer): void {
     if (this.#mode === 'holding' && this.#bodyLeft > 0) {
       const taken = Math.min(this.#bodyLeft, chunk.length)
-      this.rest.push(taken === chunk.length ? chunk : chunk.subarray(0, taken))
+      this.#pieces.add(this.rest, taken === chunk.length ? chunk : chunk.subarray(0, taken))
       this.#bodyLeft -= taken
       this.#input = chunk
       this.#at = taken
@@ -74,10 +76,19 @@ export class BinaryRequestFramer {
     const input = this.#input
     const at = this.#at
     const here = input.length - at
-    if (here === 0) return Found.more
+    if (here === 0) return this.#letGo()
     if (here < HEADER) return Found.more
     if (input[at] !== BINARY_MAGIC) return this.#begin(input, at, input.length, Found.lost)
     return this.#read(input, at)
+  }
+
+  /** Nothing is left to read: an idle client keeps nothing of what it has sent. */
+  #letGo(): Found {
+    this.#input = this.chunk = NOTHING
+    this.#at = 0
+    if (this.rest.length > 0) this.rest = []
+    this.#pieces.letGo()
+    return Found.more
   }
 
   /** Header, extras and key must be in one piece before a frame is given out: they are what is looked at. */

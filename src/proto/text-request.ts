@@ -14,6 +14,7 @@ import { commands, GET, MN, QUIT, UNKNOWN, type Syntax } from './commands.ts'
 import { decimal, indexOfByte, isInt32, isUint64, release, sameBytes, MAX_UINT32 } from './bytes.ts'
 import { CR, Found, LF, MAX_GET_LINE, MAX_KEY, MAX_KEYS, MAX_LINE, SPACE } from './frame.ts'
 import { metaFlags, readMetaFlags } from './meta-request.ts'
+import { Pieces } from './pieces.ts'
 
 const NOTHING = Buffer.alloc(0)
 const NOREPLY = Buffer.from('noreply')
@@ -66,6 +67,7 @@ export class TextRequestFramer {
   /** What memcached says to a faulty or lost request. */
   words: string = Words.error
 
+  readonly #pieces = new Pieces()
   #input: Buffer = NOTHING
   /** What `#input` begins, when it was joined. */
   #room: Buffer = NOTHING
@@ -92,7 +94,7 @@ export class TextRequestFramer {
   push(chunk: Buffer): void {
     if (this.#mode === 'holding' && this.#bodyLeft > 0) {
       const taken = Math.min(this.#bodyLeft, chunk.length)
-      this.rest.push(taken === chunk.length ? chunk : chunk.subarray(0, taken))
+      this.#pieces.add(this.rest, taken === chunk.length ? chunk : chunk.subarray(0, taken))
       this.#bodyLeft -= taken
       this.#input = chunk
       this.#at = this.#scanned = taken
@@ -132,7 +134,7 @@ export class TextRequestFramer {
     }
     const input = this.#input
     const at = this.#at
-    if (at === input.length) return Found.more
+    if (at === input.length) return this.#letGo()
     const lf = indexOfByte(input, LF, Math.max(this.#scanned, at), input.length)
     if (lf < 0) {
       this.#scanned = input.length
@@ -141,6 +143,15 @@ export class TextRequestFramer {
     // Not left to how the line was cut, which is how memcached has it.
     if (lf - at > MAX_LINE && this.#isTooLong(input, at, lf - at)) return this.#begin(input, at, input.length, Found.lost, Words.tooLong)
     return this.#read(input, at, lf)
+  }
+
+  /** Nothing is left to read: an idle client keeps nothing of what it has sent. */
+  #letGo(): Found {
+    this.#input = this.#room = this.chunk = NOTHING
+    this.#at = this.#scanned = 0
+    if (this.rest.length > 0) this.rest = []
+    this.#pieces.letGo()
+    return Found.more
   }
 
   /** The data block is wanted whole: `next()` answers again when it is here. Only after `Found.head`. */
