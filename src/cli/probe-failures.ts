@@ -99,6 +99,11 @@ export const probeFailures = {
     means: f => `The certificate there is not one of those that are pinned; its SHA-256 is ${f.detail}.`,
     fix: () => 'If it was renewed on purpose, add that to tls.fingerprints; else somebody else may be answering.',
   },
+  'name-not-accepted': {
+    standing: 'let-in',
+    means: f => `The certificate there has none of the names in backend.tls.names. It has ${f.names}.`,
+    fix: () => 'Add one of its names there, or issue a certificate that has one of those.',
+  },
   'expired': {
     standing: 'let-in',
     means: f => `The certificate there, or the one that signed it, has expired${f.until === '' ? '' : ` (${f.until})`}.`,

@@ -32,6 +32,7 @@ export interface ProbeTls {
   key: string | undefined
   serverName: string
   fingerprints: readonly string[]   // SHA-256; empty: any
+  names: readonly RegExp[]          // one of which a name of the certificate must fit, as `DNS:…`; empty: any
 }
 
 export interface Step { step: 'tcp' | 'tls' | 'certificate' | 'mutual tls' | 'version', ok: boolean, ms: number, words: string }
@@ -146,7 +147,8 @@ class Walker {
     const facts = this.#facts
     if (certificate === undefined) this.#untrusted('bad-certificate', 'no certificate')
     else {
-      facts.names = alternativeNames(certificate).join(', ') || oneLine(certificate.subject)
+      const names = alternativeNames(certificate)
+      facts.names = names.join(', ') || oneLine(certificate.subject)
       facts.issuer = oneLine(certificate.issuer)
       const chainCode = secure.authorized ? '' : String(secure.authorizationError)
       const fault = chainFault(chainCode, certificate)
@@ -158,6 +160,8 @@ class Walker {
         this.#untrusted('wrong-name', '')
       } else if (!isPinned) {
         this.#untrusted('wrong-fingerprint', certificate.fingerprint256)
+      } else if (tls.names.length > 0 && !names.some(name => tls.names.some(rule => rule.test(name)))) {
+        this.#untrusted('name-not-accepted', '')
       } else {
         this.#pass('certificate', `${oneLine(certificate.subject)} (${facts.names}), signed by ${facts.issuer}, until ${day(certificate.validToDate)}`)
       }
@@ -191,7 +195,7 @@ class Walker {
   /** Most TLS servers close on plain text without a word, which looks like a refusal of this host. */
   async #hasTls(): Promise<boolean> {
     if (this.#target.isAside) return false
-    const tls = { ca: undefined, cert: undefined, key: undefined, serverName: this.#facts.host, fingerprints: [] }
+    const tls = { ca: undefined, cert: undefined, key: undefined, serverName: this.#facts.host, fingerprints: [], names: [] }
     const { steps } = await walk({ ...this.#target, tls, isAside: true })
     return steps.some(({ step, ok }) => step === 'tls' && ok)
   }

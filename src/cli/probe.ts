@@ -7,6 +7,8 @@ import { Problem } from '../config/reading.ts'
 import type { ServiceConfig } from '../config/schema.ts'
 import { parseDuration } from '../config/units.ts'
 import { exitStatuses } from '../errors.ts'
+import { backendTls } from '../tls/backend.ts'
+import { readBackendMaterial } from '../tls/material.ts'
 import { printIssues } from './configuration.ts'
 import { walk, type ProbeTarget, type ProbeTls, type Walk } from './probe-walk.ts'
 import type { Terminal } from './terminal.ts'
@@ -75,7 +77,7 @@ async function otherWay(target: ProbeTarget, walked: Walk): Promise<Walk | undef
   return await walk({ ...target, tls, verifies: false })
 }
 
-const noTls: ProbeTls = { ca: undefined, cert: undefined, key: undefined, serverName: '', fingerprints: [] }
+const noTls: ProbeTls = { ca: undefined, cert: undefined, key: undefined, serverName: '', fingerprints: [], names: [] }
 
 function verdict({ failure }: Walk): string {
   if (failure === undefined) return 'THIS HOST IS LET IN: memcached answered it.'
@@ -109,9 +111,8 @@ interface Preset {
   key?: string
   serverName?: string
   fingerprints?: readonly string[]
+  names?: readonly RegExp[]
 }
-
-interface BackendTls { ca?: string, cert?: string, key?: string, server_name?: string, fingerprints?: readonly string[] }
 
 function presetOf(flags: ProbeFlags, terminal: Terminal): Preset | undefined | number {
   if (flags.config === undefined) {
@@ -133,10 +134,13 @@ function presetOf(flags: ProbeFlags, terminal: Terminal): Preset | undefined | n
 }
 
 function presetOfService(service: ServiceConfig): Preset {
-  const tls = (service.backend as { tls?: BackendTls }).tls
+  const { tls } = service.backend
   if (tls !== undefined) {
     const { ca, cert, key, server_name: serverName, fingerprints } = tls
-    return { endpoint: service.backend.connect[0], isTls: true, ca, cert, key, serverName, fingerprints }
+    const { material } = readBackendMaterial(tls)
+    // Without material the files are at fault, and that is told when they are read for the probe.
+    const names = material === undefined ? [] : backendTls(material, tls).names
+    return { endpoint: service.backend.connect[0], isTls: true, ca, cert, key, serverName, fingerprints, names }
   }
   return { endpoint: reachable(service.listen[0]), isTls: service.tls !== undefined }
 }
@@ -178,7 +182,7 @@ function tlsOf(flags: ProbeFlags, preset: Preset | undefined, endpoint: Endpoint
   const tls = {
     ca: readPem('ca', flags.ca ?? preset?.ca), cert: readPem('cert', pair.cert), key: readPem('key', pair.key),
     serverName: flags['server-name'] ?? preset?.serverName ?? (endpoint.kind === 'tcp' ? endpoint.host : 'localhost'),
-    fingerprints: preset?.fingerprints ?? [],
+    fingerprints: preset?.fingerprints ?? [], names: preset?.names ?? [],
   }
   tryPem('ca', flags.ca ?? preset?.ca, () => tls.ca !== undefined && new X509Certificate(tls.ca))
   tryPem('cert', pair.cert, () => tls.cert !== undefined && new X509Certificate(tls.cert))
