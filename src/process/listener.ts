@@ -7,9 +7,12 @@ import type { Admission } from '../admission/admission.ts'
 import { Repeats } from '../admission/repeats.ts'
 import type { Endpoint } from '../config/endpoint.ts'
 import { endpointText } from '../config/endpoint.ts'
+import type { SocketConfig } from '../config/schema.ts'
 import { TlsAcceptor } from '../tls/acceptor.ts'
 import type { ListenerTls } from '../tls/context.ts'
 import type { PeerTls } from '../tls/peer.ts'
+import { bindForNobodyElse, openTo } from './socket-permissions.ts'
+import { passedSockets } from './systemd.ts'
 
 // From accept to a client that is ready to be served. Sockets stay paused: nothing is read before admission, and a
 // plain client's first byte is read by whoever `onClient` is.
@@ -30,7 +33,7 @@ export interface Peer {
 export interface ListenerOptions {
   endpoint: Endpoint
   name: string
-  service: { limits: { handshake_timeout: number } }
+  service: { limits: { handshake_timeout: number }, socket?: SocketConfig }
   secure?: ListenerTls
   admission: Admission
   log: Logger
@@ -62,7 +65,9 @@ export class Listener {
   #log: Logger
   #onClient: ListenerOptions['onClient']
   #tls: TlsAcceptor | undefined
-  #server: Server
+  /** One, or as many as systemd passed under one name. */
+  #servers: Server[] = []
+  #permissions: SocketConfig | undefined
   #isClosed = false
   #acceptErrors = new Repeats()
 
@@ -73,10 +78,8 @@ export class Listener {
     this.#admission = options.admission
     this.#log = options.log
     this.#onClient = options.onClient
+    this.#permissions = options.service.socket
     this.update({ secure: options.secure, timeoutMs: options.service.limits.handshake_timeout })
-    this.#server = createServer({
-      pauseOnConnect: true, allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEPALIVE_MS,
-    }, socket => this.#accepted(socket))
   }
 
   /** What holds for connections from now on; those that are in stay as they are.
@@ -100,13 +103,14 @@ export class Listener {
   /** @returns the address in use; the port is the system's choice if 0 was asked for   @throws ListenError */
   async listen(): Promise<{ address: string, port?: number }> {
     try {
-      await this.#bind()
+      await this.#bindForOwner()
     } catch (error) {
       if (!(await this.#isStaleSocket(error as NodeJS.ErrnoException))) throw new ListenError(this.endpoint, error as NodeJS.ErrnoException)
-      await this.#bind().catch(again => { throw new ListenError(this.endpoint, again) })
+      await this.#bindForOwner().catch(again => { throw new ListenError(this.endpoint, again) })
     }
-    this.#server.on('error', error => this.#acceptFailed(error))
-    const address = this.#server.address() as AddressInfo | string
+    for (const server of this.#servers) server.on('error', error => this.#acceptFailed(error))
+    const address = this.#servers[0].address() as AddressInfo | string | null
+    if (address === null) return { address: 'unix' }   // a unix socket from systemd does not say where it lies
     return typeof address === 'string' ? { address } : { address: address.address, port: address.port }
   }
 
@@ -115,27 +119,46 @@ export class Listener {
   close(): void {
     if (this.#isClosed) return
     this.#isClosed = true
-    if (this.#server.listening) this.#server.close()
+    for (const server of this.#servers) if (server.listening) server.close()
     this.#tls?.close()
   }
 
-  #bind(): Promise<void> {
+  async #bind(): Promise<void> {
+    this.#servers = await Promise.all(this.#listenOptions().map(options => this.#open(options)))
+  }
+
+  #open(options: ListenOptions): Promise<Server> {
     return new Promise((resolve, reject) => {
-      const failed = (error: Error): void => reject(error)
-      this.#server.once('error', failed)
-      this.#server.listen(this.#listenOptions(), () => {
-        this.#server.off('error', failed)
-        resolve()
+      let isUnix = this.endpoint.kind === 'unix'
+      const server = createServer({
+        pauseOnConnect: true, allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEPALIVE_MS,
+      }, socket => this.#accepted(socket, isUnix))
+      server.once('error', reject)
+      server.listen(options, () => {
+        server.off('error', reject)
+        isUnix = server.address() === null || typeof server.address() === 'string'
+        resolve(server)
       })
     })
   }
 
-  #listenOptions(): ListenOptions {
+  #listenOptions(): ListenOptions[] {
     switch (this.endpoint.kind) {
-      case 'tcp': return { host: this.endpoint.host, port: this.endpoint.port, backlog: BACKLOG }
-      case 'unix': return { path: this.endpoint.path, backlog: BACKLOG }
-      case 'systemd': throw Object.assign(new Error('sockets of systemd'), { code: 'ENOTSUP' })
+      case 'tcp': return [{ host: this.endpoint.host, port: this.endpoint.port, backlog: BACKLOG }]
+      case 'unix': return [{ path: this.endpoint.path, backlog: BACKLOG }]
+      case 'systemd': return passedSockets.take(this.endpoint.name).map(fd => ({ fd, backlog: BACKLOG }))
       default: return this.endpoint satisfies never
+    }
+  }
+
+  async #bindForOwner(): Promise<void> {
+    if (this.endpoint.kind !== 'unix' || this.#permissions === undefined) return this.#bind()
+    await bindForNobodyElse(() => this.#bind())
+    try {
+      openTo(this.endpoint.path, this.#permissions)
+    } catch (error) {
+      this.close()
+      throw new SocketPermissionError((error as Error).message)
     }
   }
 
@@ -152,11 +175,11 @@ export class Listener {
     return true
   }
 
-  #accepted(socket: Socket): void {
+  #accepted(socket: Socket, isUnix: boolean): void {
     const address = normalAddress(socket.remoteAddress)
     const port = socket.remotePort ?? 0
     // Gone before we looked: on TCP there is always an address, and 'unix' would get past the allow list.
-    if (address === 'unix' && this.endpoint.kind !== 'unix') {
+    if (address === 'unix' && !isUnix) {
       this.#admission.counters.probes += 1
       refuse(socket)
       return
@@ -202,7 +225,10 @@ function refuse(socket: Socket): void {
   else socket.resetAndDestroy()
 }
 
+class SocketPermissionError extends Error {}
+
 function whyNot(endpoint: Endpoint, error: NodeJS.ErrnoException): string {
+  if (error instanceof SocketPermissionError) return error.message
   if (endpoint.kind === 'unix') {
     // libuv says EACCES for a folder that is missing, too.
     const folder = dirname(endpoint.path)
@@ -214,7 +240,6 @@ function whyNot(endpoint: Endpoint, error: NodeJS.ErrnoException): string {
     case 'EADDRINUSE': return 'another process listens there. Stop it, or choose another port (ss -ltnp names it).'
     case 'EADDRNOTAVAIL': return 'this host has no such address. Write one of its own (ip address), or 0.0.0.0 or [::].'
     case 'EACCES': case 'EPERM': return 'not permitted. Ports below 1024 need CAP_NET_BIND_SERVICE; choose another, or grant it.'
-    case 'ENOTSUP': return 'sockets of systemd are not supported yet. Write an address and a port.'
     case 'EMFILE': return 'too many open files. Raise the open-files limit.'
     default: return `${error.message}.`
   }
