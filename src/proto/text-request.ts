@@ -234,7 +234,8 @@ export class TextRequestFramer {
 
   #begin(input: Buffer, at: number, next: number, found: Found, words: string): Found {
     this.chunk = input
-    this.start = at
+    this.start = this.keyStart = this.keyEnd = at
+    this.keys = 0
     this.lineEnd = this.end = this.#at = this.#scanned = next
     this.size = next - at
     if (this.rest.length > 0) this.rest = []
