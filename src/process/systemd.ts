@@ -1,4 +1,4 @@
-/** systemd, both ways: what it is told (ready, reloading, stopping, alive) and the sockets that it hands over. */
+/** systemd, both ways: what it is told (ready, stopping, alive) and the sockets that it hands over. */
 import { execFile } from 'node:child_process'
 import type { Logger } from 'pino'
 
@@ -7,6 +7,7 @@ type Environment = Readonly<Record<string, string | undefined>>
 // READY=1 and its kin are datagrams to a unix socket, which Node cannot send: `systemd-notify` of systemd does. It is no
 // child that systemd calls main, so the unit has to say NotifyAccess=all. One at a time, so that they arrive in order.
 const NOTIFY_TIMEOUT_MS = 10_000
+const FOLLOW_MS = 100
 
 /** Sends one message, `['READY=1', 'STATUS=…']`. */
 export type Send = (assignments: readonly string[]) => Promise<void>
@@ -18,6 +19,7 @@ export class ServiceManager {
   #waiting: string[][] = []
   #isSending = false
   #isSilenced = false
+  #following: NodeJS.Timeout | undefined
   #watchdog: NodeJS.Timeout | undefined
 
   constructor(environment: Environment, log: Logger, send: Send = bySystemdNotify(environment)) {
@@ -28,25 +30,31 @@ export class ServiceManager {
     if (this.#send !== undefined && everyMs !== undefined) this.#watchdog = setInterval(() => this.#alive(), everyMs).unref()
   }
 
-  /** Up, or done with a reload. */
-  ready(status: string): void {
-    this.#tell(['READY=1', `STATUS=${status}`])
-  }
-
-  /** A line for `systemctl status`, such as why it is not ready yet. */
-  status(status: string): void {
-    this.#tell([`STATUS=${status}`])
-  }
-
-  reloading(): void {
-    this.#tell(['RELOADING=1', 'STATUS=reloading'])
+  /** READY=1 once there are no `reasons` why not, for the first time; the line in `systemctl status` follows them before
+   *  and after. */
+  follow(reasons: () => readonly string[]): void {
+    if (this.#send === undefined) return
+    let isReady = false
+    let told: string | undefined
+    const look = (): void => {
+      const status = reasons().join('; ') || 'serving'
+      if (status === told) return
+      told = status
+      const becomesReady = !isReady && status === 'serving'
+      isReady ||= becomesReady
+      this.#tell([...becomesReady ? ['READY=1'] : [], `STATUS=${status}`])
+    }
+    look()
+    this.#following = setInterval(look, FOLLOW_MS).unref()
   }
 
   stopping(status: string): void {
+    clearInterval(this.#following)
     this.#tell(['STOPPING=1', `STATUS=${status}`])
   }
 
   close(): void {
+    clearInterval(this.#following)
     clearInterval(this.#watchdog)
     this.#waiting = []
     this.#isSilenced = true

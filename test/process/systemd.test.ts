@@ -28,43 +28,70 @@ function listening(environment: Record<string, string>) {
   return { manager, sent, lines, arrived }
 }
 
-test('messages go to systemd one after the other, in order', async () => {
-  const { manager, sent, arrived } = listening({ NOTIFY_SOCKET: '/run/systemd/notify' })
-  manager.status('waiting for memcached')
-  manager.ready('serving')
+const notifySocket = { NOTIFY_SOCKET: '/run/systemd/notify' }
+
+/** Waits for something that a timer does. */
+async function until(isThere: () => boolean): Promise<void> {
+  while (!isThere()) await new Promise(resolve => setTimeout(resolve, 2))
+}
+
+test('READY=1 goes out once nothing speaks against it, and the status line follows the reasons', async () => {
+  const { manager, sent, arrived } = listening(notifySocket)
+  let reasons = ['service cache: no backend', 'service other: no backend']
+  manager.follow(() => reasons)
+  await arrived()
+  reasons = []
+  await until(() => sent.length === 2)
+  await arrived()
+  reasons = ['service cache: no backend']
+  await until(() => sent.length === 3)
+  await arrived()
+  reasons = []
+  await until(() => sent.length === 4)
+  manager.close()
+  expect(sent).toEqual([
+    ['STATUS=service cache: no backend; service other: no backend'],
+    ['READY=1', 'STATUS=serving'],
+    ['STATUS=service cache: no backend'],
+    ['STATUS=serving'],
+  ])
+})
+
+test('messages go to systemd one after the other, and each on one line', async () => {
+  const { manager, sent, arrived } = listening(notifySocket)
+  manager.follow(() => [])
   manager.stopping('draining 3 clients\nREADY=1')
-  expect(sent).toEqual([['STATUS=waiting for memcached']])
+  expect(sent).toEqual([['READY=1', 'STATUS=serving']])
   await arrived()
-  await arrived()
-  await arrived()
-  expect(sent.slice(1)).toEqual([['READY=1', 'STATUS=serving'], ['STOPPING=1', 'STATUS=draining 3 clients READY=1']])
+  expect(sent.slice(1)).toEqual([['STOPPING=1', 'STATUS=draining 3 clients READY=1']])
 })
 
 test('outside of a unit nothing is sent', () => {
   const { manager, sent } = listening({})
-  manager.ready('serving')
+  manager.follow(() => [])
+  manager.stopping('draining 0 clients')
   expect(sent).toEqual([])
 })
 
 test('a systemd-notify that fails is told, and the next message is sent all the same', async () => {
-  const { manager, sent, lines, arrived } = listening({ NOTIFY_SOCKET: '/run/systemd/notify' })
-  manager.ready('serving')
+  const { manager, sent, lines, arrived } = listening(notifySocket)
+  manager.follow(() => [])
   await arrived(new Error('spawn systemd-notify ENOENT'))
   expect(lines).toMatchObject([{ event: 'notify-failed', msg: expect.stringContaining('ENOENT The unit needs systemd-notify') }])
-  manager.status('still here')
+  manager.stopping('draining 0 clients')
   expect(sent).toHaveLength(2)
 })
 
 test('signs of life go out at half of WatchdogSec until the end', async () => {
-  const { manager, sent, arrived } = listening({ NOTIFY_SOCKET: '/run/systemd/notify', WATCHDOG_USEC: '4000' })
+  const { manager, sent, arrived } = listening({ ...notifySocket, WATCHDOG_USEC: '4000' })
   for (let sign = 0; sign < 2; sign++) {
-    while (sent.length <= sign) await new Promise(resolve => setTimeout(resolve, 2))
+    await until(() => sent.length > sign)
     await arrived()
   }
   manager.close()
   expect(sent.slice(0, 2)).toEqual([['WATCHDOG=1'], ['WATCHDOG=1']])
-  manager.ready('too late')
-  expect(sent.flat()).not.toContain('READY=1')
+  manager.stopping('too late')
+  expect(sent.flat()).not.toContain('STOPPING=1')
 })
 
 test('the watchdog is for this process, or not at all', () => {
