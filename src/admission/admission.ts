@@ -28,7 +28,7 @@ const words: Record<RefusalReason, string> = {
 }
 
 /** Client connections of the whole process; shared by all services. */
-export interface ClientCap { readonly limit: number, open: number }
+export interface ClientCap { limit: number, open: number }
 
 export interface AdmissionOptions {
   service: string

@@ -14,5 +14,6 @@ export async function run(flags: Record<string, unknown>, terminal: Terminal): P
   if (loaded.config === undefined) return exitStatuses.configuration.status
   // Loaded here and not above: the other commands do without the engine.
   const { startDaemon } = await import('../process/daemon.ts')
-  return await startDaemon(loaded.config)
+  // A reload reads what the start has read; that there is something to read is known by now.
+  return await startDaemon({ loaded, file: chosen.file, load: () => chooseConfiguration(flags, terminal.environment)!.loaded })
 }

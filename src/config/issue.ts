@@ -34,6 +34,12 @@ export function issueText(issue: Issue): string {
   return `${where}  ${grade}${path}${issue.message}\n${indent}${issue.fix}`
 }
 
+/** The same in one line, for the log. */
+export function issueLine(issue: Issue): string {
+  const path = issue.path === '' ? '' : `${issue.path}: `
+  return `${originText(issue.origin)} ${path}${issue.message} ${issue.fix}`.trim()
+}
+
 /** By place in the file, so that an operator mends from the top down; what came from flags stands first, then each file
  *  in the order of its first issue. */
 export function sortIssues(issues: readonly Issue[]): Issue[] {

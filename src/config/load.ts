@@ -18,6 +18,7 @@ export interface Loaded {
   isSound(path: string): boolean   // no fault at this path or below it
   issues: Issue[]                  // from the top of the file down; warnings among them
   origins: Map<string, Origin>     // by path, of every value, defaults too
+  originOf(path: string): Origin   // of the value, or of the closest section above it that was written down
   /** Adds what is found out later about the value at `path`, such as a key that does not fit its certificate. */
   report(severity: Issue['severity'], path: string, message: string, fix: string): void
 }
@@ -71,6 +72,7 @@ export function loadText(text: string, file: string, options: LoadOptions): Load
     get config() { return hasFault(reading.issues) ? undefined : config },
     get issues() { return sortIssues(reading.issues) },
     origins: reading.origins,
+    originOf: path => reading.nearestOrigin(path),
     report(severity, path, message, fix) {
       if (severity === 'fault') reading.refuse(path, message, fix)
       else reading.warn(path, message, fix)
@@ -90,7 +92,7 @@ function warnOfUnusedVariables(reading: Reading, environment: NodeJS.ProcessEnv)
 
 function refused(issues: Issue[]): Loaded {
   return {
-    config: undefined, services: {}, isSound: () => false, issues, origins: new Map(),
+    config: undefined, services: {}, isSound: () => false, issues, origins: new Map(), originOf: () => issues[0].origin,
     report: (severity, path, message, fix) => void issues.push({ severity, origin: issues[0].origin, path, message, fix }),
   }
 }

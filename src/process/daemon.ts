@@ -1,129 +1,166 @@
 /** The running proxy: services and their listeners, from start to the end of the drain. */
-import { Admission } from '../admission/admission.ts'
+import { AdminServer } from '../admin/server.ts'
+import { hasFault, issueLine } from '../config/issue.ts'
+import type { Loaded } from '../config/load.ts'
 import type { Config, ServiceConfig } from '../config/schema.ts'
-import { endpointText } from '../config/endpoint.ts'
 import { Clock } from '../lib/clock.ts'
-import { Service } from '../proxy/service.ts'
 import { Turn } from '../proxy/turn.ts'
-import { Counters } from '../telemetry/counters.ts'
+import { LoopDelay } from '../telemetry/loop-delay.ts'
 import { createLogger, type Log } from '../telemetry/log.ts'
-import { listenerTls } from '../tls/context.ts'
-import { readMaterial } from '../tls/material.ts'
+import { ExpiryWatch, expiringOf } from './expiry.ts'
 import { planFds, readFdLimit, type FdPlan } from './fd-limit.ts'
-import { Listener } from './listener.ts'
+import { readMaterials } from './materials.ts'
+import { Reloader } from './reload.ts'
+import { Services } from './services.ts'
+import { ServiceManager } from './systemd.ts'
+
+/** Where the configuration comes from, at the start and at each reload. */
+export interface ConfigurationSource {
+  /** Without faults. */
+  loaded: Loaded
+  load: () => Loaded
+  /** For people; undefined: flags and variables. */
+  file: string | undefined
+}
 
 /** Runs until it is told to end. @returns the exit status */
-export async function startDaemon(config: Config): Promise<number> {
-  const log = createLogger(config.log)
-  const daemon = new Daemon(config, log)
+export async function startDaemon(source: ConfigurationSource): Promise<number> {
+  const log = createLogger(source.loaded.config!.log)
+  const daemon = new Daemon(source, log)
   try {
-    await daemon.listen()
+    await daemon.start()
   } catch (error) {
     log.log.fatal({ event: 'start-failed' }, (error as Error).message)
     daemon.close()
     log.flush()
     return 1
   }
-  const status = await daemon.untilSignal()
+  const status = await daemon.untilEnd()
   log.flush()
   return status
 }
 
-class Daemon {
-  readonly #config: Config
+export class Daemon {
+  readonly source: ConfigurationSource
+  readonly startedAt = Date.now()
+  readonly services: Services
+  readonly fdPlan: FdPlan
+  readonly loopDelay = new LoopDelay()
+  reloader!: Reloader
+  isDraining = false
   readonly #log: Log
   readonly #clock = new Clock()
-  readonly #turn = new Turn()
-  readonly #services: Service[] = []
-  readonly #listeners: Listener[] = []
+  readonly #admin: AdminServer
+  readonly #manager: ServiceManager
+  #expiry: ExpiryWatch | undefined
+  #ended: ((status: number) => void) | undefined
 
-  constructor(config: Config, log: Log) {
-    this.#config = config
+  constructor(source: ConfigurationSource, log: Log) {
+    this.source = source
     this.#log = log
+    this.fdPlan = planFor(source.loaded.config!)
+    this.services = new Services({ clock: this.#clock, turn: new Turn(), log: log.log, cap: this.fdPlan })
+    this.#admin = new AdminServer(this, log.log)
+    this.#manager = new ServiceManager(process.env, log.log)
   }
 
-  async listen(): Promise<void> {
-    const cap = this.#fdPlan()
-    for (const [name, config] of Object.entries(this.#config.services)) {
-      const service = new Service(name, config, { clock: this.#clock, turn: this.#turn, log: this.#log.log })
-      this.#services.push(service)
-      await this.#listenFor(service, name, config, cap)
-    }
-  }
-
-  #fdPlan(): FdPlan {
-    const services = Object.values(this.#config.services)
-    const sum = (of: (service: ServiceConfig) => number): number => services.reduce((total, service) => total + of(service), 0)
-    const plan = planFds(readFdLimit(), {
-      listeners: sum((service) => service.listen.length),
-      sharedBackends: sum((service) => (service.backend.connections === 'auto' ? 1 : service.backend.connections) * 2),
-      clients: sum((service) => service.limits.connections),
-      privateBackends: sum((service) => (service.backend.sharing === 'private' ? service.limits.connections : service.limits.private_connections)),
+  /** @throws Error that says what is wrong and what to do */
+  async start(): Promise<void> {
+    const { loaded, load } = this.source
+    const config = loaded.config!
+    this.#tellFds()
+    const materials = readMaterials(config.services, (...found) => loaded.report(...found))
+    if (hasFault(loaded.issues)) throw new Error(loaded.issues.filter(({ severity }) => severity === 'fault').map(issueLine).join('\n'))
+    const prepared = await this.services.prepare(config, materials)
+    prepared.commit()
+    this.reloader = new Reloader({
+      log: this.#log, services: this.services, loaded, load, materials,
+      onApplied: config => {
+        this.fdPlan.limit = planFor(config).limit
+      },
     })
-    this.#log.log.info({ event: 'fd-limit', limit: plan.fdLimit, clients: plan.limit }, `up to ${plan.limit} client connections`)
-    if (plan.warning !== undefined) this.#log.log.warn({ event: 'fd-limit-low' }, plan.warning)
-    return plan
+    this.#expiry = new ExpiryWatch(this.#log.log, () => ({ services: this.config.services, materials: this.reloader.materials }))
+    await this.#admin.listen(config.admin.listen)
+    // Backends alone: with a certificate that has expired systemd would wait, give up and try again, for ever.
+    this.#manager.follow(() => this.services.running.flatMap(({ service }) => service.readiness()))
   }
 
-  async #listenFor(service: Service, name: string, config: ServiceConfig, cap: FdPlan): Promise<void> {
-    const admission = new Admission({
-      service: name, allow: config.allow, deny: config.deny, limits: config.limits, counters: new Counters(), log: this.#log.log, cap,
-    })
-    for (const endpoint of config.listen) {
-      const listenerName = endpointText(endpoint)
-      const listener = new Listener({
-        endpoint, name: listenerName, service: config, admission, log: this.#log.log, secure: this.#secure(name, config, listenerName),
-        onClient: (socket, peer) => service.serve(socket, peer),
-      })
-      const { address, port } = await listener.listen()
-      this.#listeners.push(listener)
-      this.#log.log.info({ event: 'listening', service: name, listener: listenerName, address, port, tls: config.tls !== undefined }, `listening on ${listenerName}`)
-    }
+  get config(): Config {
+    return this.reloader.config
   }
 
-  #secure(name: string, config: ServiceConfig, listenerName: string): ReturnType<typeof listenerTls> | undefined {
-    if (config.tls === undefined) return undefined
-    const { material, faults } = readMaterial(config.tls)
-    if (material === undefined) throw new Error(faults.map((fault) => `services.${name}.tls.${fault.key}: ${fault.message} ${fault.fix}`).join('\n'))
-    return listenerTls(material, config.tls, `${name} ${listenerName}`)
+  #tellFds(): void {
+    const { fdLimit, limit, warning } = this.fdPlan
+    this.#log.log.info({ event: 'fd-limit', limit: fdLimit, clients: limit }, `up to ${limit} client connections`)
+    if (warning !== undefined) this.#log.log.warn({ event: 'fd-limit-low' }, warning)
   }
 
-  /** SIGTERM or SIGINT: drain; a second one ends at once. */
-  untilSignal(): Promise<number> {
+  /** Why a load balancer should send nobody here; empty: all is well. */
+  readiness(): string[] {
+    if (this.isDraining) return ['memseal is draining: it ends as soon as its clients have what they are owed']
+    const now = Date.now()
+    const expired = expiringOf(this.config.services, this.reloader.materials).filter(({ key, notAfter }) => key !== 'crl' && notAfter.getTime() <= now)
+      .map(({ service, file, notAfter }) => `service ${service}: the certificate in ${file} expired on ${notAfter.toISOString().slice(0, 10)}`)
+    return [...this.services.running.flatMap(({ service }) => service.readiness()), ...expired]
+  }
+
+  /** SIGTERM or SIGINT: drain; a second one ends at once. SIGHUP: reload. */
+  untilEnd(): Promise<number> {
     return new Promise((resolve) => {
-      let isDraining = false
+      this.#ended = resolve
       const onSignal = (signal: NodeJS.Signals): void => {
-        if (isDraining) {
-          this.#log.log.warn({ event: 'ended', signal }, 'ended at once')
-          this.close()
-          resolve(0)
-          return
-        }
-        isDraining = true
-        void this.#drain(signal).then(() => resolve(0))
+        if (!this.isDraining) return void this.drain(signal)
+        this.#log.log.warn({ event: 'ended', signal }, 'ended at once')
+        this.close()
+        resolve(0)
       }
       process.on('SIGTERM', onSignal)
       process.on('SIGINT', onSignal)
+      process.on('SIGHUP', () => void this.reloader.reload('signal'))
     })
   }
 
-  async #drain(signal: string): Promise<void> {
-    const clients = this.#services.reduce((total, service) => total + service.clients, 0)
-    this.#log.log.info({ event: 'draining', signal, clients }, `draining ${clients} clients`)
-    for (const listener of this.#listeners) listener.close()
+  /** Stops accepting, and ends when all clients have what they are owed, after `drain_timeout` at the latest.
+   *  @param cause a signal's name, or `admin` */
+  async drain(cause: string): Promise<void> {
+    if (this.isDraining) return
+    this.isDraining = true
+    this.reloader.close()
+    const services = this.services.services
+    const clients = services.reduce((total, service) => total + service.clients, 0)
+    this.#log.log.info({ event: 'draining', cause, clients }, `draining ${clients} clients`)
+    this.#manager.stopping(`draining ${clients} clients`)
+    this.services.closeListeners()
     let timer: NodeJS.Timeout | undefined
     const timeout = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, this.#config.drain_timeout)
+      timer = setTimeout(resolve, this.config.drain_timeout)
     })
-    await Promise.race([Promise.all(this.#services.map((service) => service.drain())), timeout])
+    await Promise.race([Promise.all(services.map((service) => service.drain())), timeout])
     clearTimeout(timer)
     this.close()
     this.#log.log.info({ event: 'ended' }, 'drained')
+    this.#ended?.(0)
   }
 
   close(): void {
-    for (const listener of this.#listeners) listener.close()
-    for (const service of this.#services) service.close('drain-timeout')
+    this.services.closeListeners()
+    for (const service of this.services.services) service.close('drain-timeout')
+    this.reloader?.close()
+    this.#expiry?.close()
+    this.#admin.close()
+    this.#manager.close()
+    this.loopDelay.close()
     this.#clock.stop()
   }
+}
+
+function planFor(config: Config): FdPlan {
+  const services = Object.values(config.services)
+  const sum = (of: (service: ServiceConfig) => number): number => services.reduce((total, service) => total + of(service), 0)
+  return planFds(readFdLimit(), {
+    listeners: sum((service) => service.listen.length) + config.admin.listen.length,
+    sharedBackends: sum((service) => (service.backend.connections === 'auto' ? 1 : service.backend.connections) * 2),
+    clients: sum((service) => service.limits.connections),
+    privateBackends: sum((service) => (service.backend.sharing === 'private' ? service.limits.connections : service.limits.private_connections)),
+  })
 }

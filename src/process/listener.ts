@@ -60,6 +60,8 @@ let clients = 0
 export class Listener {
   readonly endpoint: Endpoint
   readonly name: string
+  /** Where it listens, as the system says it; '' before. */
+  address = ''
   #service: string
   #admission: Admission
   #log: Logger
@@ -80,6 +82,10 @@ export class Listener {
     this.#onClient = options.onClient
     this.#permissions = options.service.socket
     this.update({ secure: options.secure, timeoutMs: options.service.limits.handshake_timeout })
+  }
+
+  get service(): string {
+    return this.#service
   }
 
   /** What holds for connections from now on; those that are in stay as they are.

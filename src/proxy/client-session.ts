@@ -18,15 +18,35 @@ import { TextRequestFramer } from '../proto/text-request.ts'
 import type { Peer } from '../process/listener.ts'
 import type { BinaryLane } from './binary-lane.ts'
 import type { BackendClose, BackendConnection, BackendOwner } from './backend-connection.ts'
+import type { ClientClose, PrivateReason } from '../telemetry/reasons.ts'
 import { ReplyQueue, type ReplyOwner } from './reply-queue.ts'
 import type { Service } from './service.ts'
 import type { TextLane } from './text-lane.ts'
 
-/** Why a client connection ended: the log's word, and the metric's label. */
-export type ClientClose =
-  | 'client-closed' | 'client-reset' | 'quit' | 'idle' | 'request-timeout' | 'max-age' | 'drain' | 'drain-timeout'
-  | 'request-memory' | 'reply-backlog' | 'reply-memory' | 'protocol' | 'http' | 'private-limit' | 'backend-closed' | 'backend-unavailable'
-  | 'backend-lost-mid-reply' | 'backend-out-of-step'
+export type { ClientClose }
+
+/** What `memseal connections` shows of a client. */
+export interface ClientSnapshot {
+  id: string
+  service: string
+  listener: string
+  address: string
+  port: number
+  tls: Peer['tls']
+  dialect: Dialect
+  seconds: number
+  idleSeconds: number
+  requests: number
+  by: Record<string, number>
+  hits: number
+  refused: number
+  bytesIn: number
+  bytesOut: number
+  inFlight: number
+  backlogBytes: number
+  /** Why it has a backend connection of its own; undefined: it shares. */
+  isPrivate: PrivateReason | undefined
+}
 
 /** Why a client is not being read, as bits. */
 const Pause = {
@@ -43,6 +63,9 @@ const SLOW_BYTES = 1024 * 1024
 /** A closed socket that does not finish is destroyed after this long. */
 const LINGER_MS = 5_000
 
+/** Rows whose keys are hits or misses. */
+const isReadRow = Uint8Array.from(commands, (row) => (/^(gets?|gats?|mg)$/.test(row.name) ? 1 : 0))
+
 type Lane = TextLane | BinaryLane
 type Framer = TextRequestFramer | BinaryRequestFramer
 
@@ -57,6 +80,11 @@ export class ClientSession implements ReplyOwner, BackendOwner {
   /** Requests that await their replies. */
   inFlight = 0
   hits = 0
+  misses = 0
+  bytesIn = 0
+  /** Keys asked for by reads; once nothing is in flight, those without a hit are misses. */
+  reads = 0
+  whyPrivate: PrivateReason = 'configured'
   requests = 0
 
   readonly #service: Service
@@ -76,9 +104,8 @@ export class ClientSession implements ReplyOwner, BackendOwner {
   #hasEnded = false
   #why: ClientClose | undefined
   /** Requests by group, in the order of `groups`. */
-  readonly #byGroup: number[] = groups.map(() => 0)
+  readonly byGroup: number[] = groups.map(() => 0)
   #refused = 0
-  #bytesIn = 0
   readonly #since: number
   readonly #oldestAt: number
   #activeAt: number
@@ -105,7 +132,7 @@ export class ClientSession implements ReplyOwner, BackendOwner {
 
   readonly #onData = (chunk: Buffer): void => {
     if (this.isClosed) return
-    this.#bytesIn += chunk.length
+    this.bytesIn += chunk.length
     this.#activeAt = this.#service.clock.now
     if (this.#isRaw) return this.#passOn(chunk)
     if (this.#framer === undefined) this.#start(chunk[0])
@@ -162,13 +189,16 @@ export class ClientSession implements ReplyOwner, BackendOwner {
     if (!policy.allows(framer.row, framer.alsoRow)) return this.#refuse(framer, found)
     if (framer.row === QUIT) return this.#quit(framer)
     if (this.#wantsPrivate === 'no' && !this.#isShareable(framer)) {
-      this.#wantsPrivate = policy.isOpen && !(framer.strict && framer.size > this.#service.limits.request_size) ? 'raw' : 'followed'
+      const isOversize = framer.strict && framer.size > this.#service.limits.request_size
+      this.#wantsPrivate = policy.isOpen && !isOversize ? 'raw' : 'followed'
+      this.whyPrivate = isOversize ? 'oversize' : framer.strict ? 'command' : 'unframed'
     } else if (this.#wantsPrivate === 'followed' && policy.isOpen && !framer.strict) this.#wantsPrivate = 'raw'
     if (this.#wantsPrivate !== 'no') return this.#privately(framer, found)
     const lane = this.#sharedLane(framer, found)
     if (lane === undefined) return
     if (!lane.takes(framer.needs)) {
       this.#wantsPrivate = policy.isOpen ? 'raw' : 'followed'
+      this.whyPrivate = 'release'
       return this.#privately(framer, found)
     }
     if (found === Found.head) return this.#hold(framer)
@@ -235,7 +265,8 @@ export class ClientSession implements ReplyOwner, BackendOwner {
   #count(framer: Framer): void {
     this.inFlight++
     this.requests++
-    this.#byGroup[groupOfRow[framer.row]]++
+    this.byGroup[groupOfRow[framer.row]]++
+    if (isReadRow[framer.row] === 1 && !framer.quiet) this.reads += framer.keys
     if (this.inFlight >= this.#service.limits.in_flight) this.#pause(Pause.inFlight)
   }
 
@@ -264,6 +295,7 @@ export class ClientSession implements ReplyOwner, BackendOwner {
 
   #refuse(framer: Framer, found: Found): void {
     this.#refused++
+    this.#service.traffic.refused[groupOfRow[framer.row]]++
     this.#service.refused(this.peer, commands[framer.row].name)
     this.#answer(framer, found, 'CLIENT_ERROR memseal: command not allowed', Status.refused)
   }
@@ -285,6 +317,7 @@ export class ClientSession implements ReplyOwner, BackendOwner {
 
   #goesRaw(found: Found): boolean {
     if (!this.#service.policy.isOpen) return false
+    if (this.#wantsPrivate === 'no') this.whyPrivate = 'unframed'
     this.#wantsPrivate = 'raw'
     this.#privately(this.#framer!, found)
     return true
@@ -415,6 +448,8 @@ export class ClientSession implements ReplyOwner, BackendOwner {
   /** `count` requests have been answered, or may be taken for answered. */
   settled(count: number): void {
     this.inFlight -= count
+    // Hits that are counted elsewhere (quiet meta reads) must not make it go back.
+    if (this.inFlight === 0 && this.reads - this.hits > this.misses) this.misses = this.reads - this.hits
     if (this.#pauses === 0 && !this.#hasEnded) return
     if (this.#pauses & Pause.inFlight && this.inFlight <= this.#service.limits.in_flight / 2) this.#resume(Pause.inFlight)
     if (this.inFlight > 0) return
@@ -429,7 +464,10 @@ export class ClientSession implements ReplyOwner, BackendOwner {
     this.#pause(Pause.clientSlow)
     if (this.#private !== undefined) this.#private.pauseReading()
     // It does not keep up: what it asks next comes on a connection that can wait for it.
-    else if (this.#wantsPrivate === 'no' && backlog > this.#service.limits.reply_backlog / 2) this.#wantsPrivate = 'followed'
+    else if (this.#wantsPrivate === 'no' && backlog > this.#service.limits.reply_backlog / 2) {
+      this.#wantsPrivate = 'followed'
+      this.whyPrivate = 'behind'
+    }
   }
 
   repliesTaken(): void {
@@ -530,21 +568,33 @@ export class ClientSession implements ReplyOwner, BackendOwner {
     this.#leaveLane()
     this.#private?.fail('client-gone', 'its client has left')
     this.#framer = undefined
-    this.#service.remove(this)
+    this.#service.remove(this, this.#why)
     this.#tell()
   }
 
+  snapshot(): ClientSnapshot {
+    const { id, service, listener, address, port, tls } = this.peer
+    const now = this.#service.clock.now
+    return {
+      id, service, listener, address, port, tls, dialect: this.#dialect,
+      seconds: Math.round(now - this.#since) / 1000, idleSeconds: Math.round(now - this.#activeAt) / 1000,
+      requests: this.requests, by: this.#requestsByGroup(), hits: this.hits, refused: this.#refused,
+      bytesIn: this.bytesIn, bytesOut: this.replies.bytesOut, inFlight: this.inFlight, backlogBytes: this.replies.backlog,
+      isPrivate: this.#private === undefined ? undefined : this.whyPrivate,
+    }
+  }
+
   #requestsByGroup(): Record<string, number> {
-    return Object.fromEntries(groups.flatMap((group, index) => (this.#byGroup[index] > 0 ? [[group, this.#byGroup[index]]] : [])))
+    return Object.fromEntries(groups.flatMap((group, index) => (this.byGroup[index] > 0 ? [[group, this.byGroup[index]]] : [])))
   }
 
   /** One line per connection. Who connects and says nothing is only counted, by the listener. */
   #tell(): void {
-    if (this.#bytesIn === 0) return
+    if (this.bytesIn === 0) return
     this.#service.log.info({
       event: 'closed', client: this.peer.id, service: this.peer.service, listener: this.peer.listener, address: this.peer.address,
       port: this.peer.port, tls: this.peer.tls, dialect: this.#dialect, requests: this.requests, by: this.#requestsByGroup(), hits: this.hits,
-      refused: this.#refused, bytesIn: this.#bytesIn, bytesOut: this.replies.bytesOut,
+      refused: this.#refused, bytesIn: this.bytesIn, bytesOut: this.replies.bytesOut,
       seconds: Math.round(this.#service.clock.now - this.#since) / 1000, isPrivate: this.#wantsPrivate !== 'no', reason: this.#why,
     }, 'a client has left')
   }

@@ -3,8 +3,11 @@ import type { Socket } from 'node:net'
 import type { ServiceConfig } from '../config/schema.ts'
 import type { Clock } from '../lib/clock.ts'
 import { CommandPolicy } from '../policy/command-policy.ts'
+import { groups } from '../proto/commands.ts'
 import type { Dialect } from '../proto/frame.ts'
 import type { Peer } from '../process/listener.ts'
+import { isDeepStrictEqual } from 'node:util'
+import { Traffic } from '../telemetry/counters.ts'
 import type { Logger } from '../telemetry/log.ts'
 import { readBackendTls, type BackendTls } from '../tls/backend.ts'
 import type { BackendContext } from './backend-connection.ts'
@@ -23,27 +26,44 @@ const PRIVATE_SLAB_BYTES = 32 * 1024
 /** Measured at 1, 16 and 100 requests in flight: one lane beats several, since requests of more clients leave together. */
 const AUTO_LANES = 1
 
+export interface ServiceNow {
+  connections: number
+  inFlight: number
+  replyBacklogBytes: number
+  requestHeldBytes: number
+  privateConnections: number
+  /** By the text of its endpoint: does memcached answer there? */
+  backends: Record<string, boolean>
+}
+
+export interface LaneSnapshot { backend: string; dialect: string; state: string; version: string; clients: number; inFlight: number }
+
 export class Service {
   readonly name: string
-  readonly limits: ServiceConfig['limits']
-  readonly sharing: 'shared' | 'private'
-  readonly isCoalescing: boolean
-  readonly policy: CommandPolicy
+  limits: ServiceConfig['limits']
+  sharing: 'shared' | 'private'
+  isCoalescing: boolean
+  policy: CommandPolicy
+  readonly traffic = new Traffic()
   readonly clock: Clock
   readonly turn: Turn
   readonly log: Logger
   /** Bytes of unfinished requests that are held. */
   heldBytes = 0
 
-  readonly #targets: readonly Target[]
-  readonly #resolveIntervalMs: number
-  readonly #hasLanes: boolean
+  #targets!: readonly Target[]
+  #resolveIntervalMs = 0
+  #hasLanes = true
   #wasReady: boolean | undefined
-  readonly #context: BackendContext
+  #context!: BackendContext
+  /** What it was made from, to tell whether a reload changes it. */
+  #backend: ServiceConfig['backend']
   readonly #memory: ReplyMemory
   readonly #privateSlabs: SlabPool
-  readonly #text: Pool<TextLane>
-  readonly #binary: Pool<BinaryLane>
+  #text!: Pool<TextLane>
+  #binary!: Pool<BinaryLane>
+  /** Of backends that the configuration no longer names: closed when nothing is in flight there. */
+  readonly #retired = new Set<Pool<TextLane> | Pool<BinaryLane>>()
   readonly #sessions = new Set<ClientSession>()
   readonly #repeats = new Repeats()
   #privates = 0
@@ -63,8 +83,36 @@ export class Service {
     this.log = shared.log
     this.#memory = new ReplyMemory(config.limits.reply_memory, () => this.#closeMostBehind())
     this.#privateSlabs = new SlabPool(PRIVATE_SLAB_BYTES, this.#memory)
-    const { backend } = config
-    const tls = backend.tls === undefined ? undefined : readBackendTls(backend.tls, `services.${name}.backend.tls`)
+    this.#backend = config.backend
+    const { tls } = config.backend
+    this.#useBackend(config.backend, tls === undefined ? undefined : readBackendTls(tls, `services.${name}.backend.tls`))
+    this.#unwatch = this.clock.watch((now) => this.#checkDeadlines(now))
+  }
+
+  /** Other settings from now on; sessions stay. With another backend, clients go over to it as soon as nothing of theirs is
+   *  in flight on the old.
+   *  @param tls when the files of `backend.tls` hold something else, or the backend is another */
+  apply(config: ServiceConfig, tls: BackendTls | undefined): void {
+    this.limits = config.limits
+    this.isCoalescing = config.reply_coalescing
+    this.policy = new CommandPolicy(config.commands)
+    this.#memory.mostBytes = config.limits.reply_memory
+    this.sharing = config.backend.sharing
+    if (isDeepStrictEqual(this.#backend, config.backend)) {
+      if (tls !== undefined) this.useBackendTls(tls)
+      return
+    }
+    const old = [this.#text, this.#binary]
+    this.#backend = config.backend
+    this.#useBackend(config.backend, tls)
+    for (const pool of old) {
+      this.#retired.add(pool)
+      pool.retire()
+    }
+  }
+
+  #useBackend(backend: ServiceConfig['backend'], tls: BackendTls | undefined): void {
+    const { name } = this
     this.#targets = backend.connect.map((endpoint) => {
       if (endpoint.kind === 'systemd') throw new Error('a backend is no systemd socket')
       return new Target(endpoint, tls, backend.connect_timeout)
@@ -75,7 +123,7 @@ export class Service {
       turn: this.turn, clock: this.clock, slabs: new SlabPool(SHARED_SLAB_BYTES, this.#memory),
     }
     this.#context = context
-    const isShared = this.sharing === 'shared'
+    const isShared = backend.sharing === 'shared'
     const pool = {
       service: name, targets: this.#targets, policy: backend.policy, returnAfterMs: backend.return_after, longestRetryMs: backend.longest_retry,
       maxAgeMs: backend.max_age, size: !isShared || backend.connections === 'auto' ? AUTO_LANES : backend.connections, log: this.log, clock: this.clock,
@@ -84,9 +132,12 @@ export class Service {
     this.#binary = new Pool({ ...pool, dialect: 'binary', connect: (route, owner) => new BinaryLane(context, route, owner, context.slabs, false) })
     // Where clients have connections of their own, a lane that no client uses says which target is healthy.
     this.#hasLanes = isShared || tls !== undefined || this.#targets.length > 1
-    this.#unwatch = this.clock.watch((now) => this.#checkDeadlines(now))
     this.#lookUp()
     if (this.#hasLanes) this.#text.open()
+  }
+
+  get sessions(): ReadonlySet<ClientSession> {
+    return this.#sessions
   }
 
   get clients(): number {
@@ -102,14 +153,17 @@ export class Service {
   forget(session: ClientSession): void {
     this.#text.forget(session)
     this.#binary.forget(session)
+    for (const pool of this.#retired) pool.forget(session)
   }
 
   add(session: ClientSession): void {
     this.#sessions.add(session)
   }
 
-  remove(session: ClientSession): void {
+  remove(session: ClientSession, why: ClientClose): void {
     this.#sessions.delete(session)
+    this.traffic.closed[why]++
+    add(this.traffic, session)
     if (this.#sessions.size === 0) this.#onEmpty?.()
   }
 
@@ -126,6 +180,7 @@ export class Service {
     if (this.#privates >= most) return undefined
     this.#privates++
     const Connection = dialect === 'binary' ? BinaryLane : TextLane
+    this.traffic.privates[session.whyPrivate]++
     const target = (this.#hasLanes ? this.#text.target : this.#targets[0])
     const connection = new Connection(this.#context, target.routeNow, session, this.#privateSlabs, true)
     this.#privateConnections.add(connection)
@@ -166,6 +221,10 @@ export class Service {
     this.#text.checkDeadlines(now)
     this.#binary.checkDeadlines(now)
     for (const connection of this.#privateConnections) connection.checkDeadline(now)
+    for (const pool of this.#retired) {
+      pool.checkDeadlines(now)
+      if (pool.lanes.length === 0) this.#retired.delete(pool)
+    }
     if (this.#hasLanes && !this.#isDraining) this.#tellReadiness()
     if (now - this.#checkedAt < 500) return
     this.#checkedAt = now
@@ -224,12 +283,54 @@ export class Service {
     })
   }
 
+  /** @returns when the last of the clients that are here has left by itself */
+  whenEmpty(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#onEmpty = resolve
+      if (this.#sessions.size === 0) resolve()
+    })
+  }
+
+  /** What it carries now, and what it has carried. */
+  measure(): { now: ServiceNow; traffic: Traffic } {
+    const { traffic } = this
+    const now: ServiceNow = {
+      connections: this.#sessions.size, inFlight: 0, replyBacklogBytes: 0, requestHeldBytes: this.heldBytes,
+      privateConnections: this.#privates, backends: { ...this.#text.states },
+    }
+    const total: Traffic = { ...traffic, requests: traffic.requests.slice() }
+    for (const session of this.#sessions) {
+      now.inFlight += session.inFlight
+      now.replyBacklogBytes += session.replies.backlog
+      add(total, session)
+    }
+    return { now, traffic: total }
+  }
+
+  lanes(): LaneSnapshot[] {
+    const of = (pool: Pool<TextLane> | Pool<BinaryLane>): LaneSnapshot[] => pool.lanes.map((lane) => ({
+      backend: lane.route.host || 'unix', dialect: lane.dialect, state: lane.isRetiring ? 'retiring' : lane.state, version: lane.version,
+      clients: lane.sessions, inFlight: lane.pending.count,
+    }))
+    return [this.#text, this.#binary, ...this.#retired].flatMap(of)
+  }
+
   /** Closes everything that is left. */
   close(why: ClientClose): void {
     this.#isDraining = true
     for (const session of [...this.#sessions]) session.destroy(why)
+    for (const pool of this.#retired) pool.close()
     this.#text.close()
     this.#binary.close()
     this.#unwatch()
   }
+}
+
+/** What a client has done so far. */
+function add(total: Traffic, session: ClientSession): void {
+  for (let group = 0; group < groups.length; group++) total.requests[group] += session.byGroup[group]
+  total.hits += session.hits
+  total.misses += session.misses
+  total.bytesIn += session.bytesIn
+  total.bytesOut += session.replies.bytesOut
 }

@@ -40,18 +40,18 @@ export class Slab {
 /** Bytes of slabs that are read into or still looked at, and what to do when they become too many. */
 export class ReplyMemory {
   liveBytes = 0
-  readonly #mostBytes: number
+  mostBytes: number
   readonly #onPressure: () => void
 
   /** @param mostBytes bound on live bytes   @param onPressure called at each slab taken beyond it: somebody has to go */
   constructor(mostBytes: number, onPressure: () => void) {
-    this.#mostBytes = mostBytes
+    this.mostBytes = mostBytes
     this.#onPressure = onPressure
   }
 
   take(bytes: number): void {
     this.liveBytes += bytes
-    if (this.liveBytes > this.#mostBytes) this.#onPressure()
+    if (this.liveBytes > this.mostBytes) this.#onPressure()
   }
 
   giveBack(bytes: number): void {

@@ -3,7 +3,7 @@
 /** Why a client connection ended. */
 export const clientCloses = [
   'client-closed', 'client-reset', 'quit', 'idle', 'request-timeout', 'max-age', 'drain', 'drain-timeout', 'killed',
-  'reply-backlog', 'reply-memory', 'protocol', 'http', 'private-limit', 'backend-closed', 'backend-unavailable',
+  'request-memory', 'reply-backlog', 'reply-memory', 'protocol', 'http', 'private-limit', 'backend-closed', 'backend-unavailable',
   'backend-lost-mid-reply', 'backend-out-of-step',
 ] as const
 export type ClientClose = typeof clientCloses[number]

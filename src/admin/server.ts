@@ -1,0 +1,172 @@
+import { chmodSync, unlinkSync } from 'node:fs'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { connect } from 'node:net'
+import { endpointText, type Endpoint } from '../config/endpoint.ts'
+import type { Daemon } from '../process/daemon.ts'
+import { ListenError } from '../process/listener.ts'
+import type { Logger } from '../telemetry/log.ts'
+import { contentType, prometheusText } from './prometheus.ts'
+import { takeConnections, takeSnapshot } from './snapshot.ts'
+
+// Asks and orders, in HTTP. Whoever can write to the unix socket (owner and group) may give orders; over loopback TCP,
+// where every user of the host gets through, there is only reading.
+
+const MOST_CONNECTIONS_SHOWN = 10_000
+const DEFAULT_CONNECTIONS_SHOWN = 1_000
+const SOCKET_MODE = 0o660
+/** Requests here are a line and a few headers, and come from this host. */
+const REQUEST_TIMEOUT_MS = 5_000
+const HEADER_BYTES = 8 * 1024
+const MOST_CLIENTS = 64
+
+interface Answer { status: number, body: string, type?: string }
+type Route = (url: URL, request: IncomingMessage) => Answer | Promise<Answer>
+
+export class AdminServer {
+  readonly #daemon: Daemon
+  readonly #log: Logger
+  readonly #servers: Server[] = []
+  readonly #reads: Record<string, Route>
+
+  constructor(daemon: Daemon, log: Logger) {
+    this.#daemon = daemon
+    this.#log = log
+    this.#reads = {
+      '/': () => text(200, 'memseal: /healthz /readyz /metrics /status /connections\n'),
+      '/healthz': () => text(200, 'ok\n'),
+      '/readyz': () => this.#ready(),
+      '/metrics': () => ({ status: 200, body: prometheusText(takeSnapshot(daemon)), type: contentType }),
+      '/status': () => json(200, takeSnapshot(daemon)),
+      '/connections': url => json(200, takeConnections(daemon, limitOf(url))),
+    }
+  }
+
+  /** @throws Error that says what is wrong and what to do */
+  async listen(endpoints: readonly Endpoint[]): Promise<void> {
+    for (const endpoint of endpoints) await this.#listen(endpoint)
+  }
+
+  close(): void {
+    for (const server of this.#servers) {
+      server.close()
+      // The answer to an order may still be on its way.
+      server.closeIdleConnections()
+      setTimeout(() => server.closeAllConnections(), 1000).unref()
+    }
+  }
+
+  async #listen(endpoint: Endpoint): Promise<void> {
+    if (endpoint.kind === 'systemd') throw new Error('the admin listener takes no socket of systemd')
+    const mayOrder = endpoint.kind === 'unix'
+    const server = createServer(
+      { maxHeaderSize: HEADER_BYTES, headersTimeout: REQUEST_TIMEOUT_MS, requestTimeout: REQUEST_TIMEOUT_MS, keepAliveTimeout: REQUEST_TIMEOUT_MS },
+      (request, response) => void this.#answer(request, response, mayOrder))
+    server.maxConnections = MOST_CLIENTS
+    server.on('error', error => this.#log.warn({ event: 'admin-error', error: error.message }, 'the admin listener has trouble'))
+    if (endpoint.kind === 'unix') await removeStale(endpoint.path)
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', (error: NodeJS.ErrnoException) => reject(new ListenError(endpoint, error)))
+      const where = endpoint.kind === 'unix' ? { path: endpoint.path } : { host: endpoint.host, port: endpoint.port }
+      // The socket is made with the process's umask; nobody may come in between that and chmod.
+      const umask = process.umask(0o117)
+      server.listen(where, () => resolve())
+      process.umask(umask)
+    })
+    if (endpoint.kind === 'unix') chmodSync(endpoint.path, SOCKET_MODE)
+    this.#servers.push(server)
+    const address = server.address()
+    const port = typeof address === 'object' ? address?.port : undefined
+    this.#log.info({ event: 'admin-listening', listener: endpointText(endpoint), port }, `the admin listener is ${endpointText(endpoint)}`)
+  }
+
+  async #answer(request: IncomingMessage, response: ServerResponse, mayOrder: boolean): Promise<void> {
+    request.resume()
+    let answer: Answer
+    try {
+      answer = await this.#route(request, mayOrder)
+    } catch (error) {
+      this.#log.error({ event: 'admin-error', error: (error as Error).stack }, 'an answer of the admin listener failed')
+      answer = text(500, 'this failed; the log says why\n')
+    }
+    const { status, body, type = 'text/plain; charset=utf-8' } = answer
+    response.writeHead(status, {
+      'content-type': type, 'content-length': Buffer.byteLength(body), 'cache-control': 'no-store', 'x-content-type-options': 'nosniff',
+    })
+    response.end(request.method === 'HEAD' ? undefined : body)
+  }
+
+  #route(request: IncomingMessage, mayOrder: boolean): Answer | Promise<Answer> {
+    // A page in a browser can reach loopback under any name it likes (DNS rebinding); it cannot hide that name.
+    if (!mayOrder && !isLoopbackName(request.headers.host)) return text(403, 'ask by the address of loopback\n')
+    const url = new URL(request.url ?? '/', 'http://admin')
+    if (request.method === 'GET' || request.method === 'HEAD') {
+      return this.#reads[url.pathname]?.(url, request) ?? text(404, 'there is no such page; / lists them\n')
+    }
+    if (request.method !== 'POST') return text(405, 'GET, HEAD or POST\n')
+    const order = this.#orderOf(url)
+    if (order === undefined) return text(404, 'there is no such order: /reload, /drain, /kill/ID\n')
+    return mayOrder ? order() : text(403, 'orders are taken over the unix socket of the admin listener only\n')
+  }
+
+  #orderOf({ pathname }: URL): (() => Answer | Promise<Answer>) | undefined {
+    if (pathname === '/reload') return () => this.#reload()
+    if (pathname === '/drain') return () => this.#drain()
+    const id = /^\/kill\/(c\d{1,15})$/.exec(pathname)?.[1]
+    return id === undefined ? undefined : () => this.#kill(id)
+  }
+
+  #ready(): Answer {
+    const reasons = this.#daemon.readiness()
+    return reasons.length === 0 ? text(200, 'ready\n') : text(503, reasons.map(reason => `${reason}\n`).join(''))
+  }
+
+  async #reload(): Promise<Answer> {
+    const outcome = await this.#daemon.reloader.reload('admin')
+    return json(outcome.result === 'refused' ? 409 : 200, outcome)
+  }
+
+  #drain(): Answer {
+    const clients = this.#daemon.services.services.reduce((total, service) => total + service.clients, 0)
+    void this.#daemon.drain('admin')
+    return json(202, { clients, timeoutMs: this.#daemon.config.drain_timeout })
+  }
+
+  #kill(id: string): Answer {
+    for (const service of this.#daemon.services.services) {
+      for (const session of service.sessions) {
+        if (session.peer.id !== id) continue
+        this.#log.warn({ event: 'killed', client: id, service: service.name, address: session.peer.address }, `closed ${id} by order`)
+        session.destroy('killed')
+        return json(200, { killed: id })
+      }
+    }
+    return json(404, { error: `there is no connection ${id}` })
+  }
+}
+
+function text(status: number, body: string): Answer {
+  return { status, body }
+}
+
+function json(status: number, value: unknown): Answer {
+  return { status, body: `${JSON.stringify(value, (_, each) => each instanceof Float64Array ? [...each] : each)}\n`, type: 'application/json' }
+}
+
+function limitOf(url: URL): number {
+  const limit = Number(url.searchParams.get('limit') ?? DEFAULT_CONNECTIONS_SHOWN)
+  return Number.isSafeInteger(limit) && limit > 0 ? Math.min(limit, MOST_CONNECTIONS_SHOWN) : DEFAULT_CONNECTIONS_SHOWN
+}
+
+function isLoopbackName(host: string | undefined): boolean {
+  const name = (host ?? '').replace(/:\d+$/, '')
+  return name === 'localhost' || name === '[::1]' || /^127\.\d+\.\d+\.\d+$/.test(name)
+}
+
+/** A process that was killed leaves its socket behind. */
+async function removeStale(path: string): Promise<void> {
+  const code = await new Promise<string | undefined>(resolve => {
+    const probe = connect({ path }, () => { probe.destroy(); resolve(undefined) })
+    probe.on('error', (error: NodeJS.ErrnoException) => resolve(error.code))
+  })
+  if (code === 'ECONNREFUSED') unlinkSync(path)
+}

@@ -1,0 +1,117 @@
+import { readdirSync } from 'node:fs'
+import type { ClientSnapshot } from '../proxy/client-session.ts'
+import { groups } from '../proto/commands.ts'
+import { expiringOf, type Expiring } from '../process/expiry.ts'
+import type { Daemon } from '../process/daemon.ts'
+import type { Reloader } from '../process/reload.ts'
+import type { RunningService } from '../process/services.ts'
+import type { LaneSnapshot, ServiceNow } from '../proxy/service.ts'
+import type { Counters, Traffic } from '../telemetry/counters.ts'
+import type { DelaySeconds } from '../telemetry/loop-delay.ts'
+import type { Material } from '../tls/material.ts'
+import { oneLine } from '../tls/peer.ts'
+import { version } from '../version.ts'
+
+// What the daemon is doing now, as plain values: /status and /metrics are two ways to write it down.
+
+export interface ServiceSnapshot {
+  name: string
+  listeners: { endpoint: string, address: string, tls: boolean }[]
+  edge: Counters
+  traffic: Omit<Traffic, 'requests' | 'refused'> & { requests: Record<string, number>, refused: Record<string, number> }
+  now: ServiceNow & { clients: number, handshakesRunning: number, handshakesWaiting: number }
+  lanes: LaneSnapshot[]
+  certificates: Expiring[]
+  /** The loaded certificate; undefined: plain. */
+  tls: { subject: string, names: string, fingerprint: string, notAfter: Date, clientAuth: string } | undefined
+}
+
+export interface Snapshot {
+  version: string
+  node: string
+  pid: number
+  startedAt: number
+  configuration: string
+  notReady: string[]
+  isDraining: boolean
+  connectionsLimit: number
+  services: ServiceSnapshot[]
+  reloads: Reloader['counts']
+  lastReload: Reloader['last']
+  process: {
+    loopDelay: DelaySeconds, cpu: { user: number, system: number }, memory: { rss: number, heap: number, buffers: number },
+    openFds: number, maxFds: number,
+  }
+}
+
+export function takeSnapshot(daemon: Daemon): Snapshot {
+  const { reloader, services, fdPlan } = daemon
+  const cpu = process.cpuUsage()
+  const memory = process.memoryUsage()
+  return {
+    version, node: process.version, pid: process.pid, startedAt: daemon.startedAt,
+    configuration: daemon.source.file ?? 'flags and variables',
+    notReady: daemon.readiness(), isDraining: daemon.isDraining, connectionsLimit: fdPlan.limit,
+    services: services.running.map(running => serviceSnapshot(running, daemon)),
+    reloads: reloader.counts, lastReload: reloader.last,
+    process: {
+      loopDelay: daemon.loopDelay.seconds, cpu: { user: cpu.user / 1e6, system: cpu.system / 1e6 },
+      memory: { rss: memory.rss, heap: memory.heapUsed, buffers: memory.arrayBuffers },
+      openFds: openFds(), maxFds: fdPlan.fdLimit ?? 0,
+    },
+  }
+}
+
+function serviceSnapshot({ name, config, service, admission, material }: RunningService, daemon: Daemon): ServiceSnapshot {
+  const { now, traffic } = service.measure()
+  const { running, waiting } = admission.handshakes
+  return {
+    name,
+    listeners: daemon.services.listeners.filter(listener => listener.service === name)
+      .map(({ name: endpoint, address }) => ({ endpoint, address, tls: config.tls !== undefined })),
+    edge: admission.counters,
+    traffic: { ...traffic, requests: byGroup(traffic.requests), refused: byGroup(traffic.refused) },
+    now: { ...now, clients: admission.clients, handshakesRunning: running, handshakesWaiting: waiting },
+    lanes: service.lanes(),
+    certificates: expiringOf(daemon.config.services, daemon.reloader.materials).filter(each => each.service === name),
+    tls: loadedOf(material.listener, config.tls?.client_auth),
+  }
+}
+
+/** @returns at most `limit` clients, the oldest first, and how many there are */
+export function takeConnections(daemon: Daemon, limit: number): { total: number, connections: ClientSnapshot[] } {
+  const connections: ClientSnapshot[] = []
+  let total = 0
+  for (const service of daemon.services.services) {
+    total += service.clients
+    for (const session of service.sessions) {
+      if (connections.length >= limit) break
+      connections.push(session.snapshot())
+    }
+  }
+  return { total, connections }
+}
+
+function loadedOf(material: Material | undefined, clientAuth = ''): ServiceSnapshot['tls'] {
+  if (material === undefined) return undefined
+  const { subject, names, fingerprint, notAfter } = material
+  return { subject: oneLine(subject), names, fingerprint, notAfter, clientAuth }
+}
+
+function byGroup(counts: Float64Array): Record<string, number> {
+  return Object.fromEntries(groups.map((group, at) => [group, counts[at]]))
+}
+
+let fds = { count: 0, at: -Infinity }
+
+/** With 10,000 sockets open, counting them takes milliseconds, so it is done at most every five seconds. */
+function openFds(): number {
+  const now = performance.now()
+  if (now - fds.at < 5_000) return fds.count
+  try {
+    fds = { count: readdirSync(process.platform === 'linux' ? '/proc/self/fd' : '/dev/fd').length, at: now }
+  } catch {
+    fds = { count: 0, at: now }
+  }
+  return fds.count
+}
