@@ -87,18 +87,6 @@ export class Pool<Lane extends BackendConnection> {
     return Object.fromEntries(this.#groups.map((group) => [group.target.text, group.isReady]))
   }
 
-  /** Another pool takes its place: clients go there, each when nothing of it is in flight here. */
-  retire(): void {
-    this.#isRetired = true
-    for (const group of this.#groups) group.retire()
-    this.#wake()
-  }
-
-  /** By target: is one of its lanes ready? */
-  get states(): Record<string, boolean> {
-    return Object.fromEntries(this.#groups.map((group) => [group.target.text, group.isReady]))
-  }
-
   /** Every lane gets a successor now: certificates or addresses are others. */
   replaceAll(): void {
     for (const group of this.#groups) group.replaceAll()

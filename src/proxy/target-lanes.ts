@@ -90,18 +90,6 @@ export class TargetLanes<Lane extends BackendConnection> implements BackendOwner
     }
   }
 
-  /** No more lanes; those that stand close when nothing is in flight on them. */
-  retire(): void {
-    this.#isOpen = false
-    for (const retry of this.#retries) clearTimeout(retry)
-    this.#retries.clear()
-    for (const lane of [...this.#lanes]) {
-      lane.isRetiring = true
-      lane.isOffered = false
-      if (lane.state === 'connecting') lane.fail('replaced', 'the backend is another now')
-    }
-  }
-
   replaceAll(): void {
     for (const lane of this.#lanes) if (lane.state === 'ready' && !lane.isRetiring) lane.replaceAt = this.#options.clock.now
   }
