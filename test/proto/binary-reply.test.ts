@@ -1,43 +1,9 @@
 import { expect, test } from 'vitest'
-import { BinaryReplyFramer } from '../../src/proto/binary-reply.ts'
-import { Got, ProtocolError } from '../../src/proto/frame.ts'
 import { everySplit } from '../support/every-split.ts'
 import { reply } from './binary.ts'
+import { binaryReplies } from './reading.ts'
 
-/** Reads packets as a lane does. What lies in the memory behind the pieces is no part of them. */
-function packets(pieces: Buffer[]): string[] {
-  const framer = new BinaryReplyFramer()
-  const slab = Buffer.alloc(pieces.reduce((sum, piece) => sum + piece.length, 0) + 400, 0x81)
-  const seen: string[] = []
-  let at = 0
-  let end = 0
-  for (const piece of pieces) {
-    piece.copy(slab, end)
-    end += piece.length
-    while (at < end) {
-      try {
-        if (!framer.isInsideBody) {
-          if (!framer.header(slab, at, end)) break
-          const { opcode, status, opaque, keyStart, keyBytes, bodyBytes } = framer
-          seen.push(`${opcode} ${status} ${opaque} ${bodyBytes} ${slab.toString('latin1', keyStart, keyStart + keyBytes)}`)
-          at = framer.at
-        }
-        const got = framer.body(at, end)
-        expect(framer.at).toBeGreaterThanOrEqual(at)
-        expect(framer.at).toBeLessThanOrEqual(end)
-        at = framer.at
-        if (got === Got.more) break
-        seen.push('whole')
-      } catch (error) {
-        if (!(error instanceof ProtocolError)) throw error
-        return [...seen, error.code]
-      }
-    }
-  }
-  return at < end ? [...seen, `held ${end - at}`] : seen
-}
-
-const expectPackets = (bytes: Buffer, ...expected: string[]) => everySplit(bytes, pieces => expect(packets(pieces)).toEqual(expected))
+const expectPackets = (bytes: Buffer, ...expected: string[]) => everySplit(bytes, pieces => expect(binaryReplies(pieces)).toEqual(expected))
 
 test('each form of reply', () => {
   expectPackets(reply({ opcode: 0x0a }), '10 0 51966 0 ', 'whole')

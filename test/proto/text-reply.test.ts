@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import { everySplit } from '../support/every-split.ts'
-import { expectReplies, latin1, replies, type Asked } from './frames.ts'
+import { expectReplies } from './frames.ts'
+import { latin1, replies, type Asked } from './reading.ts'
 
 const values = (keys: string): Asked => ({ shape: 'values', keys })
 const valuesCas = (keys: string): Asked => ({ shape: 'valuesCas', keys })

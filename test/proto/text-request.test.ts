@@ -2,7 +2,8 @@ import { expect, test } from 'vitest'
 import { commands } from '../../src/proto/commands.ts'
 import { release } from '../../src/proto/bytes.ts'
 import { everySplit } from '../support/every-split.ts'
-import { apart, expectFrames, faulty, latin1, lost, shared, textFrames } from './frames.ts'
+import { apart, expectFrames, faulty, lost, shared } from './frames.ts'
+import { latin1, textFrames } from './reading.ts'
 
 const key250 = 'k'.repeat(250)
 const key251 = 'k'.repeat(251)

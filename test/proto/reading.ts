@@ -1,0 +1,176 @@
+import assert from 'node:assert/strict'
+import { BinaryReplyFramer } from '../../src/proto/binary-reply.ts'
+import { BinaryRequestFramer, HEADER } from '../../src/proto/binary-request.ts'
+import { commands } from '../../src/proto/commands.ts'
+import { Found, Got, MAX_KEY, MAX_LINE, ProtocolError, Shape } from '../../src/proto/frame.ts'
+import { TextReplyFramer } from '../../src/proto/text-reply.ts'
+import { TextRequestFramer } from '../../src/proto/text-request.ts'
+
+// What framers make of bytes, as plain objects that do not tell how the bytes were cut. Also for test/soak, so without vitest.
+
+export interface Frame {
+  found: 'request' | 'faulty' | 'lost' | 'http'
+  command: string
+  strict: boolean
+  quiet: boolean
+  silent: boolean
+  /** Of a request: its bytes. Of what is lost: everything from its start on. */
+  bytes: string
+  /** What goes to memcached: the bytes, `noreply` cut out. */
+  sent: string
+  key: string
+  needs: number
+  alsoRow: number
+  words: string
+  opaque: number
+  status: number
+}
+
+const names = Object.entries(Found)
+export const latin1 = (text: string): Buffer => Buffer.from(text, 'latin1')
+
+/** How a request's data block is taken: whole, or in pieces as for a private connection. */
+export type Taking = 'hold' | 'stream' | 'skip'
+
+export function textFrames(pieces: Buffer[], maxGetLine = 2 * 2 ** 20, taking: Taking = 'hold'): Frame[] {
+  return requestFrames(new TextRequestFramer(maxGetLine), pieces, taking, Math.max(maxGetLine, MAX_LINE))
+}
+
+export function binaryFrames(pieces: Buffer[], taking: Taking = 'hold'): Frame[] {
+  return requestFrames(new BinaryRequestFramer(), pieces, taking, HEADER + 20 + MAX_KEY)
+}
+
+function requestFrames(framer: TextRequestFramer | BinaryRequestFramer, pieces: Buffer[], taking: Taking, mostHeld: number): Frame[] {
+  const frames: Frame[] = []
+  for (let n = 0; n < pieces.length; n++) {
+    framer.push(pieces[n])
+    for (;;) {
+      if (framer.isStreaming) {
+        const piece = framer.body()
+        if (piece === undefined) break
+        frames.at(-1)!.bytes += piece.toString('latin1')
+        continue
+      }
+      const found = framer.next()
+      if (found === Found.more) {
+        assert(framer.held <= mostHeld, 'no more is kept than may be')
+        break
+      }
+      if (found === Found.head) {
+        mostHeld = Math.max(mostHeld, framer.size)
+        if (taking === 'hold') {
+          framer.hold()
+          continue
+        }
+        if (taking === 'skip') framer.skip()
+        else framer.stream()
+        frames.push(shown(framer, Found.request))
+        continue
+      }
+      assert(framer.start >= 0 && framer.lineEnd <= framer.chunk.length && framer.end <= framer.chunk.length, 'a frame within its chunk')
+      frames.push(shown(framer, found))
+      if (found !== Found.lost) continue
+      const rest = Buffer.concat([...framer.takeRest(), ...pieces.slice(n + 1)])
+      frames.at(-1)!.bytes = frames.at(-1)!.sent = rest.toString('latin1')
+      return frames
+    }
+  }
+  return frames
+}
+
+function shown(framer: TextRequestFramer | BinaryRequestFramer, found: Found): Frame {
+  const { chunk, start, rest, keyStart, keyEnd } = framer
+  const end = framer.isStreaming ? framer.lineEnd : framer.end
+  const after = rest.map(piece => piece.toString('latin1')).join('')
+  const text = framer instanceof TextRequestFramer ? framer : undefined
+  const binary = framer instanceof BinaryRequestFramer ? framer : undefined
+  const isCut = text !== undefined && text.silent
+  return {
+    found: names.find(([, value]) => value === found)![0] as Frame['found'],
+    command: commands[framer.row].name,
+    strict: framer.strict, quiet: framer.quiet, silent: framer.silent,
+    bytes: chunk.toString('latin1', start, end) + after,
+    sent: (isCut ? chunk.toString('latin1', start, text.cutStart) + chunk.toString('latin1', text.cutEnd, end)
+      : chunk.toString('latin1', start, end)) + after,
+    key: found === Found.request && framer.keys > 0 ? chunk.toString('latin1', keyStart, keyEnd) : '',
+    needs: framer.needs, alsoRow: framer.alsoRow,
+    words: found === Found.faulty || found === Found.lost ? text?.words ?? '' : '',
+    opaque: binary?.opaque ?? 0, status: binary?.status ?? 0,
+  }
+}
+
+/** What lies in memory where nothing has arrived yet: something else each time, so that who looks there is found out. */
+const behinds = ['VALUE a 0 1\r\na\r\nEND\r\n', '\x81', '\n', 'x', ' 0']
+let turn = 0
+const behind = (): Buffer => latin1(behinds[turn++ % behinds.length])
+
+export interface Asked { shape: keyof typeof Shape, keys?: string, count?: number, loud?: number }
+
+/** Reads replies as a lane does: into one memory, asking again whenever there is more. Each reply comes back as its text,
+ *  the parts of a run as texts of their own; a broken stream as its code. */
+export function replies(pieces: Buffer[], asked: Asked[], isPrivate = false): string[] {
+  const framer = new TextReplyFramer(isPrivate)
+  const slab = Buffer.alloc(pieces.reduce((sum, piece) => sum + piece.length, 0) + 400, behind())
+  const seen: string[] = []
+  let from = 0
+  let at = 0
+  let end = 0
+  let n = 0
+  try {
+    for (const piece of pieces) {
+      piece.copy(slab, end)
+      end += piece.length
+      while (at < end) {
+        if (n === asked.length) return [...seen, `unasked: ${slab.toString('latin1', at, at + 1)}`]
+        const { shape, keys = '', count = 0, loud = 0 } = asked[n]
+        const isRun = shape === 'metaRun'
+        const isCounted = isRun || shape === 'metaBatch'
+        const got = framer.next(slab, at, end, Shape[shape], latin1(keys), isCounted ? count : 0, isRun ? loud : keys.length)
+        assert(framer.at >= at && framer.at <= end, 'what was consumed had been received')
+        at = framer.at
+        if (got === Got.more) break
+        // How many answers of a batch come at once is left to how they arrive.
+        if (got === Got.part && shape === 'metaBatch') continue
+        seen.push(slab.toString('latin1', from, at))
+        from = at
+        if (got === Got.whole) n++
+      }
+    }
+  } catch (error) {
+    if (!(error instanceof ProtocolError)) throw error
+    return [...seen, error.code]
+  }
+  return from < end ? [...seen, `held: ${slab.toString('latin1', from, end)}`] : seen
+}
+
+/** Reads packets as a lane does. What lies in the memory behind the pieces is no part of them. */
+export function binaryReplies(pieces: Buffer[]): string[] {
+  const framer = new BinaryReplyFramer()
+  const slab = Buffer.alloc(pieces.reduce((sum, piece) => sum + piece.length, 0) + 400, behind())
+  const seen: string[] = []
+  let at = 0
+  let end = 0
+  for (const piece of pieces) {
+    piece.copy(slab, end)
+    end += piece.length
+    while (at < end) {
+      try {
+        if (!framer.isInsideBody) {
+          if (!framer.header(slab, at, end)) break
+          const { opcode, status, opaque, keyStart, keyBytes, bodyBytes } = framer
+          seen.push(`${opcode} ${status} ${opaque} ${bodyBytes} ${slab.toString('latin1', keyStart, keyStart + keyBytes)}`)
+          at = framer.at
+        }
+        const got = framer.body(at, end)
+        assert(framer.at >= at && framer.at <= end, 'what was consumed had been received')
+        at = framer.at
+        if (got === Got.more) break
+        seen.push('whole')
+      } catch (error) {
+        if (!(error instanceof ProtocolError)) throw error
+        return [...seen, error.code]
+      }
+    }
+  }
+  return at < end ? [...seen, `held ${end - at}`] : seen
+}
