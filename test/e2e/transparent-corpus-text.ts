@@ -152,7 +152,7 @@ const ends: Conversation[] = [
 ]
 
 const meta: Conversation[] = [
-  named('meta commands', k => `ms ${k} 2 T0 F7~hi~mg ${k}~mg ${k} v~mg ${k} s v t f c k O123 q~mg ${k} h l~ma ${k}~ms ${k}n 1~5~ma ${k}n v~ma ${k}n MD D2 v~` +
+  named('meta commands', k => `ms ${k} 2 T0 F7~hi~mg ${k}~mg ${k} v~mg ${k} s v t f c k O123 q~mg ${k} h~ma ${k}~ms ${k}n 1~5~ma ${k}n v~ma ${k}n MD D2 v~` +
     `ma ${k}n M- v t~ma ${k}2~ma ${k}3 N0 J13 v~ma ${k}3 v k Oab~md ${k} k O1~md ${k}~mg ${k} k O1~mg ${k} v~`, { mask: 'cas' }),
   named('ms modes', k => [...'SEARPsearpX'].map(mode => `ms ${k} 1 M${mode}~${mode}~mg ${k} v~ms ${k}${mode} 1 M${mode}~${mode}~`).join('')),
   named('ma modes', k => `ms ${k} 2~10~${['I', 'i', '+', 'INCR', 'D', 'd', '-', 'X', ''].map(mode => `ma ${k} v M${mode}~`).join('')}`),
@@ -175,7 +175,8 @@ const meta: Conversation[] = [
   ...[17, 18, 19, 20, 21, 22, 30].map(count => named(`${count} flags`, k => {
     const flags = [...'bktfhlucsvqOPLNTRExyzABCDFGHIJ'].slice(0, count).map(flag => 'ONTRECDFJ'.includes(flag) ? `${flag}1` : flag).join(' ')
     return `mg ${b64(k)} ${flags}~mn~ms ${b64(k)} 2 ${flags}~mn~mn~version~`
-  }, { mask: 'cas' })),
+  }, { mask: 'numbers' })),
+  named('mg with l and t', k => `ms ${k} 2 T100~hi~mg ${k} l t~mg ${k} l t~`, { mask: 'numbers' }),
   named('base64 keys', k => `ms ${b64(k)} 2 b~hi~mg ${b64(k)} b v~mg ${b64(k)} b k~get ${k}~mg ${k} k~ma ${b64(`${k}n`)} b N0 k~md ${b64(k)} b k~me ${b64(k)} b~`, { mask: 'numbers' }),
   named('base64 that is none', k => ['*', '=', 'a', 'ab', 'abc', 'a===', `${b64(k)}x`, `${b64(k)}=`].map(key => `mg ${key} b k~ms ${key} 2 b~hi~md ${key} b~ma ${key} b~mn~`).join('')),
   named('header injection by ma', k => `ma ${b64(`${k}\r\nHD\r\n`)} b N0~mg ${b64(`${k}\r\nHD\r\n`)} b k v~mg ${b64(`${k}\r\nHD\r\n`)} b k v q~mn~`),
