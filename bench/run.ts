@@ -19,6 +19,13 @@ export async function runBench(options: Options, tell: (line: string) => void): 
     measuring: Array.from({ length: options.loadProcesses }, () => new LoadWorker()),
     disturbing: new LoadWorker(STORM_NICENESS),
   }
+  const end = async () => {
+    for (const worker of [...loaders.measuring, loaders.disturbing]) worker.stop()
+    await field.close()
+  }
+  const interrupted = () => void end().finally(() => process.exit(1))
+  const signals = ['SIGINT', 'SIGTERM'] as const
+  for (const signal of signals) process.once(signal, interrupted)
   try {
     await field.open()
     await warmUp(field, present, loaders, options, tell)
@@ -26,8 +33,8 @@ export async function runBench(options: Options, tell: (line: string) => void): 
       results.workloads.push(await runWorkload(field, workload, present, loaders, options, tell))
     }
   } finally {
-    for (const worker of [...loaders.measuring, loaders.disturbing]) worker.stop()
-    await field.close()
+    for (const signal of signals) process.off(signal, interrupted)
+    await end()
   }
   return results
 }

@@ -22,7 +22,7 @@ export function workloadTable(results: Results, workload: WorkloadResult): Table
     rows: told.map(entry => [
       titleOf(results, entry.contestant),
       ...names.map(name => format(name, spread(entry, name)?.median)),
-      ...compared.map(name => ours && entry !== ours ? showRatio(ratio(ours, entry, name)) : '1'),
+      ...compared.map(name => entry === ours ? '1' : showRatio(ours && ratio(ours, entry, name))),
     ]),
     left: workload.entries.filter(entry => entry.failed).map(entry =>
       `${titleOf(results, entry.contestant)}: ${entry.failed}${entry.samples.some(Boolean) ? ' (in some rounds)' : ''}`),
