@@ -163,8 +163,14 @@ export abstract class BackendConnection {
       const reply = pending.asked[pending.head]
       pending.shift()
       session.replies.add(reply, 0, reply.length, undefined)
+      session.repliesGrew()
       session.settled(1)
     }
+  }
+
+  /** What is in flight will never be answered whole: a watcher's log. */
+  get isEndless(): boolean {
+    return this.pending.count > 0 && this.pending.shape[this.pending.head] === Shape.endless
   }
 
   get isIdle(): boolean {
@@ -265,6 +271,8 @@ export abstract class BackendConnection {
 
   #moveToNextSlab(): void {
     const next = this.#slabs.take()
+    // It was one slab too many, and the client that had to go was the only one here.
+    if (this.state === 'closed') return next.release()
     this.slab.bytes.copy(next.bytes, 0, this.from, this.end)
     this.slab.release()
     this.slab = next

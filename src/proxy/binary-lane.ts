@@ -95,7 +95,7 @@ export class BinaryLane extends BackendConnection {
 
   protected parse(): void {
     const framer = this.#framer
-    while (this.at < this.end) {
+    while (this.at < this.end && this.state !== 'closed') {
       if (!framer.isInsideBody) {
         const start = this.at
         if (!framer.header(this.slab.bytes, start, this.end)) {
@@ -150,6 +150,7 @@ export class BinaryLane extends BackendConnection {
     }
     if (pending.sessions[head] === undefined) return this.#ownReply()
     this.deliver(pending.sessions[head], pending.fate[head] & Fate.swallow, this.at)
+    if (this.state === 'closed') return
     this.#settle(head)
   }
 

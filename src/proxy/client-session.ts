@@ -336,6 +336,7 @@ export class ClientSession implements ReplyOwner, BackendOwner {
     const connection = this.#private ?? this.#lane
     if (this.inFlight === 0 || connection === undefined || connection.state !== 'ready') {
       this.replies.add(reply, 0, reply.length, undefined)
+      this.repliesGrew()
       return
     }
     connection.local(this, reply)
@@ -517,7 +518,7 @@ export class ClientSession implements ReplyOwner, BackendOwner {
   }
 
   #finishIfDone(): void {
-    if (this.#finishBy > 0 || this.inFlight > 0 || !this.replies.isEmpty) return
+    if (this.#finishBy > 0 || (this.inFlight > 0 && this.#private?.isEndless !== true) || !this.replies.isEmpty) return
     this.#finishBy = this.#service.clock.now + LINGER_MS
     // What it still sends is read over, or its own end would never be seen.
     this.#socket.removeListener('data', this.#onData)

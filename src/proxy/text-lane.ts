@@ -158,7 +158,8 @@ export class TextLane extends BackendConnection {
     const framer = this.#framer
     const bytes = this.slab.bytes
     const end = this.end
-    while (this.at < end) {
+    // A client that is closed for what it leaves unread takes its private connection with it.
+    while (this.at < end && this.state !== 'closed') {
       if (pending.count === 0) throw new ProtocolError('unasked', 'memcached sent something that nobody asked for')
       const head = pending.head
       const shape = pending.shape[head]
@@ -197,6 +198,7 @@ export class TextLane extends BackendConnection {
     if (isReadRow[row] === 1 && !isRun) session.hits += this.#framer.hits
     if ((fate & Fate.ourFence) !== 0) this.from = this.at
     else this.deliver(session, fate & Fate.swallow, this.at)
+    if (this.state === 'closed') return
     pending.shift()
     session.settled(count)
     if (pending.count > 0 && pending.shape[pending.head] === Shape.local) this.settleLocals()
