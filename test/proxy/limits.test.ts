@@ -125,11 +125,28 @@ test('idle_timeout: a client with nothing in flight is closed, one that waits is
 test('refusals that nobody reads stop the reading of more', async () => {
   const t = await transcript({ limits: { reply_backlog: '4MiB' } })
   t.client(1).socket.pause()
-  let taken = 0
   const refused = 'verbosity 1\r\n'.repeat(20_000)
-  for (let n = 0; n < 100; n++) void t.client(1).write(refused).then(() => { taken += refused.length })
-  await new Promise(resolve => { setTimeout(resolve, 1000) })
-  // What socket buffers hold comes on top of the million bytes after which reading stops.
-  expect(taken).toBeLessThan(20 * MiB)
-  t.client(1).leaves()
+  let taken = 0
+  for (let n = 0; n < 100; n++) void t.client(1).write(refused).then(() => { taken++ })
+  for (let before = -1, still = 0; still < 10 && taken < 100; before = taken) {
+    await new Promise(resolve => { setTimeout(resolve, 50) })
+    still = taken === before ? still + 1 : 0
+  }
+  expect(taken).toBeLessThan(100)
+  expect(t.lines.filter(line => line.event === 'closed')).toEqual([])
+})
+
+test('reply_backlog on a connection of its own closes that too, and nothing else', async () => {
+  const t = await transcript({ clients: 2, limits: { reply_backlog: '64KiB' }, backend: { sharing: 'private' } })
+  t.client(1).socket.pause()
+  t.client(1).sends('get a\r\nget b\r\nget c\r\n')
+  const own = await t.private(1)
+  await own.sees('get a\r\nget b\r\nget c\r\n')
+  own.says(`VALUE a 0 ${16 * MiB}\r\n${'x'.repeat(16 * MiB)}\r\nEND\r\nEND\r\nEND\r\n`)
+  expect(await t.reason(1)).toBe('reply-backlog')
+  t.client(2).sends('get b\r\n')
+  const other = await t.private(2)
+  await other.sees('get b\r\n')
+  other.says('END\r\n')
+  await t.client(2).gets('END\r\n')
 })

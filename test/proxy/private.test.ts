@@ -78,6 +78,9 @@ test('a watcher gets each line at once', async () => {
   await t.client(1).gets('OK\r\n')
   own.says('ts=1 gid=1 type=item_get\n')
   await t.client(1).gets('ts=1 gid=1 type=item_get\n')
+  t.client(1).end()
+  await own.readToEnd()
+  await t.client(1).endsWith()
 })
 
 test('request_size: at the limit a request is shared, one byte past it goes to a connection of its own as it comes', async () => {
