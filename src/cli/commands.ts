@@ -1,16 +1,21 @@
-import { readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { setupOptions } from '../config/setup.ts'
 import { closest } from '../config/suggest.ts'
 import { exitStatuses } from '../errors.ts'
 import { check } from './check.ts'
-import { configReference, configSchema, configShow } from './config.ts'
+import { configMetrics, configReference, configSchema, configShow } from './config.ts'
 import { defaultFile } from './configuration.ts'
+import { connections } from './connections.ts'
+import { drain } from './drain.ts'
 import { importStunnel } from './import-stunnel.ts'
+import { kill } from './kill.ts'
 import { probe } from './probe.ts'
+import { reload } from './reload.ts'
 import { run } from './run.ts'
+import { status } from './status.ts'
 import type { Terminal } from './terminal.ts'
 import { UsageError } from './usage-error.ts'
+import { version } from '../version.ts'
 
 /** `value: ''` makes it a switch: `--json`, with nothing after it. */
 interface Flag { name: string, value: string, doc: string, isList?: boolean }
@@ -49,9 +54,23 @@ const probeFlags: readonly Flag[] = [
   { name: 'json', value: '', doc: 'for machines' },
 ]
 
+const adminFlags: readonly Flag[] = [
+  { name: 'admin', value: 'unix:/PATH', doc: 'where to ask; default MEMSEAL_ADMIN, then admin.listen of the configuration' },
+  configFlag,
+  { name: 'json', value: '', doc: 'for machines' },
+]
+
 export const commands: readonly Command[] = [
   { name: 'run', help: 'runs the proxy (also with no command)', flags: setupFlags, run },
   { name: 'check', help: 'prints every fault of the configuration and of its certificates', flags: setupFlags, run: check },
+  { name: 'status', help: 'says how the running memseal is; exit status 1 when it is not ready', flags: adminFlags, run: status },
+  {
+    name: 'connections', help: 'lists the clients that are connected',
+    flags: [...adminFlags, { name: 'limit', value: 'COUNT', doc: 'how many at the most; default 1000' }], run: connections,
+  },
+  { name: 'reload', help: 'takes new configuration and certificates without a restart, and waits for the outcome', flags: adminFlags, run: reload },
+  { name: 'drain', help: 'ends memseal as soon as its clients have what they are owed, and waits for that', flags: adminFlags, run: drain },
+  { name: 'kill', help: 'closes one client connection at once', operand: { name: 'ID' }, flags: adminFlags, run: kill },
   {
     name: 'probe', help: 'walks TCP, TLS, certificate and `version`, and says which step fails and what to do',
     operand: { name: 'HOST:PORT', isOptional: true }, flags: probeFlags, run: probe,
@@ -63,6 +82,7 @@ export const commands: readonly Command[] = [
   },
   { name: 'config reference', help: 'prints the reference of all keys', flags: [], run: configReference },
   { name: 'config schema', help: 'prints the JSON schema, for editors', flags: [], run: configSchema },
+  { name: 'config metrics', help: 'prints the table of all metrics', flags: [], run: configMetrics },
   { name: 'config show', help: 'prints the effective configuration and where each value comes from', flags: setupFlags, run: configShow },
 ]
 
@@ -72,7 +92,7 @@ export async function runCommandLine(args: readonly string[], terminal: Terminal
   const words = firstFlag === -1 ? args : args.slice(0, firstFlag)
   const wantsHelp = args.includes('--help') || args.includes('-h') || words[0] === 'help'
   if (args.includes('--version')) {
-    terminal.out(`memseal ${version()}\n`)
+    terminal.out(`memseal ${version}\n`)
     return exitStatuses.fine.status
   }
   const name = (words[0] === 'help' ? words.slice(1) : words).join(' ')
@@ -154,9 +174,4 @@ function help(name: string, terminal: Terminal): number {
 function table(rows: readonly [string, string][]): string {
   const width = Math.max(0, ...rows.map(([left]) => left.length))
   return rows.map(([left, right]) => `  ${left.padEnd(width)}  ${right}\n`).join('')
-}
-
-function version(): string {
-  // The same two steps up from src/cli and from dist/cli.
-  return (JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }).version
 }

@@ -1,6 +1,7 @@
 import { referenceText, schemaText } from '../config/reference.ts'
 import { showConfig } from '../config/show.ts'
 import { exitStatuses } from '../errors.ts'
+import { metricsTable } from '../telemetry/metrics.ts'
 import { chooseConfiguration, noConfiguration, printIssues } from './configuration.ts'
 import type { Terminal } from './terminal.ts'
 
@@ -13,6 +14,12 @@ export async function configReference(_flags: Record<string, unknown>, terminal:
 /** `memseal config schema`: config/schema.json. */
 export async function configSchema(_flags: Record<string, unknown>, terminal: Terminal): Promise<number> {
   terminal.out(schemaText())
+  return exitStatuses.fine.status
+}
+
+/** `memseal config metrics`: the table of the README. */
+export async function configMetrics(_flags: Record<string, unknown>, terminal: Terminal): Promise<number> {
+  terminal.out(metricsTable())
   return exitStatuses.fine.status
 }
 

@@ -15,6 +15,7 @@ export interface Loaded {
   config: Config | undefined       // undefined: there are faults
   /** What could be read, for further checks; hold each against `isSound` first. */
   services: Config['services']
+  admin: Config['admin'] | undefined
   isSound(path: string): boolean   // no fault at this path or below it
   issues: Issue[]                  // from the top of the file down; warnings among them
   origins: Map<string, Origin>     // by path, of every value, defaults too
@@ -68,6 +69,7 @@ export function loadText(text: string, file: string, options: LoadOptions): Load
   if (file !== commandLine) warnOfUnusedVariables(reading, environment)
   return {
     services: config?.services ?? {},
+    admin: config?.admin,
     isSound: path => !reading.isFaulty(path),
     get config() { return hasFault(reading.issues) ? undefined : config },
     get issues() { return sortIssues(reading.issues) },
@@ -92,7 +94,7 @@ function warnOfUnusedVariables(reading: Reading, environment: NodeJS.ProcessEnv)
 
 function refused(issues: Issue[]): Loaded {
   return {
-    config: undefined, services: {}, isSound: () => false, issues, origins: new Map(), originOf: () => issues[0].origin,
+    config: undefined, services: {}, admin: undefined, isSound: () => false, issues, origins: new Map(), originOf: () => issues[0].origin,
     report: (severity, path, message, fix) => void issues.push({ severity, origin: issues[0].origin, path, message, fix }),
   }
 }

@@ -191,7 +191,7 @@ export class ClientSession implements ReplyOwner, BackendOwner {
     if (this.#wantsPrivate === 'no' && !this.#isShareable(framer)) {
       const isOversize = framer.strict && framer.size > this.#service.limits.request_size
       this.#wantsPrivate = policy.isOpen && !isOversize ? 'raw' : 'followed'
-      this.whyPrivate = isOversize ? 'oversize' : framer.strict ? 'command' : 'unframed'
+      this.whyPrivate = isOversize ? 'oversize' : isShareableRow[framer.row] === 0 ? 'command' : 'unframed'
     } else if (this.#wantsPrivate === 'followed' && policy.isOpen && !framer.strict) this.#wantsPrivate = 'raw'
     if (this.#wantsPrivate !== 'no') return this.#privately(framer, found)
     const lane = this.#sharedLane(framer, found)

@@ -1,0 +1,77 @@
+import type { Snapshot, ServiceSnapshot } from '../admin/snapshot.ts'
+import { exitStatuses } from '../errors.ts'
+import { asking } from './admin-client.ts'
+import { age, bytes, facts, number, printable } from './table.ts'
+import type { Terminal } from './terminal.ts'
+
+/** As it comes over HTTP: dates are texts. */
+type Sent<T> = T extends Date ? string : T extends object ? { [K in keyof T]: Sent<T[K]> } : T
+
+/** `memseal status`: exit status 0 when the daemon is ready, 1 when it is not or cannot be asked. */
+export function status(flags: Record<string, unknown>, terminal: Terminal): Promise<number> {
+  return asking('status', flags, terminal, async client => {
+    const { body } = await client.ask('GET', '/status')
+    const snapshot = JSON.parse(body) as Sent<Snapshot>
+    terminal.out(flags['json'] === true ? body : statusText(snapshot, Date.now()))
+    return (snapshot.notReady.length === 0 ? exitStatuses.fine : exitStatuses.failed).status
+  })
+}
+
+export function statusText(snapshot: Sent<Snapshot>, now: number): string {
+  const { version, node, pid, startedAt, configuration, notReady, lastReload } = snapshot
+  const state = notReady.length === 0 ? 'ready' : 'NOT READY'
+  return [
+    `memseal ${version} on Node ${node}, process ${pid}, up ${age((now - startedAt) / 1000)}: ${state}\n`,
+    ...notReady.map(reason => `  ${reason}\n`),
+    facts([
+      ['configuration', configuration],
+      ['last reload', lastReload === undefined ? 'none' : reloadText(lastReload, now)],
+      ...(lastReload?.outcome.reasons ?? []).map(reason => ['', reason] as const),
+      ['memory', `${bytes(snapshot.process.memory.rss)}, ${number(snapshot.process.openFds)} files and sockets open`],
+    ]),
+    ...snapshot.services.map(service => serviceText(service, now)),
+  ].join('')
+}
+
+function reloadText({ at, cause, outcome }: NonNullable<Sent<Snapshot>['lastReload']>, now: number): string {
+  const what = { applied: outcome.changes.join('; '), unchanged: 'nothing had changed', refused: 'REFUSED, and nothing was changed:' }[outcome.result]
+  const who = { signal: 'by SIGHUP', admin: 'by order', files: 'by itself, since files changed' }[cause]
+  return `${age((now - at) / 1000)} ago ${who}: ${what}`
+}
+
+function serviceText({ name, listeners, tls, certificates, edge, traffic, now: state, lanes }: Sent<ServiceSnapshot>, now: number): string {
+  const rows: (readonly [string, string])[] = [
+    ['listens on', listeners.map(({ address, tls }) => `${address}${tls ? ' (TLS)' : ' (plain)'}`).join(', ') || 'nothing'],
+  ]
+  if (tls !== undefined) {
+    rows.push(['certificate', printable(`${tls.subject}; ${tls.names}`)], ['', `SHA-256 ${tls.fingerprint}`])
+  }
+  for (const { key, file, notAfter } of certificates) rows.push([{ cert: '', crl: 'revocations', backend_cert: 'shown behind' }[key], `${file}, ${untilText(notAfter, now)}`])
+  rows.push(...Object.entries(state.backends).map(([backend, isUp]) => ['backend', `${backend}: ${isUp ? 'up' : 'DOWN'}`] as const))
+  const versions = [...new Set(lanes.map(lane => lane.version).filter(version => version !== ''))]
+  const inFlight = `${number(state.inFlight)} requests in flight`
+  rows.push(['', `${number(lanes.length)} shared connections, ${number(state.privateConnections)} private, ${inFlight}${versions.length > 0 ? `, memcached ${printable(versions.join(', '))}` : ''}`])
+  rows.push(['clients', `${number(state.connections)} connections from ${number(state.clients)} addresses; ${number(edge.accepted)} so far`])
+  if (tls !== undefined) rows.push(['handshakes', handshakesText(edge)])
+  rows.push(['refused', listText(edge.refused)], ['requests', listText(traffic.requests)])
+  if (Object.values(traffic.refused).some(count => count > 0)) rows.push(['forbidden', listText(traffic.refused)])
+  const reads = traffic.hits + traffic.misses
+  if (reads > 0) rows.push(['keys read', `${number(reads)}, ${(100 * traffic.hits / reads).toFixed(1)} % of them hits`])
+  rows.push(['traffic', `${bytes(traffic.bytesIn)} from clients, ${bytes(traffic.bytesOut)} to them; ${bytes(state.replyBacklogBytes)} not taken yet`])
+  return `\nservice ${name}\n${facts(rows)}`
+}
+
+function handshakesText({ handshakes, resumed, handshakesFailed }: Sent<ServiceSnapshot>['edge']): string {
+  const share = handshakes === 0 ? '' : ` (${Math.round(100 * resumed / handshakes)} % resumed)`
+  return `${number(handshakes)}${share}; failed: ${listText(handshakesFailed)}`
+}
+
+function untilText(notAfter: string, now: number): string {
+  const left = (Date.parse(notAfter) - now) / 1000
+  return left <= 0 ? `EXPIRED on ${notAfter.slice(0, 10)}` : `good until ${notAfter.slice(0, 10)} (${age(left)})`
+}
+
+/** `read 10, write 5`, or `none`. */
+function listText(counts: Readonly<Record<string, number>>): string {
+  return Object.entries(counts).filter(([, count]) => count > 0).map(([name, count]) => `${name} ${number(count)}`).join(', ') || 'none'
+}
