@@ -6,6 +6,7 @@ import type { LoadWorker } from './load/load-worker.ts'
 import type { LoadWindow, Task } from './load/messages.ts'
 import { cpuBetween, readCpu, readMachineCpu, type CpuReading } from './measure/cpu.ts'
 import { readMemory } from './measure/memory.ts'
+import { processTree } from './measure/process-tree.ts'
 import type { Sample } from './measures.ts'
 import type { Shape, Workload } from './workloads.ts'
 
@@ -122,13 +123,15 @@ interface Readings {
 }
 
 function readAll(entrant: Entrant, loaders: Loaders): Readings {
-  const pids = [...loaders.measuring, loaders.disturbing].map(worker => worker.pid)
+  const contestant = entrant.pids.flatMap(processTree)
+  const store = entrant.storePid ? processTree(entrant.storePid) : []
+  const workers = [...loaders.measuring, loaders.disturbing].map(worker => worker.pid)
   return {
     at: performance.now(),
-    contestant: readCpu(entrant.pids),
-    store: readCpu(entrant.storePid ? [entrant.storePid] : []),
-    loaders: readCpu(pids),
     machine: readMachineCpu(),
+    contestant: readCpu(contestant),
+    store: readCpu(store),
+    loaders: readCpu(workers),
   }
 }
 

@@ -34,7 +34,8 @@ const perRequest: MeasureName[] = [
   'proxyUs', 'memcachedUs', 'togetherUs', 'requestsPerSecond', 'p50Us', 'p99Us', 'p999Us', 'loadUs', 'foreignShare',
 ]
 const perByte: MeasureName[] = [
-  'proxyUs', 'memcachedUs', 'togetherUs', 'megabytesPerCpuSecond', 'requestsPerSecond', 'p50Us', 'p99Us', 'foreignShare',
+  'proxyUs', 'memcachedUs', 'togetherUs', 'megabytesPerCpuSecond', 'requestsPerSecond', 'p50Us', 'p99Us', 'loadUs',
+  'foreignShare',
 ]
 const perHandshake: MeasureName[] = [
   'proxyUs', 'handshakesPerCpuSecond', 'requestsPerSecond', 'p50Us', 'p99Us', 'resumedShare', 'foreignShare',

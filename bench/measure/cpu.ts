@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
-import { processTree, readStat } from './process-tree.ts'
+import { readStat } from './process-tree.ts'
 
 /** What the processes of one daemon had used when it was read. */
 export type CpuReading = Map<number, ProcessCpu>
@@ -12,9 +12,11 @@ interface ProcessCpu {
   threads: Map<string, number>
 }
 
-export function readCpu(roots: number[]): CpuReading {
+/** @param pids all processes of a daemon, children too (`processTree`). Finding them is slow beside reading them, so that
+ *  is done before: what is read for one window must be read at one moment. */
+export function readCpu(pids: number[]): CpuReading {
   const reading: CpuReading = new Map()
-  for (const pid of roots.flatMap(processTree)) {
+  for (const pid of pids) {
     const stat = readStat(pid)
     if (!stat) continue
     const ticks = stat.userTicks + stat.systemTicks + stat.reapedTicks
