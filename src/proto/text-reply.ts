@@ -208,8 +208,11 @@ export class TextReplyFramer {
   #batch(bytes: Buffer, end: number, count: number): Got {
     let hits = 0
     let got: Got = Got.more
-    while (this.at < end && this.#meta(bytes, end) === Got.whole) {
-      hits += this.hits
+    while (this.at < end) {
+      // A value whose header came with bytes before these is a hit that `hits` no longer tells of.
+      const isGoingOn = this.#bodyLeft > 0
+      if (this.#meta(bytes, end) !== Got.whole) break
+      hits += isGoingOn ? 1 : this.hits
       this.partTo = this.at
       got = ++this.#answers === count ? Got.whole : Got.part
       if (got === Got.whole) break
