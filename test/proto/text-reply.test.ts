@@ -1,4 +1,6 @@
 import { expect, test } from 'vitest'
+import { Got, Shape } from '../../src/proto/frame.ts'
+import { TextReplyFramer } from '../../src/proto/text-reply.ts'
 import { everySplit } from '../support/every-split.ts'
 import { expectReplies } from './frames.ts'
 import { latin1, replies, type Asked } from './reading.ts'
@@ -158,3 +160,26 @@ test('lists end at END, dumps at END or EN, and one line may say no', () => {
   expectReplies('OK\r\nlog line\n', [{ shape: 'endless' }], ['held: OK\r\nlog line\n'], true)
 })
 
+
+test('a batch: as many answers as requests, hits counted however they arrive', () => {
+  const text = 'VA 2\r\nab\r\nEN\r\nHD\r\nVA 3\r\nxyz\r\nVA 0\r\n\r\n'
+  expectReplies(`${text}STORED\r\n`, [{ shape: 'metaBatch', count: 5 }, { shape: 'stored' }], [text, 'STORED\r\n'])
+  expectReplies('HD\r\nVA 2\r\nab', [{ shape: 'metaBatch', count: 2 }], ['held: HD\r\nVA 2\r\nab'])
+  refused('HD\r\nMN\r\n', { shape: 'metaBatch', count: 2 })
+  everySplit(latin1(text), pieces => {
+    const framer = new TextReplyFramer(false)
+    const slab = Buffer.alloc(text.length)
+    let at = 0
+    let end = 0
+    let hits = 0
+    for (const piece of pieces) {
+      end += piece.copy(slab, end)
+      for (let got: Got = Got.part; at < end && got !== Got.more;) {
+        got = framer.next(slab, at, end, Shape.metaBatch, slab, 5, 0)
+        at = framer.at
+        if (got !== Got.more) hits += framer.hits
+      }
+    }
+    expect(hits).toBe(4)
+  })
+})

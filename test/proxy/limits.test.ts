@@ -128,7 +128,7 @@ test('refusals that nobody reads stop the reading of more', async () => {
   const refused = 'verbosity 1\r\n'.repeat(20_000)
   let taken = 0
   for (let n = 0; n < 100; n++) void t.client(1).write(refused).then(() => { taken++ })
-  for (let before = -1, still = 0; still < 10 && taken < 100; before = taken) {
+  for (let before = -1, still = 0; still < 40 && taken < 100; before = taken) {
     await new Promise(resolve => { setTimeout(resolve, 50) })
     still = taken === before ? still + 1 : 0
   }
