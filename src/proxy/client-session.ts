@@ -391,6 +391,7 @@ export class ClientSession implements ReplyOwner, BackendOwner {
   backendClosed(connection: BackendConnection, why: BackendClose): void {
     this.#service.privateClosed()
     if (this.#private !== connection) return
+    if (why !== 'client-gone') this.#service.lost(why)
     this.#private = undefined
     if (this.isClosed) return
     const wasConnecting = why === 'connect-failed' || why === 'connect-timeout'

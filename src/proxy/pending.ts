@@ -40,6 +40,10 @@ export class Pending {
   ticket = new Uint32Array(FIRST_SIZE)
   opaque = new Uint32Array(FIRST_SIZE)
   sentAt = new Float64Array(FIRST_SIZE)
+  /** Index of the request whose way is timed; -1: none. One at a time, so that requests themselves are not slowed. */
+  timed = -1
+  #timedFrom = 0
+  #onAnswer: ((backendMs: number) => void) | undefined
   #mask = FIRST_SIZE - 1
 
   /** @returns the index of the new last one */
@@ -58,13 +62,29 @@ export class Pending {
   }
 
   shift(): void {
+    if (this.head === this.timed) this.#answered()
     this.sessions[this.head] = undefined
     this.asked[this.head] = NO_BYTES
     this.head = (this.head + 1) & this.#mask
     this.count--
   }
 
+  /** Times the last request from now, when it is written, until it leaves the queue, answered or failed. */
+  time(onAnswer: (backendMs: number) => void): void {
+    if (this.timed !== -1 || this.count === 0) return
+    this.timed = (this.head + this.count - 1) & this.#mask
+    this.#timedFrom = performance.now()
+    this.#onAnswer = onAnswer
+  }
+
+  #answered(): void {
+    this.timed = -1
+    this.#onAnswer?.(performance.now() - this.#timedFrom)
+  }
+
   #grow(): void {
+    // Places change: what is timed is let go.
+    this.timed = -1
     const size = this.count * 2
     const order = <T>(old: ArrayLike<T>, put: (index: number, value: T) => void): void => {
       for (let i = 0; i < this.count; i++) put(i, old[(this.head + i) & this.#mask])

@@ -10,7 +10,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { Traffic } from '../telemetry/counters.ts'
 import type { Logger } from '../telemetry/log.ts'
 import { readBackendTls, type BackendTls } from '../tls/backend.ts'
-import type { BackendContext } from './backend-connection.ts'
+import type { BackendClose, BackendContext } from './backend-connection.ts'
 import { BinaryLane } from './binary-lane.ts'
 import { ClientSession, type ClientClose } from './client-session.ts'
 import { Pool } from './pool.ts'
@@ -121,11 +121,12 @@ export class Service {
     const context: BackendContext = {
       settings: { connectTimeoutMs: backend.connect_timeout, replyTimeoutMs: backend.reply_timeout, probeIntervalMs: backend.probe_interval },
       turn: this.turn, clock: this.clock, slabs: new SlabPool(SHARED_SLAB_BYTES, this.#memory),
+      latency: { backend: this.traffic.backendSeconds, own: this.traffic.ownSeconds },
     }
     this.#context = context
     const isShared = backend.sharing === 'shared'
     const pool = {
-      service: name, targets: this.#targets, policy: backend.policy, returnAfterMs: backend.return_after, longestRetryMs: backend.longest_retry,
+      service: name, targets: this.#targets, policy: backend.policy, onLoss: (why: BackendClose) => this.lost(why), returnAfterMs: backend.return_after, longestRetryMs: backend.longest_retry,
       maxAgeMs: backend.max_age, size: !isShared || backend.connections === 'auto' ? AUTO_LANES : backend.connections, log: this.log, clock: this.clock,
     }
     this.#text = new Pool({ ...pool, dialect: 'text', connect: (route, owner) => new TextLane(context, route, owner, context.slabs, false) })
@@ -188,6 +189,11 @@ export class Service {
   }
 
   readonly #privateConnections = new Set<TextLane | BinaryLane>()
+
+  /** A connection to the backend ended, or could not be opened. */
+  lost(why: BackendClose): void {
+    this.traffic.backendClosed[why] = (this.traffic.backendClosed[why] ?? 0) + 1
+  }
 
   privateClosed(): void {
     this.#privates--

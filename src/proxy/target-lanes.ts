@@ -26,6 +26,7 @@ export interface TargetLanesOptions<Lane extends BackendConnection> {
   clock: Clock
   connect: (route: Route, owner: BackendOwner) => Lane
   onChange: () => void
+  onLoss: (why: BackendClose) => void
   heirOf: (lane: BackendConnection) => BackendConnection | undefined
 }
 
@@ -172,6 +173,7 @@ export class TargetLanes<Lane extends BackendConnection> implements BackendOwner
     const { target, clock } = this.#options
     this.#lanes.splice(this.#lanes.indexOf(lane), 1)
     if (!this.#isOpen || why === 'replaced') return
+    this.#options.onLoss(why)
     target.lookUpIfOlder(LOOKUP_AT_MOST_EVERY_MS, clock.now)
     const wasReady = lane.version !== ''
     if (!wasReady && target.failed(lane.route) && why !== 'connect-timeout') {

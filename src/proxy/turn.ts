@@ -13,6 +13,10 @@ export class Turn {
   #backends: Flushable[] = []
   #clients: Flushable[] = []
   #isScheduled = false
+  #turns = 0
+  /** When this turn's first bytes had been read, if it is one that is timed (one in 16); else 0. Milliseconds. */
+  startedAt = 0
+  #timed: ((endedAt: number) => void)[] = []
 
   /** Each is put here once per turn: the caller keeps the mark. */
   backend(connection: Flushable): void {
@@ -25,8 +29,22 @@ export class Turn {
     if (!this.#isScheduled) this.#schedule()
   }
 
+  /** Calls `told` when all of this turn has been written. */
+  whenWritten(told: (endedAt: number) => void): void {
+    this.#timed.push(told)
+    if (!this.#isScheduled) this.#schedule()
+  }
+
+  #tellEnd(): void {
+    const timed = this.#timed
+    this.#timed = []
+    const now = performance.now()
+    for (const told of timed) told(now)
+  }
+
   #schedule(): void {
     this.#isScheduled = true
+    this.startedAt = (++this.#turns & 15) === 0 ? performance.now() : 0
     setImmediate(this.#end)
   }
 
@@ -38,5 +56,6 @@ export class Turn {
     this.#clients = []
     for (let i = 0; i < backends.length; i++) backends[i].flush()
     for (let i = 0; i < clients.length; i++) clients[i].flush()
+    if (this.#timed.length > 0) this.#tellEnd()
   }
 }

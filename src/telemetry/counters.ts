@@ -33,7 +33,6 @@ export class Traffic {
   readonly privates: Record<PrivateReason, number> = zeros(privateReasons)
   readonly backendSeconds = new Histogram(requestBounds)
   readonly ownSeconds = new Histogram(requestBounds)
-  backendOpened = 0
   readonly backendClosed: Record<string, number> = {}
   /** Of clients that have left; those still here are added when somebody asks. */
   hits = 0
