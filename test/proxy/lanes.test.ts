@@ -377,3 +377,13 @@ test('without coalescing every reply is its own', async () => {
   t.backend.says('END\r\nVALUE b 0 1\r\nB\r\nEND\r\n')
   await t.client(1).gets('END\r\nVALUE b 0 1\r\nB\r\nEND\r\n')
 })
+
+test('errors keep their places when the lane is lost and a client that was paused goes on', async () => {
+  const t = await transcript({ limits: { in_flight: 2 } })
+  t.client(1).sends('incr a 1\r\nincr b 1\r\nverbosity 1\r\nincr c 1\r\n')
+  await t.backend.sees('incr a 1\r\nincr b 1\r\n')
+  t.backend.end()
+  await t.client(1).gets(lostWords, lostWords, 'CLIENT_ERROR memseal: command not allowed\r\n')
+  const lane = await t.lanes(2)
+  await lane.sees('incr c 1\r\n')
+})
