@@ -394,7 +394,7 @@ export class ClientSession implements ReplyOwner, BackendOwner {
     if (why !== 'client-gone') this.#service.lost(why)
     this.#private = undefined
     if (this.isClosed) return
-    const wasConnecting = why === 'connect-failed' || why === 'connect-timeout'
+    const wasConnecting = why === 'connect-failed' || why === 'connect-timeout' || why === 'tls-failed'
     if (this.#isRaw || this.#isStreaming) return this.finish('backend-closed')
     if (!wasConnecting) return this.#resume(Pause.backendFull)
     // Nobody answers: the request that waits gets its error; one whose end is not known cannot be read over.

@@ -57,7 +57,8 @@ function dialTls(route: Route, options: tls.ConnectionOptions, on: DialEvents): 
   // With TLS 1.3 tickets come after the handshake; each is used once.
   socket.on('session', (ticket) => route.tickets.keep(ticket))
   const failure = (code: string, detail: string): BackendFailure | undefined =>
-    stage === 'tcp' ? undefined : backendFailure(code, stage === 'secured', detail)
+    // A host that does not admit this one may reset the connection before it was looked at here.
+    stage === 'tcp' && code !== 'ECONNRESET' ? undefined : backendFailure(code, stage === 'secured', detail)
   socket.on('error', (error: NodeJS.ErrnoException) => {
     route.tickets.forget()
     const isOurs = error instanceof IdentityError

@@ -32,6 +32,8 @@ export interface Pki {
   futureClient: Certificate
   /** CN=web-1, CN=ops: a certificate must not get by with whichever name is read. */
   severalNames: Certificate
+  /** As `server`, but valid from the year 2020 to 2021. */
+  expiredServer: Certificate
   otherCa: Certificate
   /** CN=client, as `client`, but from `otherCa`. */
   strangerClient: Certificate
@@ -56,6 +58,8 @@ const leaves = {
   futureClient: { subject: '/CN=future', san: 'DNS:future.test', use: 'clientAuth', signer: 'ca',
     from: '20900101000000Z', to: '20910101000000Z' },
   severalNames: { subject: '/CN=web-1/CN=ops', san: 'DNS:several.test', use: 'clientAuth', signer: 'ca' },
+  expiredServer: { subject: '/CN=localhost', san: 'DNS:localhost,IP:127.0.0.1,IP:::1', use: 'serverAuth', signer: 'ca',
+    from: '20200101000000Z', to: '20210101000000Z' },
   strangerClient: { subject: '/OU=web/CN=client', san: 'DNS:client.test', use: 'clientAuth', signer: 'otherCa' },
 } satisfies Record<string, Leaf>
 
