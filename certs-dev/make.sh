@@ -1,9 +1,21 @@
 #!/bin/sh
 # Makes the development certificates in this folder: a CA, a server certificate for localhost and a client certificate,
 # ECDSA P-256. Leaves them alone while all are there, belong together and stay valid for a day. `make.sh --force`: anew.
+# `make.sh --folder DIR`: in DIR instead, for containers (config/compose.yaml).
 set -eu
 umask 077
-cd "$(dirname "$0")"
+key_mode=0600
+if [ "${1-}" = --folder ]; then
+  mkdir -p "$2"
+  cd "$2"
+  # The user in a container is another than the one here, and a file that is mounted there is judged by its own mode:
+  # readable by all, in a folder that keeps all others of this host out.
+  chmod 0700 .
+  key_mode=0644
+  shift 2
+else
+  cd "$(dirname "$0")"
+fi
 
 usable() {
   for name in server client; do
@@ -34,9 +46,10 @@ leaf() { # leaf NAME COMMON_NAME USE SUBJECT_ALT_NAMES
 key ca
 quiet openssl req -x509 -new -key "$work/ca.key" -subj '/O=memseal development/CN=memseal development CA' -days 365 \
   -addext keyUsage=critical,keyCertSign,cRLSign -out "$work/ca.crt"
-leaf server localhost serverAuth 'DNS:localhost,IP:127.0.0.1,IP:::1'
+leaf server localhost serverAuth 'DNS:localhost,DNS:memseal,IP:127.0.0.1,IP:::1'
 leaf client developer clientAuth 'DNS:developer.localhost'
 
 # The CA's key ends with the work folder: whoever finds this checkout later can sign nothing with it.
 for file in ca.crt server.crt server.key client.crt client.key; do mv -f "$work/$file" "$file"; done
 chmod 0644 ca.crt server.crt client.crt
+chmod "$key_mode" server.key client.key

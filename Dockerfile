@@ -1,0 +1,37 @@
+# memseal as a container: docker build -t memseal .
+# Configured by a file at /etc/memseal/memseal.yaml (with admin: { listen: "unix:/run/memseal/admin.sock" }), or by
+# variables (MEMSEAL_LISTEN, MEMSEAL_CERT, …: see README). Certificates and keys are files that the user 65532 may read.
+
+# Another patch release, a mirror, or a digest (node:26.10.0-slim@sha256:…): --build-arg NODE_IMAGE=…
+ARG NODE_IMAGE=docker.io/library/node:26.10.0-slim
+
+FROM ${NODE_IMAGE} AS build
+WORKDIR /build
+COPY package.json package-lock.json .npmrc tsconfig.json ./
+# No install scripts: the one that there is fetches a Node for checkouts, and this image is one.
+RUN ["npm", "ci", "--ignore-scripts"]
+COPY src src
+RUN ["npm", "run", "build"]
+RUN ["npm", "prune", "--omit=dev", "--ignore-scripts"]
+# An empty folder, and `memseal` as a command for `docker exec`.
+RUN ["mkdir", "-p", "/build/run", "/build/bin"]
+RUN ["ln", "-s", "/opt/memseal/dist/main.js", "/build/bin/memseal"]
+
+FROM ${NODE_IMAGE}
+ENV NODE_ENV=production
+# Where `memseal status` asks, and where memseal answers when it is configured by variables; a file has to say the same.
+ENV MEMSEAL_ADMIN=unix:/run/memseal/admin.sock
+COPY --from=build /build/node_modules /opt/memseal/node_modules
+COPY --from=build /build/dist /opt/memseal/dist
+COPY --from=build /build/bin /usr/local/bin
+COPY package.json LICENSE /opt/memseal/
+# The one place that memseal writes to. As a volume it is writable on a read-only root too, and belongs to 65532.
+COPY --from=build --chown=65532:65532 --chmod=0750 /build/run /run/memseal
+VOLUME ["/run/memseal"]
+USER 65532:65532
+EXPOSE 11212
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=10s --timeout=5s --start-period=10s --retries=2 CMD ["node", "/opt/memseal/dist/main.js", "status"]
+# Exec form: no shell, so memseal is process 1 and gets SIGTERM (drain) and SIGHUP (reload) itself.
+ENTRYPOINT ["node", "/opt/memseal/dist/main.js"]
+CMD ["run"]
