@@ -1,5 +1,6 @@
 /** The running proxy: services and their listeners, from start to the end of the drain. */
 import { AdminServer } from '../admin/server.ts'
+import type { ClientCap } from '../admission/admission.ts'
 import { hasFault, issueLine } from '../config/issue.ts'
 import type { Loaded } from '../config/load.ts'
 import type { Config, ServiceConfig } from '../config/schema.ts'
@@ -44,7 +45,8 @@ export class Daemon {
   readonly source: ConfigurationSource
   readonly startedAt = Date.now()
   readonly services: Services
-  readonly fdPlan: FdPlan
+  fdPlan: FdPlan
+  readonly #cap: ClientCap = { limit: Infinity, open: 0 }
   readonly loopDelay = new LoopDelay()
   reloader!: Reloader
   isDraining = false
@@ -59,7 +61,8 @@ export class Daemon {
     this.source = source
     this.#log = log
     this.fdPlan = planFor(source.loaded.config!)
-    this.services = new Services({ clock: this.#clock, turn: new Turn(), log: log.log, cap: this.fdPlan })
+    this.#cap.limit = capOf(this.fdPlan)
+    this.services = new Services({ clock: this.#clock, turn: new Turn(), log: log.log, cap: this.#cap })
     this.#admin = new AdminServer(this, log.log)
     this.#manager = new ServiceManager(process.env, log.log)
   }
@@ -76,7 +79,8 @@ export class Daemon {
     this.reloader = new Reloader({
       log: this.#log, services: this.services, loaded, load, materials,
       onApplied: config => {
-        this.fdPlan.limit = planFor(config).limit
+        this.fdPlan = planFor(config)
+        this.#cap.limit = capOf(this.fdPlan)
       },
     })
     this.#expiry = new ExpiryWatch(this.#log.log, () => ({ services: this.config.services, materials: this.reloader.materials }))
@@ -152,6 +156,11 @@ export class Daemon {
     this.loopDelay.close()
     this.#clock.stop()
   }
+}
+
+/** Where the open-files limit carries all that the services permit, those limits are the ones that clients meet. */
+function capOf({ warning, limit }: FdPlan): number {
+  return warning === undefined ? Infinity : limit
 }
 
 function planFor(config: Config): FdPlan {

@@ -59,6 +59,8 @@ export class Reloader {
   #materials: Materials
   #running: Promise<unknown> = Promise.resolve()
   #retry: NodeJS.Timeout | undefined
+  /** Told at the last reload, and not again at this one. */
+  #warned = new Set<string>()
   #isClosed = false
 
   constructor(options: ReloaderOptions) {
@@ -158,7 +160,10 @@ export class Reloader {
     if (cause === 'files' && result === 'unchanged') return   // touched, or looked at for the first time
     this.counts[cause][result] += 1
     this.last = { at: Date.now(), cause, outcome }
-    for (const warning of warnings) log.warn({ event: 'configuration-warning', cause }, warning)
+    for (const warning of warnings) {
+      if (!this.#warned.has(warning)) log.warn({ event: 'configuration-warning', cause }, warning)
+    }
+    this.#warned = new Set(warnings)
     for (const reason of reasons) log.error({ event: 'reload-refused', cause }, `nothing was changed: ${reason}`)
     if (result === 'applied') log.info({ event: 'reloaded', cause, changes }, `reloaded: ${changes.join('; ')}`)
     else if (result === 'unchanged') log.info({ event: 'reloaded', cause, changes }, 'reloaded: nothing has changed')

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util'
 import { Admission, type ClientCap } from '../admission/admission.ts'
-import { endpointText } from '../config/endpoint.ts'
+import { endpointText, type Endpoint } from '../config/endpoint.ts'
 import type { Config, ServiceConfig } from '../config/schema.ts'
 import type { Clock } from '../lib/clock.ts'
 import { Service } from '../proxy/service.ts'
@@ -53,7 +53,7 @@ export class PrepareError extends Error {
 export class Services {
   readonly #shared: Shared
   readonly #running = new Map<string, RunningService>()
-  /** By the text of their endpoint. */
+  /** By `keyOf`. */
   readonly #listeners = new Map<string, Listener>()
   readonly #retired = new Set<Service>()
 
@@ -77,9 +77,9 @@ export class Services {
   /** @throws PrepareError; then nothing has changed */
   async prepare(config: Config, materials: Materials): Promise<Prepared> {
     const wanted = Object.entries(config.services).map(([name, service]) => this.#wanted(name, service, materials.get(name)!))
-    const opened: Listener[] = []
+    const opened = new Map<string, Listener>()
     const rollback = (): void => {
-      for (const listener of opened) listener.close()
+      for (const listener of opened.values()) listener.close()
       for (const { service, isNew } of wanted) if (isNew) service.close('drain')
     }
     try {
@@ -103,16 +103,17 @@ export class Services {
     }
   }
 
-  async #open(next: RunningService, opened: Listener[]): Promise<void> {
+  async #open(next: RunningService, opened: Map<string, Listener>): Promise<void> {
     for (const [at, endpoint] of next.config.listen.entries()) {
       const name = endpointText(endpoint)
-      if (this.#listeners.has(name)) continue
+      const key = keyOf(next.name, endpoint, at)
+      if (this.#listeners.has(key)) continue
       const listener = new Listener({
         endpoint, name, service: next.config, secure: secureOf(next, name), log: this.#shared.log, ...ownerOf(next),
       })
       try {
         const { address, port } = await listener.listen()
-        opened.push(listener)
+        opened.set(key, listener)
         listener.address = port === undefined ? address : `${address}:${port}`
         this.#shared.log.info({ event: 'listening', service: next.name, listener: name, address, port, tls: next.config.tls !== undefined },
           `listening on ${name}`)
@@ -122,10 +123,10 @@ export class Services {
     }
   }
 
-  #commit(wanted: readonly Wanted[], opened: readonly Listener[]): void {
-    const endpoints = new Set(wanted.flatMap(({ config }) => config.listen.map(endpointText)))
-    for (const [name, listener] of this.#listeners) {
-      if (!endpoints.has(name)) this.#closeListener(name, listener)
+  #commit(wanted: readonly Wanted[], opened: ReadonlyMap<string, Listener>): void {
+    const keys = new Set(wanted.flatMap(({ name, config }) => config.listen.map((endpoint, at) => keyOf(name, endpoint, at))))
+    for (const [key, listener] of this.#listeners) {
+      if (!keys.has(key)) this.#closeListener(key, listener)
     }
     const names = new Set(wanted.map(({ name }) => name))
     for (const { name, service } of this.running) {
@@ -137,19 +138,19 @@ export class Services {
         next.service.apply(next.config, backendTls)
       }
       this.#running.set(next.name, next)
-      for (const name of next.config.listen.map(endpointText)) {
-        this.#listeners.get(name)?.update({
-          secure: secureOf(next, name), timeoutMs: next.config.limits.handshake_timeout, owner: ownerOf(next),
+      for (const [at, endpoint] of next.config.listen.entries()) {
+        this.#listeners.get(keyOf(next.name, endpoint, at))?.update({
+          secure: secureOf(next, endpointText(endpoint)), timeoutMs: next.config.limits.handshake_timeout, owner: ownerOf(next),
         })
       }
     }
-    for (const listener of opened) this.#listeners.set(listener.name, listener)
+    for (const [key, listener] of opened) this.#listeners.set(key, listener)
   }
 
-  #closeListener(name: string, listener: Listener): void {
+  #closeListener(key: string, listener: Listener): void {
     listener.close()
-    this.#listeners.delete(name)
-    this.#shared.log.info({ event: 'listener-closed', listener: name }, `no longer listening on ${name}`)
+    this.#listeners.delete(key)
+    this.#shared.log.info({ event: 'listener-closed', listener: listener.name }, `no longer listening on ${listener.name}`)
   }
 
   #retire(name: string, service: Service): void {
@@ -164,6 +165,12 @@ export class Services {
   closeListeners(): void {
     for (const listener of this.listeners) listener.close()
   }
+}
+
+/** The same endpoint is the same listener, whichever service it belongs to; port 0 is another port each time. */
+function keyOf(service: string, endpoint: Endpoint, at: number): string {
+  const isAnyPort = endpoint.kind === 'tcp' && endpoint.port === 0
+  return isAnyPort ? `${endpointText(endpoint)} of ${service}, ${at}` : endpointText(endpoint)
 }
 
 function secureOf({ name, config, material }: RunningService, listener: string): ListenerTls | undefined {
