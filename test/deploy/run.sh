@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# `npm run test:deploy`: every way to run memseal, for real. Its last line is the count; FAILED fails it.
+cd "$(dirname "$0")" || exit 1
+passed=0 failed=0 skipped=0
+output=$(mktemp /tmp/memseal-deploy-output.XXXXXX)
+trap 'rm -f "$output"' EXIT
+for script in ${*:-npm-package systemd container compose}; do
+  echo "--- $script"
+  start=$(date +%s)
+  bash "$script.sh" 2>&1 | tee "$output"
+  status=${PIPESTATUS[0]}
+  passed=$((passed + $(grep -c '^ok ' "$output")))
+  failures=$(grep -c '^FAILED ' "$output")
+  # A script that ended before its time has no line of its own that says so.
+  [ "$status" -eq 0 ] || [ "$failures" -gt 0 ] || { failures=1; echo "FAILED  $script.sh ended with status $status"; }
+  failed=$((failed + failures))
+  skipped=$((skipped + $(grep -c '^skipped: ' "$output")))
+  echo "--- $script: $(($(date +%s) - start)) s"
+done
+echo "deployment: $passed passed, $failed failed, $skipped skipped"
+[ "$failed" -eq 0 ]

@@ -1,0 +1,155 @@
+#!/usr/bin/env bash
+# The units under a real systemd: booted on an overlay of this machine's own root, with its own network.
+. "$(dirname "$0")/common.sh"
+need_root
+need systemd-container systemd-nspawn; need openssl openssl; need memcached memcached; need util-linux nsenter; need procps pgrep
+pack || { fail 'the package cannot be packed'; exit; }
+certificates
+# A second authority, for a renewed certificate; the clients trust both.
+sh "$P/certs-dev/make.sh" --folder "$W/next"
+cp "$W/certs/ca.crt" "$W/clients.pem"
+cat "$W/next/ca.crt" >>"$W/certs/ca.crt"
+
+# --- A machine of its own.
+ov=$W/ov root=$W/ov/root
+mkdir "$ov"
+mount -t tmpfs -o size=1500m memseal-deploy "$ov" 2>/dev/null || skip 'mounting is not permitted here'
+at_end "umount '$ov'"
+mkdir "$ov"/{up,wk,root}
+mount -t overlay memseal-deploy -o "lowerdir=/,upperdir=$ov/up,workdir=$ov/wk" "$root" 2>/dev/null ||
+  skip 'an overlay of the root file system cannot be mounted here'
+at_end "umount '$root'"
+rm -f "$root/usr/sbin/policy-rc.d"
+PREFIX=$root/usr/local
+npm install --silent -g --prefix "$PREFIX" "$W/memseal.tgz" || { fail 'the package cannot be installed'; exit; }
+touch "$PREFIX/bin/node"
+
+# As README says.
+units=$PREFIX/lib/node_modules/memseal/config/systemd
+cp -r "$units"/memseal{.service,@.service,.socket} "$root/etc/systemd/system/"
+cp "$units/memseal.sysusers" "$root/usr/lib/sysusers.d/memseal.conf"
+cp "$units/memseal.tmpfiles" "$root/usr/lib/tmpfiles.d/memseal.conf"
+mkdir "$root/etc/memseal"
+cp "$PREFIX/lib/node_modules/memseal/config/memseal.yaml" "$root/etc/memseal/"
+cp "$W/certs/server.crt" "$W/certs/server.key" "$root/etc/memseal/"
+cp "$W/clients.pem" "$root/etc/memseal/clients.pem"
+sed 's|memseal/admin.sock|memseal-second/admin.sock|; s|0.0.0.0:11212|127.0.0.1:11213|' "$root/etc/memseal/memseal.yaml" >"$root/etc/memseal/second.yaml"
+
+start=$(date +%s%N)
+SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1 setsid systemd-nspawn --quiet -b -D "$root" --register=no --keep-unit --private-network \
+  --console=read-only --bind-ro="$P:/opt/project" --bind-ro="$W/certs:/opt/certs" --bind-ro="$W/next:/opt/next" --bind-ro="$NODE:/usr/local/bin/node" \
+  systemd.unit=basic.target </dev/null >"$W/nspawn.log" 2>&1 & nspawn=$!
+power_off() { [ -z "$init" ] || kill -s RTMIN+4 "$init"; for _ in $(seq 50); do kill -0 $nspawn || return 0; sleep 0.1; done; kill -KILL "$init" $nspawn; wait $nspawn; }
+init=; at_end power_off
+booted() { init=$(pgrep -P $nspawn | head -n 1) && nsenter -t "$init" -a systemctl is-system-running 2>/dev/null | grep -qE 'running|degraded'; }
+until_true 20 booted || { cat "$W/nspawn.log"; kill -0 $nspawn 2>/dev/null || skip 'systemd cannot be booted here'; fail 'systemd boots'; exit; }
+ok "$(systemctl --version | head -n 1) booted in $((($(date +%s%N) - start) / 1000000)) ms"
+
+inside() { nsenter -t "$init" -a env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "$@"; }
+client() { inside node /opt/project/test/deploy/client.ts "$1" "${3:-127.0.0.1:11212}" /opt/certs "${2:-}"; }
+property() { inside systemctl show memseal -P "$1"; }
+is() { [ "$(property "$1")" = "$2" ]; }
+journal() { inside journalctl -u memseal -o cat --no-pager; }
+memcached_up() { inside systemctl reset-failed cache 2>/dev/null; inside systemd-run --quiet --unit=cache memcached -u nobody -l 127.0.0.1 -U 0; }
+
+# --- What the units say.
+inside systemd-sysusers && inside systemd-tmpfiles --create /usr/lib/tmpfiles.d/memseal.conf
+check 'the user is there, and the key is 0640 root:memseal' [ "$(inside stat -c '%a %U:%G' /etc/memseal/server.key)" = '640 root:memseal' ]
+inside systemd-analyze verify --man=no memseal.service memseal.socket memseal@second.service >"$W/verify" 2>&1
+check 'systemd-analyze verify is silent' [ ! -s "$W/verify" ] || sed 's/^/        | /' "$W/verify"
+inside systemctl daemon-reload
+
+# --- Start: ready only when ready.
+inside systemctl start --no-block memseal
+check 'without memcached it listens and is not ready' until_true 20 client reach
+is ActiveState activating && ! is StatusText '' && ok "systemctl status says: $(property StatusText)" || fail "not ready: $(property ActiveState), $(property StatusText)"
+memcached_up
+check 'it is ready once memcached answers' until_true 20 is ActiveState active || journal
+check 'a get over mutual TLS' client get
+score() { inside systemd-analyze security --no-pager memseal | sed -n 's/.*exposure level.*: \([0-9.]*\) .*/\1/p'; }
+exposure=$(score)
+check "systemd-analyze security: $exposure, at most 1.3" inside systemd-analyze security --no-pager --threshold=13 memseal
+check 'memseal status' inside memseal status
+
+# --- Reload, under load: sessions stay, and nothing of a broken configuration takes hold.
+client stay 8000 >"$W/stay" & staying=$!
+# set_allow LIST: edits the configuration and reloads.
+set_allow() { inside sed -i "s|^    allow: .*|    allow: [$1]|" /etc/memseal/memseal.yaml && inside systemctl reload memseal; }
+refuses() { ! set_allow 127.0.0.0/99; }
+journal_says() { journal | grep -q "$1"; }
+check 'systemctl reload takes a changed configuration' set_allow '127.0.0.0/8, 10.0.0.0/8'
+check 'systemctl reload fails when the configuration is broken' refuses
+check 'the journal says where: file:line:column' journal_says '/etc/memseal/memseal.yaml:[0-9]*:[0-9]* '
+check 'the service goes on' client get
+check 'and reloads once the fault is mended' set_allow 127.0.0.0/8
+serial=$(client serial)
+inside install -o root -g memseal -m 640 /opt/next/server.key /etc/memseal/server.key.new
+inside install -m 644 /opt/next/server.crt /etc/memseal/server.crt.new
+inside mv /etc/memseal/server.key.new /etc/memseal/server.key
+inside mv /etc/memseal/server.crt.new /etc/memseal/server.crt
+renewed() { local now; now=$(client serial) && [ "$now" != "$serial" ]; }
+check 'a renewed certificate is in force by itself' until_true 10 renewed
+wait $staying
+check "eight sessions lived through all of it: $(cat "$W/stay")" [ "$(number broken "$(cat "$W/stay")")" = 0 ]
+
+# --- Restart under load.
+# restart_under_load: new connections for four seconds, a restart in their midst.
+restart_under_load() {
+  client connect 4000 >"$W/connect" & local load=$!
+  sleep 1
+  inside systemctl restart memseal
+  wait $load
+  tally=$(cat "$W/connect")
+}
+restart_under_load
+check "a restart without socket activation is over soon: $tally" client get
+[ "$(number done "$tally")" -gt 0 ] || fail 'no connection came through'
+
+# --- A process that hangs.
+inside mkdir -p /run/systemd/system/memseal.service.d
+printf '[Service]\nWatchdogSec=2s\nTimeoutAbortSec=1s\n' | inside tee /run/systemd/system/memseal.service.d/test.conf >/dev/null
+inside systemctl daemon-reload; inside systemctl restart memseal
+check 'the watchdog leaves a process alone that lives' sh -c 'sleep 5'
+is NRestarts 0 || fail 'it was restarted without need'
+hung=$(property MainPID)
+inside kill -STOP "$hung"
+restarted() { is NRestarts 1 && is ActiveState active; }
+check 'the watchdog restarts one that hangs' until_true 15 restarted || journal
+check 'a get after that' client get
+check 'the journal says why' inside sh -c 'journalctl -u memseal -o cat | grep -qi watchdog'
+inside rm /run/systemd/system/memseal.service.d/test.conf; inside systemctl daemon-reload
+
+# --- A second instance.
+check 'memseal@second runs beside it' inside systemctl start memseal@second
+check 'a get from that one' client get '' 127.0.0.1:11213
+check 'it is asked by its own configuration' inside memseal status --config /etc/memseal/second.yaml
+inside systemctl stop memseal@second
+
+# --- Stop.
+check 'systemctl stop' inside systemctl stop memseal
+check 'it ended well' is Result success
+check 'the journal says that it drained' until_true 5 journal_says '"event":"ended"' || journal | tail -n 5
+
+# --- Socket activation: memcached on a unix socket, no network of its own.
+inside systemctl stop cache
+inside mkdir -p /run/memcached; inside chgrp memseal /run/memcached; inside chmod 2771 /run/memcached; inside chown nobody /run/memcached
+inside systemd-run --quiet --unit=cache-unix memcached -u nobody -s /run/memcached/memcached.sock -a 0666
+inside mkdir -p /etc/systemd/system/memseal.service.d
+cp "$units/memseal.service.d/socket-activation.conf" "$root/etc/systemd/system/memseal.service.d/"
+inside sed -i 's|listen: "0.0.0.0:11212"|listen: "systemd:memseal"|; s|connect: 127.0.0.1:11211|connect: "unix:/run/memcached/memcached.sock"|' /etc/memseal/memseal.yaml
+inside systemctl daemon-reload
+check 'systemctl start memseal.socket' inside systemctl start memseal.socket
+is ActiveState inactive || fail 'memseal runs before anyone asked'
+check 'the first connection starts memseal, and is served: a get over mutual TLS' client get
+is PrivateNetwork yes && ok 'it has no network of its own' || fail 'PrivateNetwork is off'
+exposure=$(score)
+check "systemd-analyze security: $exposure, at most 0.5" inside systemd-analyze security --no-pager --threshold=5 memseal
+inside systemd-analyze verify --man=no memseal.service memseal.socket >"$W/verify" 2>&1
+check 'systemd-analyze verify is silent' [ ! -s "$W/verify" ] || sed 's/^/        | /' "$W/verify"
+restart_under_load
+check "a restart with socket activation refuses nobody: $tally" [ "$(number refused "$tally")" = 0 ]
+check 'systemctl reload' inside systemctl reload memseal
+inside systemctl stop memseal
+check 'stopped, the next connection starts it' client get
+inside systemctl stop memseal.socket memseal
+check 'stopped with its socket, it stays away' [ "$(client reach 2>&1 | cut -d' ' -f1)" = ECONNREFUSED ]
