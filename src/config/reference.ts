@@ -17,7 +17,8 @@ export function referenceText(): string {
       '- `${NAME}` in a value stands for the environment variable NAME, which must be set. ' +
         'Within `[ ]` and `{ }` it needs quotes, as do an address with brackets and a lone dash.',
       '- A relative path starts at the folder that memseal is started in.',
-      '- Unknown keys and keys that stand twice are faults.\n',
+      '- Unknown keys and keys that stand twice are faults.',
+      '- `memseal reload` (or SIGHUP) brings changes into force while clients stay, but for the keys that say that they need a restart.\n',
     ].join('\n'),
     ...sections(schema, '', ''),
     setupText(),
@@ -45,7 +46,7 @@ function table(fields: Fields, path: string): string {
   const rows = Object.entries(fields).map(([key, kind]) => {
     const isSection = kind.shape?.kind === 'section' || kind.shape?.kind === 'map'
     const inner = kind.shape?.kind === 'map' ? join(join(path, key), kind.shape.placeholder) : join(path, key)
-    const doc = isSection ? `See [${inner}](#${anchor(inner)}).` : kind.doc
+    const doc = isSection ? `See [${inner}](#${anchor(inner)}).` : kind.reload === 'restart' ? `${kind.doc} A change needs a restart.` : kind.doc
     return `| \`${key}\` | ${cell(kind.words)} | ${defaultOf(kind)} | ${cell(doc)} |`
   })
   return `| key | takes | default | what it does |\n|---|---|---|---|\n${rows.join('\n')}\n`

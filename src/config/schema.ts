@@ -211,10 +211,10 @@ const backend = section('The memcached behind this service.', {
 })
 
 const socket = section('Permissions of the unix sockets in `listen`. Whoever may write to one may use this service.', {
-  mode: fileMode({ default: '0660', doc: 'Who may connect: 0660 is owner and group, 0666 every user of this host.' }),
-  owner: optional(account({ example: 'www-data', doc: 'User that owns it; giving it away takes root. Left out: memseal\'s.' })),
+  mode: fileMode({ default: '0660', reload: 'restart', doc: 'Who may connect: 0660 is owner and group, 0666 every user of this host.' }),
+  owner: optional(account({ example: 'www-data', reload: 'restart', doc: 'User that owns it; giving it away takes root. Left out: memseal\'s.' })),
   group: optional(account({
-    example: 'www-data', doc: 'Group that owns it: one that memseal\'s user is in, or any if it is root. Left out: memseal\'s.',
+    example: 'www-data', reload: 'restart', doc: 'Group that owns it: one that memseal\'s user is in, or any if it is root. Left out: memseal\'s.',
   })),
 })
 

@@ -12,6 +12,7 @@ import type { Socket } from 'node:net'
 import type { Clock } from '../lib/clock.ts'
 import type { Histogram } from '../lib/histogram.ts'
 import { ProtocolError, Shape } from '../proto/frame.ts'
+import type { BackendClose } from '../telemetry/reasons.ts'
 import type { ClientSession } from './client-session.ts'
 import { dial } from './dial.ts'
 import { Fate, Pending } from './pending.ts'
@@ -19,9 +20,7 @@ import type { Slab, SlabPool } from './slab.ts'
 import type { Route } from './target.ts'
 import type { Turn } from './turn.ts'
 
-export type BackendClose =
-  | 'connect-failed' | 'connect-timeout' | 'closed-by-backend' | 'backend-error' | 'reply-timeout' | 'out-of-step' | 'not-memcached'
-  | 'client-gone' | 'drained' | 'tls-failed' | 'replaced'
+export type { BackendClose }
 
 export type BackendSettings = {
   connectTimeoutMs: number

@@ -192,7 +192,7 @@ export class Service {
 
   /** A connection to the backend ended, or could not be opened. */
   lost(why: BackendClose): void {
-    this.traffic.backendClosed[why] = (this.traffic.backendClosed[why] ?? 0) + 1
+    this.traffic.backendClosed[why]++
   }
 
   privateClosed(): void {

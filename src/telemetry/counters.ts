@@ -2,7 +2,9 @@ import { refusals, type RefusalReason } from '../admission/admission.ts'
 import { Histogram } from '../lib/histogram.ts'
 import { groups } from '../proto/commands.ts'
 import { handshakeFailures, type HandshakeFailureReason } from '../tls/handshake-failure.ts'
-import { clientCloses, privateReasons, type ClientClose, type PrivateReason } from './reasons.ts'
+import {
+  backendCloses, clientCloses, privateReasons, type BackendClose, type ClientClose, type PrivateReason,
+} from './reasons.ts'
 
 // Plain numbers, counted up where things happen and read when somebody asks. What each means to an operator stands in
 // metrics.ts, the one table of metrics.
@@ -33,7 +35,7 @@ export class Traffic {
   readonly privates: Record<PrivateReason, number> = zeros(privateReasons)
   readonly backendSeconds = new Histogram(requestBounds)
   readonly ownSeconds = new Histogram(requestBounds)
-  readonly backendClosed: Record<string, number> = {}
+  readonly backendClosed: Record<BackendClose, number> = zeros(backendCloses)
   /** Of clients that have left; those still here are added when somebody asks. */
   hits = 0
   misses = 0

@@ -8,6 +8,13 @@ export const clientCloses = [
 ] as const
 export type ClientClose = typeof clientCloses[number]
 
+/** Why a connection to the backend ended, or could not be opened. */
+export const backendCloses = [
+  'connect-failed', 'connect-timeout', 'closed-by-backend', 'backend-error', 'reply-timeout', 'out-of-step', 'not-memcached',
+  'client-gone', 'drained', 'tls-failed', 'replaced',
+] as const
+export type BackendClose = typeof backendCloses[number]
+
 /** Why a client was given a backend connection of its own. */
 export const privateReasons = ['configured', 'command', 'oversize', 'release', 'behind', 'unframed'] as const
 export type PrivateReason = typeof privateReasons[number]

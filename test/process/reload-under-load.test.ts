@@ -64,6 +64,7 @@ test('100 swaps of certificates under load lose no session and no request', { ti
       tls: { cert: join(home, name, 'tls.crt'), key: join(home, name, 'tls.key'), client_ca: made.ca.certFile },
     }])),
   })
+  await daemon.waitForLog('admin-listening')
   const load = Object.keys(ways).map((name, at) => new Worker(name, at))
   await Promise.all(load.map(worker => worker.start(daemon.port(worker.service), made)))
 

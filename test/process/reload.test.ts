@@ -34,6 +34,7 @@ async function setup(change: (config: Written, folder: string) => void = () => {
     return config as unknown as Record<string, unknown>
   })
   const admin = join(daemon.folder, 'admin.sock')
+  await daemon.waitForLog('admin-listening')
   return {
     daemon, admin,
     async reload(more = () => {}) {

@@ -1,0 +1,181 @@
+import { statSync } from 'node:fs'
+import { connect as connectSocket } from 'node:net'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { metrics } from '../../src/telemetry/metrics.ts'
+import { askAdmin, readMetrics } from '../support/admin.ts'
+import { startDaemon, type ConfigText, type Daemon } from '../support/daemon.ts'
+import { startMemcached } from '../support/memcached.ts'
+import { pki } from '../support/pki.ts'
+import { freePort } from '../support/ports.ts'
+import { as, connect } from '../support/wire.ts'
+
+interface Running { daemon: Daemon, admin: string, tcp: number }
+
+async function running(more: Record<string, unknown> = {}, backend?: string): Promise<Running> {
+  const { server, ca } = await pki()
+  const connectTo = backend ?? `127.0.0.1:${(await startMemcached()).port}`
+  const tcp = await freePort()
+  const daemon = await startDaemon(folder => ({
+    admin: { listen: [`unix:${join(folder, 'admin.sock')}`, `127.0.0.1:${tcp}`] },
+    services: { cache: {
+      listen: '127.0.0.1:0', tls: { cert: server.certFile, key: server.keyFile, client_ca: ca.certFile }, backend: { connect: connectTo }, ...more,
+    } },
+  }) as ConfigText)
+  await daemon.waitForLog(line => line.event === 'admin-listening' && line['listener'] === `127.0.0.1:${tcp}`)
+  return { daemon, admin: join(daemon.folder, 'admin.sock'), tcp }
+}
+
+async function client(daemon: Daemon) {
+  const { client, ca } = await pki()
+  return await connect({ port: daemon.port(), tls: as(client, ca) })
+}
+
+test('the socket is open to its owner and group, and to nobody else', async () => {
+  const { admin } = await running()
+  expect((statSync(admin).mode & 0o777).toString(8)).toBe('660')
+})
+
+test('ready when memcached answers, and not ready in words when it does not', async () => {
+  const { daemon, admin } = await running()
+  await daemon.waitForLog('ready')
+  expect(await askAdmin(admin, '/healthz')).toMatchObject({ status: 200, body: 'ok\n' })
+  expect(await askAdmin(admin, '/readyz')).toMatchObject({ status: 200, body: 'ready\n' })
+  const { admin: other } = await running({}, `127.0.0.1:${await freePort()}`)
+  expect(await askAdmin(other, '/readyz')).toMatchObject({ status: 503, body: expect.stringMatching(/^service cache has no connection to its backend \(.*ECONNREFUSED.*\)\n$/) })
+  expect(await askAdmin(other, '/healthz')).toMatchObject({ status: 200 })
+})
+
+test('while it drains it is not ready, and ends when its clients have left', async () => {
+  const { daemon, admin } = await running()
+  const busy = await client(daemon)
+  void busy.write('set a 0 0 5\r\nab')   // not whole: this client is not idle
+  await new Promise(resolve => setTimeout(resolve, 100))
+  const asked = askAdmin(admin, '/drain', 'POST')
+  expect(await asked).toMatchObject({ status: 202, body: expect.stringContaining('"clients":1') })
+  expect((await daemon.exited()).code).toBe(0)
+  expect(daemon.logs('draining')).toMatchObject([{ cause: 'admin', clients: 1 }])
+})
+
+test('over TCP there is reading and nothing else', async () => {
+  const { daemon, tcp } = await running()
+  for (const path of ['/', '/healthz', '/readyz', '/metrics', '/status', '/connections']) expect((await askAdmin(tcp, path)).status).toBe(200)
+  for (const path of ['/reload', '/drain', '/kill/c1']) {
+    expect(await askAdmin(tcp, path, 'POST')).toMatchObject({ status: 403, body: expect.stringContaining('unix socket') })
+  }
+  expect(daemon.isRunning).toBe(true)
+})
+
+test('a page in a browser that came by another name learns nothing', async () => {
+  const { tcp } = await running()
+  expect((await askAdmin(tcp, '/status', 'GET', { host: 'attacker.example' })).status).toBe(403)
+  for (const host of ['localhost', `127.0.0.1:${tcp}`, '[::1]:1']) expect((await askAdmin(tcp, '/status', 'GET', { host })).status).toBe(200)
+})
+
+test.each([['GET', '/nothing', 404], ['POST', '/nothing', 404], ['POST', '/kill/x', 404], ['PUT', '/reload', 405], ['GET', '/reload', 404]])(
+  '%s %s is answered with %d', async (method, path, status) => {
+    const { admin } = await running()
+    expect((await askAdmin(admin, path, method)).status).toBe(status)
+  })
+
+test('headers without end are cut off', async () => {
+  const { tcp } = await running()
+  const socket = connectSocket(tcp, '127.0.0.1')
+  let reply = ''
+  socket.on('data', (bytes: Buffer) => { reply += bytes })
+  socket.write(`GET / HTTP/1.1\r\nhost: localhost\r\nx: ${'x'.repeat(20_000)}\r\n\r\n`)
+  await new Promise(resolve => socket.on('close', resolve))
+  expect(reply).toMatch(/^HTTP\/1\.1 431 /)
+})
+
+test('a connection can be found and closed, and only that one', async () => {
+  const { daemon, admin } = await running()
+  const [first, second] = [await client(daemon), await client(daemon)]
+  for (const wire of [first, second]) expect(await wire.ask('mn\r\n', 4)).toBe('MN\r\n')
+  const { total, connections } = JSON.parse((await askAdmin(admin, '/connections')).body)
+  expect(total).toBe(2)
+  expect(connections).toMatchObject([{ id: 'c1', service: 'cache', address: '127.0.0.1', tls: { subject: 'O=memseal tests, OU=web, CN=client' }, requests: 1 }, { id: 'c2' }])
+  expect((await askAdmin(admin, '/kill/c1', 'POST')).status).toBe(200)
+  await first.closed
+  expect(await second.ask('mn\r\n', 4)).toBe('MN\r\n')
+  expect((await askAdmin(admin, '/kill/c1', 'POST')).status).toBe(404)
+  expect(await daemon.waitForLog(line => line.event === 'closed' && line['client'] === 'c1')).toMatchObject({ reason: 'killed' })
+})
+
+test('only as many connections are shown as are asked for', async () => {
+  const { daemon, admin } = await running()
+  for (let i = 0; i < 3; i++) await client(daemon)
+  const shown = async (query: string) => JSON.parse((await askAdmin(admin, `/connections${query}`)).body).connections.length
+  expect([await shown('?limit=2'), await shown(''), await shown('?limit=x')]).toEqual([2, 3, 3])
+})
+
+test('every metric that is declared is on the page, with its help and its kind, and none that is not', async () => {
+  const { daemon, admin } = await running()
+  await daemon.waitForLog('ready')
+  const { body, headers } = await askAdmin(admin, '/metrics')
+  expect(headers['content-type']).toBe('text/plain; version=0.0.4; charset=utf-8')
+  for (const [name, { help, kind }] of Object.entries(metrics)) {
+    expect(body).toContain(`# HELP ${name} ${help}\n# TYPE ${name} ${kind}\n${name}`)
+  }
+  const shown = new Set([...(await readMetrics(admin)).keys()].map(sample => sample.replace(/\{.*/, '').replace(/_(bucket|sum|count)$/, '')))
+  expect([...shown].sort()).toEqual(Object.keys(metrics).sort())
+})
+
+test('each sample has the labels that are declared and no other, and each line stands once', async () => {
+  const { daemon, admin } = await running()
+  await daemon.waitForLog('ready')
+  const lines = (await askAdmin(admin, '/metrics')).body.split('\n').filter(line => line !== '' && !line.startsWith('#'))
+  const names = lines.map(line => line.slice(0, line.lastIndexOf(' ')))
+  expect(new Set(names).size).toBe(names.length)
+  for (const line of lines) {
+    const [, sample, labels = ''] = /^(\w+)(?:\{(.*)\})? (?:[-\d.e+]+)$/.exec(line) ?? []
+    expect(sample, line).toBeDefined()
+    const name = (sample in metrics ? sample : sample.replace(/_(bucket|sum|count)$/, '')) as keyof typeof metrics
+    const used = [...labels.matchAll(/(\w+)="/g)].map(match => match[1]).filter(label => label !== 'le')
+    // An empty label (a reason where there is none) is left out.
+    for (const label of used) expect(metrics[name].labels, line).toContain(label)
+  }
+})
+
+test('what clients do is counted', async () => {
+  const { daemon, admin } = await running({ commands: ['read', 'write', 'stats'] })
+  const { ca } = await pki()
+  const wire = await client(daemon)
+  await wire.ask('set a 0 0 1\r\nx\r\n', 8)
+  for (let i = 0; i < 40; i++) await wire.ask('get a b\r\n', 21)
+  await wire.ask('flush_all\r\n', 43)
+  void wire.write('stats\r\n')
+  await wire.readUntil('END\r\n')
+  await expect(connect({ port: daemon.port(), tls: as(undefined, ca) }).then(wire => wire.ask('mn\r\n', 4))).rejects.toThrow()
+  const read = await readMetrics(admin)
+  const value = (text: string) => read.get(`memseal_${text}`)
+  expect({
+    connections: value('connections{service="cache"}'), accepted: value('connections_accepted_total{service="cache"}'),
+    full: value('handshakes_total{service="cache",result="full"}'), none: value('handshakes_total{service="cache",result="failed",reason="no-certificate"}'),
+    version: value('handshakes_by_version_total{service="cache",version="TLSv1.3"}'), timed: value('handshake_seconds_count{service="cache"}'),
+    reads: value('requests_total{service="cache",group="read"}'), writes: value('requests_total{service="cache",group="write"}'),
+    forbidden: value('requests_refused_total{service="cache",group="flush"}'),
+    hits: value('keys_total{service="cache",result="hit"}'), misses: value('keys_total{service="cache",result="miss"}'),
+    private: value('private_connections{service="cache"}'), why: value('private_connections_total{service="cache",reason="command"}'),
+  }).toEqual({
+    connections: 1, accepted: 2, full: 1, none: 1, version: 1, timed: 1, reads: 40, writes: 1, forbidden: 1, hits: 40, misses: 40, private: 1, why: 1,
+  })
+  expect(value('received_bytes_total{service="cache"}')).toBe(16 + 40 * 9 + 11 + 7)
+  expect(value('request_backend_seconds_count{service="cache"}')).toBeGreaterThan(0)
+  expect(value('request_own_seconds_count{service="cache"}')).toBe(value('request_backend_seconds_count{service="cache"}'))
+  wire.end()
+  await daemon.waitForLog('closed')
+  const after = await readMetrics(admin)
+  expect(after.get('memseal_requests_total{service="cache",group="read"}')).toBe(40)
+  expect(after.get('memseal_connections_closed_total{service="cache",reason="client-closed"}')).toBe(1)
+})
+
+test('a socket that a killed process left behind is taken over', async () => {
+  const { daemon, admin } = await running()
+  daemon.kill('SIGKILL')
+  await daemon.exited()
+  const memcached = await startMemcached()
+  const again = await startDaemon({ admin: { listen: `unix:${admin}` }, services: { cache: { listen: '127.0.0.1:0', backend: { connect: `127.0.0.1:${memcached.port}` } } } })
+  await again.waitForLog('admin-listening')
+  expect((await askAdmin(admin, '/healthz')).status).toBe(200)
+})

@@ -1,0 +1,32 @@
+import { X509Certificate } from 'node:crypto'
+import { expect, onTestFinished, test } from 'vitest'
+import { loadText } from '../../src/config/load.ts'
+import { ExpiryWatch } from '../../src/process/expiry.ts'
+import { readMaterials } from '../../src/process/materials.ts'
+import { createLogger } from '../../src/telemetry/log.ts'
+import { pki } from '../support/pki.ts'
+
+const HOUR = 3_600_000
+
+test('a certificate that ends within two weeks is told every hour, and loudly once it has ended', async () => {
+  const { server } = await pki()
+  const lines: Record<string, any>[] = []
+  const { log } = createLogger({ level: 'info', format: 'json', file: '-' }, { write: line => { lines.push(JSON.parse(line)) } })
+  const { config } = loadText(JSON.stringify({ services: { cache: { listen: '127.0.0.1:1', tls: { cert: server.certFile, key: server.keyFile } } } }), 'm.yaml', { environment: {} })
+  const { services } = config!
+  const inForce = { services, materials: readMaterials(services, () => {}) }
+  const watch = new ExpiryWatch(log, () => inForce)
+  onTestFinished(() => watch.close())
+  const end = new X509Certificate(server.cert).validToDate.getTime()
+  const levelsAt = (now: number): string[] => {
+    lines.length = 0
+    watch.check(log, inForce, now)
+    return lines.map(({ level }) => level)
+  }
+  expect(levelsAt(end - 15 * 24 * HOUR)).toEqual([])
+  expect(levelsAt(end - 24 * HOUR)).toEqual(['warn'])
+  expect(levelsAt(end - 24 * HOUR + HOUR - 1)).toEqual([])
+  expect(levelsAt(end - 23 * HOUR)).toEqual(['warn'])
+  expect(levelsAt(end)).toEqual(['error'])
+  expect(lines[0]).toMatchObject({ event: 'expiry', service: 'cache', key: 'cert', file: server.certFile })
+})

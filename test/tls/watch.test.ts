@@ -1,0 +1,81 @@
+import { mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect, onTestFinished, test } from 'vitest'
+import { FileWatch } from '../../src/tls/watch.ts'
+import { tempFolder } from '../support/temp-folder.ts'
+import { until } from './edge.ts'
+
+/** Watches a file that `make` lays out. @param pollMs an hour: only events count */
+async function watched(make: (folder: string) => string, pollMs = 3_600_000) {
+  const folder = tempFolder()
+  const file = make(folder)
+  let changes = 0
+  const watch = new FileWatch({ onChange: () => { changes++ }, pollMs, settleMs: 10 })
+  onTestFinished(() => watch.close())
+  watch.set([file])
+  const settled = async (): Promise<number> => {
+    await new Promise(resolve => setTimeout(resolve, 200))
+    const seen = changes
+    changes = 0
+    return seen
+  }
+  await settled()
+  return { folder, file, settled, changed: async () => { await until(() => changes > 0, 'the change is noticed'); await settled() } }
+}
+
+function plain(folder: string): string {
+  writeFileSync(join(folder, 'a.pem'), 'one')
+  return join(folder, 'a.pem')
+}
+
+/** Once new files are watched they count as changed; touching a neighbour makes it look. */
+async function calm(at: Awaited<ReturnType<typeof watched>>): Promise<void> {
+  writeFileSync(join(at.folder, 'neighbour'), '')
+  await at.settled()
+}
+
+test('written in place, renamed over, removed and made again', async () => {
+  const at = await watched(plain)
+  await calm(at)
+  writeFileSync(at.file, 'two!')
+  await at.changed()
+  writeFileSync(`${at.file}.new`, 'three')
+  renameSync(`${at.file}.new`, at.file)
+  await at.changed()
+  rmSync(at.file)
+  await at.changed()
+  writeFileSync(at.file, 'four')
+  await at.changed()
+})
+
+test('what happens to its neighbours is nothing', async () => {
+  const at = await watched(plain)
+  await calm(at)
+  writeFileSync(join(at.folder, 'other.pem'), 'x')
+  expect(await at.settled()).toBe(0)
+})
+
+test('a symlink that is replaced, and a folder behind a symlink that is', async () => {
+  const at = await watched(folder => {
+    for (const version of ['v1', 'v2']) {
+      mkdirSync(join(folder, version))
+      writeFileSync(join(folder, version, 'a.pem'), version)
+    }
+    symlinkSync('v1', join(folder, 'current'))
+    return join(folder, 'current', 'a.pem')
+  })
+  await calm(at)
+  symlinkSync('v2', join(at.folder, 'next'))
+  renameSync(join(at.folder, 'next'), join(at.folder, 'current'))
+  await at.changed()
+  writeFileSync(join(at.folder, 'v2', 'a.pem'), 'changed where it lies')
+  await at.changed()
+})
+
+test('where there are no events, looking every now and then does', async () => {
+  const at = await watched(folder => join(folder, 'not', 'there', 'yet.pem'), 20)
+  await at.settled()
+  mkdirSync(join(at.folder, 'not', 'there'), { recursive: true })
+  writeFileSync(at.file, 'x')
+  await at.changed()
+})
