@@ -59,7 +59,7 @@ const Pause = {
 } as const
 
 /** Replies that a client has not taken: above it the client is not read, below half of it again. */
-const SLOW_BYTES = 1024 * 1024
+const MOST_SLOW_BYTES = 1024 * 1024
 /** A closed socket that does not finish is destroyed after this long. */
 const LINGER_MS = 5_000
 
@@ -285,6 +285,10 @@ export class ClientSession implements ReplyOwner, BackendOwner {
     if (growth !== 0) this.#service.holds(growth)
   }
 
+  get #slowBytes(): number {
+    return Math.min(MOST_SLOW_BYTES, this.#service.limits.reply_backlog / 2)
+  }
+
   /** Since when its unfinished request is held, in the clock's ms; Infinity when there is none. */
   get holdsSince(): number {
     if (this.#held === 0) return Infinity
@@ -412,9 +416,10 @@ export class ClientSession implements ReplyOwner, BackendOwner {
       this.#private!.streamBody(piece)
     }
     this.#isStreaming = framer.isStreaming
-    if (!this.#isStreaming && this.#endsAfterBody) this.finish('drain')
-    if (!this.#isStreaming) this.#private!.uploading(false)
-    if (!this.#isStreaming && this.#endsAfterBody) this.finish('drain')
+    if (!this.#isStreaming) {
+      this.#private!.uploading(false)
+      if (this.#endsAfterBody) this.finish('drain')
+    }
     if (this.#private!.isFull) this.#waitForPrivate()
     return !this.#isStreaming && this.#pauses === 0
   }
@@ -461,7 +466,7 @@ export class ClientSession implements ReplyOwner, BackendOwner {
 
   repliesGrew(): void {
     const backlog = this.replies.backlog
-    if (backlog <= SLOW_BYTES) return
+    if (backlog <= this.#slowBytes) return
     if (backlog > this.#service.limits.reply_backlog) return this.destroy('reply-backlog')
     this.#pause(Pause.clientSlow)
     if (this.#private !== undefined) this.#private.pauseReading()
@@ -473,7 +478,7 @@ export class ClientSession implements ReplyOwner, BackendOwner {
   }
 
   repliesTaken(): void {
-    if (this.#pauses & Pause.clientSlow && this.replies.backlog < SLOW_BYTES / 2) {
+    if (this.#pauses & Pause.clientSlow && this.replies.backlog < this.#slowBytes / 2) {
       this.#private?.resumeReading()
       this.#resume(Pause.clientSlow)
     }
