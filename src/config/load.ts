@@ -84,8 +84,8 @@ export function loadText(text: string, file: string, options: LoadOptions): Load
 
 /** A set-up variable that a file neither reads nor yields to does nothing, and its owner thinks that it does. */
 function warnOfUnusedVariables(reading: Reading, environment: NodeJS.ProcessEnv): void {
-  for (const { variable, besideFile } of setupOptions) {
-    if (besideFile || (environment[variable] ?? '') === '' || reading.variables.has(variable)) continue
+  for (const { variable, besideFile, asksToo } of setupOptions) {
+    if (besideFile || asksToo || (environment[variable] ?? '') === '' || reading.variables.has(variable)) continue
     reading.warn('',
       `${variable} is set but changes nothing: this file is in use.`,
       `Write \${${variable}} in the file where it should count, or unset it.`)

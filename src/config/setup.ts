@@ -16,6 +16,7 @@ export interface SetupOption {
   value: string            // what the flag takes, in the words of --help
   isList: boolean          // the flag may be repeated; the variable's entries are parted by commas
   besideFile: boolean      // may be given with a file, and then wins over it
+  asksToo: boolean         // commands that ask the running daemon read the variable as well, whatever the file says
   doc: string
 }
 
@@ -33,16 +34,16 @@ export const setupOptions: readonly SetupOption[] = [
   option('backend-key', [...service, 'backend', 'tls', 'key'], 'FILE', 'its private key (PEM)'),
   option('server-name', [...service, 'backend', 'tls', 'server_name'], 'NAME', 'name in their certificate; default: the host in --connect'),
   option('allow', [...service, 'allow'], 'CIDR', 'addresses that may connect', { isList: true }),
-  option('admin', ['admin', 'listen'], 'unix:/PATH', 'where `memseal status` and its kin ask', { isList: true }),
+  option('admin', ['admin', 'listen'], 'unix:/PATH', 'where `memseal status` and its kin ask', { isList: true, asksToo: true }),
   option('log-level', ['log', 'level'], 'LEVEL', 'least grave event that is logged', { besideFile: true }),
   option('log-format', ['log', 'format'], 'FORMAT', 'json or pretty', { besideFile: true }),
 ]
 
 function option(
-  flag: string, path: string[], value: string, doc: string, more: { isList?: true, besideFile?: true } = {},
+  flag: string, path: string[], value: string, doc: string, more: { isList?: true, besideFile?: true, asksToo?: true } = {},
 ): SetupOption {
   const variable = `MEMSEAL_${flag.toUpperCase().replaceAll('-', '_')}`
-  return { flag, variable, path, value, doc, isList: false, besideFile: false, ...more }
+  return { flag, variable, path, value, doc, isList: false, besideFile: false, asksToo: false, ...more }
 }
 
 /** What the flags say; `flags` as util.parseArgs returns them. */
