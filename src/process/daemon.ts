@@ -5,6 +5,7 @@ import { hasFault, issueLine } from '../config/issue.ts'
 import type { Loaded } from '../config/load.ts'
 import type { Config, ServiceConfig } from '../config/schema.ts'
 import { Clock } from '../lib/clock.ts'
+import { mostLanes } from '../proxy/pool.ts'
 import { Turn } from '../proxy/turn.ts'
 import { LoopDelay } from '../telemetry/loop-delay.ts'
 import { createLogger, type Log } from '../telemetry/log.ts'
@@ -168,7 +169,7 @@ function planFor(config: Config): FdPlan {
   const sum = (of: (service: ServiceConfig) => number): number => services.reduce((total, service) => total + of(service), 0)
   return planFds(readFdLimit(), {
     listeners: sum((service) => service.listen.length) + config.admin.listen.length,
-    sharedBackends: sum((service) => (service.backend.connections === 'auto' ? 1 : service.backend.connections) * 2),
+    sharedBackends: sum((service) => mostLanes(service.backend)),
     clients: sum((service) => service.limits.connections),
     privateBackends: sum((service) => (service.backend.sharing === 'private' ? service.limits.connections : service.limits.private_connections)),
   })

@@ -5,6 +5,7 @@
  *
  *  A client stays on the lane it was given while that lane lives and is offered, so that its replies come in its order.
  *  A target that failed is used again when it has been healthy for `return_after`, or when there is no other. */
+import type { BackendConfig } from '../config/schema.ts'
 import type { Logger } from '../telemetry/log.ts'
 import type { BackendConnection } from './backend-connection.ts'
 import type { ClientSession } from './client-session.ts'
@@ -17,6 +18,16 @@ export interface PoolOptions<Lane extends BackendConnection> extends Omit<Target
   returnAfterMs: number
   log: Logger
 }
+
+/** Connections that the pools of a service may have at once: text and binary, each with a successor on its way. */
+export function mostLanes({ connect, connections, policy }: Pick<BackendConfig, 'connect' | 'connections' | 'policy'>): number {
+  const size = connections === 'auto' ? AUTO_LANES : connections
+  const lanes = policy === 'failover' ? size + connect.length - 1 : size * connect.length
+  return lanes * 2 * 2
+}
+
+/** Measured at 1, 16 and 100 requests in flight: one lane beats several, since requests of more clients leave together. */
+export const AUTO_LANES = 1
 
 export class Pool<Lane extends BackendConnection> {
   readonly #options: PoolOptions<Lane>

@@ -1,4 +1,5 @@
 /** One service: its clients, its lanes, and what they share. */
+import assert from 'node:assert'
 import type { Socket } from 'node:net'
 import type { ServiceConfig } from '../config/schema.ts'
 import type { Clock } from '../lib/clock.ts'
@@ -13,7 +14,7 @@ import { readBackendTls, type BackendTls } from '../tls/backend.ts'
 import type { BackendClose, BackendContext } from './backend-connection.ts'
 import { BinaryLane } from './binary-lane.ts'
 import { ClientSession, type ClientClose } from './client-session.ts'
-import { Pool } from './pool.ts'
+import { AUTO_LANES, Pool } from './pool.ts'
 import { ReplyMemory, SlabPool } from './slab.ts'
 import { Target } from './target.ts'
 import { TextLane } from './text-lane.ts'
@@ -23,8 +24,6 @@ import { Repeats } from '../admission/repeats.ts'
 /** What a shared lane reads at once: large values arrive in few reads. A private connection is one client's. */
 const SHARED_SLAB_BYTES = 256 * 1024
 const PRIVATE_SLAB_BYTES = 32 * 1024
-/** Measured at 1, 16 and 100 requests in flight: one lane beats several, since requests of more clients leave together. */
-const AUTO_LANES = 1
 
 export interface ServiceNow {
   connections: number
@@ -113,6 +112,8 @@ export class Service {
 
   #useBackend(backend: ServiceConfig['backend'], tls: BackendTls | undefined): void {
     const { name } = this
+    // Whatever else goes wrong, nothing that was to be sealed leaves plain.
+    assert((backend.tls === undefined) === (tls === undefined), 'backend.tls and what was made of it go together')
     this.#targets = backend.connect.map((endpoint) => {
       if (endpoint.kind === 'systemd') throw new Error('a backend is no systemd socket')
       return new Target(endpoint, tls, backend.connect_timeout)
@@ -182,8 +183,8 @@ export class Service {
     this.#privates++
     const Connection = dialect === 'binary' ? BinaryLane : TextLane
     this.traffic.privates[session.whyPrivate]++
-    const target = (this.#hasLanes ? this.#text.target : this.#targets[0])
-    const connection = new Connection(this.#context, target.routeNow, session, this.#privateSlabs, true)
+    const route = this.#hasLanes ? this.#text.target.routeNow : this.#targets[0].routeByName
+    const connection = new Connection(this.#context, route, session, this.#privateSlabs, true)
     this.#privateConnections.add(connection)
     return connection
   }

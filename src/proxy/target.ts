@@ -77,8 +77,14 @@ export class Target {
 
   /** The same for a client that does not wait: before the first answer the socket looks the name up by itself. */
   get routeNow(): Route {
-    const endpoint = this.#endpoint as Endpoint & { kind: 'tcp' }
-    return this.route ?? { tls: this.#tls, tickets: this.tickets, host: endpoint.host, address: { host: endpoint.host, port: endpoint.port } }
+    return this.route ?? this.routeByName
+  }
+
+  /** The socket looks the name up and tries its addresses: where no lane finds out which of them answers. */
+  get routeByName(): Route {
+    const endpoint = this.#endpoint
+    if (endpoint.kind === 'unix') return this.route!
+    return { tls: this.#tls, tickets: this.tickets, host: endpoint.host, address: { host: endpoint.host, port: endpoint.port } }
   }
 
   /** A connection by this route could not be opened: the next one goes to the next address.
