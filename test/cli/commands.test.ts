@@ -46,7 +46,7 @@ test('--version is the package\'s', () => {
 test.each([
   [['chekc'], 'memseal: there is no command "chekc".\nDid you mean check?\n'],
   [['frobnicate'], 'memseal: there is no command "frobnicate".\nSee memseal --help.\n'],
-  [['config'], 'memseal config: a word is missing.\nWrite one of config reference, config schema, config show.\n'],
+  [['config'], 'memseal config: a word is missing.\nWrite one of config reference, config schema, config metrics, config show.\n'],
   [['run', '--lisen', 'x'], 'memseal run: there is no flag --lisen.\nDid you mean --listen?\n'],
   [['check', 'memseal.yaml'], 'memseal check: "memseal.yaml" is one word too many.\nSee memseal check --help.\n'],
   [['check', '--config'], 'memseal check: Option \'--config <value>\' argument missing\nSee memseal check --help.\n'],
