@@ -53,7 +53,7 @@ const eachOpcode: Conversation[] = opcodes.flatMap(name => [
     const wrong = packet(op[name], { ...meant, value: meant.value === undefined ? 'v' : undefined })
     // Its last byte by itself: some of these are answered before it comes, and what it is taken for closes the connection.
     return [set(k, '1'), wrong.subarray(0, -1), join(wrong.subarray(-1), noop)]
-  }),
+  }, name === 'stat' ? { mask: 'statistics' } : {}),
   // Quiet opcodes are checked by the same code; long packets, byte by byte, take time.
   ...name.endsWith('q') ? [] : [named(`${name} with a key of 251 bytes`, k => join(version, packet(op[name], { ...asMeant[name](k), key: k.padEnd(251, 'x') }), noop))],
   named(`${name} with another packet in its body`, k => join(set(k, '1'), packet(op[name], { ...asMeant[name](k), value: version }), noop)),

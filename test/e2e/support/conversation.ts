@@ -49,6 +49,9 @@ const SILENCE_MS = 300
 const STEP_SILENCE_MS = 150
 const SURPLUS_MS = 60
 const LONGEST_MS = 8_000
+const LONGEST_STEP_MS = 2_000
+/** An endless reply is listened to for so long. */
+const ENDLESS_MS = 500
 /** A reply may be as much shorter than another place's: a cas number of fewer digits, say. */
 const SHORTER_BYTES = 16
 
@@ -64,15 +67,18 @@ export async function converse(place: WireOptions, conversation: Conversation, k
   const reply = (): Reply => ({ bytes: wire.received, isClosed: wire.hasEnded, answered })
   for (const [index, step] of steps.entries()) {
     if (index > 0) {
-      const wanted = (expected?.answered[index - 1] ?? 0) - SHORTER_BYTES
-      await silence(wire, STEP_SILENCE_MS, () => wire.received.length >= wanted)
+      const wanted = hasFixedLength(conversation) ? (expected?.answered[index - 1] ?? 0) - SHORTER_BYTES : 0
+      await silence(wire, STEP_SILENCE_MS, () => wire.received.length >= wanted, LONGEST_STEP_MS)
       answered.push(wire.received.length)
     }
     await say(wire, textBytes(typeof step === 'function' ? step(wire.received) : step), cut)
   }
   if (conversation.ends) wire.end()
   if (expected === undefined) await silence(wire, SILENCE_MS)
-  else await silence(wire, SURPLUS_MS, () => shown(reply(), conversation, k) === expected.shown)
+  else {
+    const longestMs = conversation.mask === 'first line' ? ENDLESS_MS : LONGEST_MS
+    await silence(wire, SURPLUS_MS, () => shown(reply(), conversation, k) === expected.shown, longestMs)
+  }
   const all = reply()
   wire.destroy()
   return all
@@ -88,26 +94,31 @@ async function say(wire: Wire, bytes: Buffer, cut: Cut): Promise<void> {
   }
 }
 
-/** Waits until the connection ends, or what is wanted is here and nothing more has come for `ms`. What never comes is
- *  waited for until nothing has come for `LONGEST_MS`. */
-function silence(wire: Wire, ms: number, isThere: () => boolean = () => true): Promise<void> {
+/** Waits until the connection ends, or what is wanted is here and nothing more has come for `ms`. It ends
+ *  after `longestMs` in any case. */
+function silence(wire: Wire, ms: number, isThere: () => boolean = () => true, longestMs = LONGEST_MS): Promise<void> {
   return new Promise(resolve => {
     const done = () => {
       clearTimeout(timer)
+      clearTimeout(latest)
       for (const event of events) wire.socket.off(event, listen)
       resolve()
     }
-    const wait = () => setTimeout(done, isThere() ? ms : LONGEST_MS)
+    const wait = () => setTimeout(done, isThere() ? ms : longestMs)
     // A long reply comes in many pieces: whether it is all here is asked when they pause.
     const listen = () => {
       clearTimeout(timer)
       timer = wire.hasEnded ? setTimeout(done, 0) : setTimeout(() => { timer = wait() }, 10)
     }
+    const latest = setTimeout(done, longestMs)
     const events = ['data', 'end', 'error', 'close']
     for (const event of events) wire.socket.on(event, listen)
     let timer = wire.hasEnded ? setTimeout(done, 0) : wait()
   })
 }
+
+/** Dumps and statistics tell of others too, so their length is no sign of their end. */
+const hasFixedLength = ({ mask }: Conversation): boolean => mask === undefined || mask === 'cas' || mask === 'numbers'
 
 export const pause = (ms: number): Promise<void> => new Promise(resolve => { setTimeout(resolve, ms) })
 
