@@ -31,6 +31,24 @@ test.each([
   if (connections === 3) expect(sidecar.told('backend-replaced').length).toBeGreaterThan(10)
 }, 60_000)
 
+test('connections of the clients\' own go over TLS too, and to the target that is healthy', async () => {
+  const [first, second] = [await startCacheHost(), await startCacheHost()]
+  const sidecar = await startSidecar({
+    connect: [first.address, second.address],
+    backend: { sharing: 'private', connect_timeout: '300ms', probe_interval: '100ms', return_after: '1h' },
+  })
+  await ready(sidecar)
+  const report = await runCrowd({
+    open: sidecar.open, askMemcached: line => askOnce(first.memcached.port, line), clients: 20, seconds: 3, seed: 4700,
+  })
+  expect(report.findings).toEqual([])
+  await first.kill()
+  await sidecar.daemon.waitForLog('failover')
+  const wire = await sidecar.connect()
+  expect(await wire.ask('set k 0 0 1\r\nx\r\n', 8)).toBe('STORED\r\n')
+  expect(await askOnce(second.memcached.port, 'touch k 0')).toBe('TOUCHED')
+}, 60_000)
+
 test('a connection for each request costs no handshake: 200 of them go over the lanes that stand', async () => {
   const cache = await startCacheHost()
   const sidecar = await startSidecar({ connect: cache.address })
