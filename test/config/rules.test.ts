@@ -81,3 +81,17 @@ test('rules say nothing of values that have faults of their own, and all of the 
   expect(faultsOf(['listen: 127.0.0.1:1', 'backend: 7'])).toHaveLength(1)
   expect(faultsOf(['listen: 127.0.0.1:1', 'tls: { cert: c, client_auth: required }'])).toHaveLength(2)
 })
+
+test('a revocation list needs the authorities whose list it is', () => {
+  expect(faultsOf(['listen: 127.0.0.1:1', 'tls: { cert: c, key: k, crl: r }'])[0]).toContain('services.s0.tls.crl: a revocation list stands without `client_ca`')
+  expect(faultsOf(['listen: 127.0.0.1:1', 'tls: { cert: c, key: k, crl: r, client_ca: a }'])).toEqual([])
+})
+
+test('the admin listener is for this host alone, and shares no endpoint', () => {
+  const withAdmin = (listen: string) => loadText(`admin: { listen: ${listen} }\nservices: { cache: { listen: 127.0.0.1:1 } }\n`, 'm.yaml', { environment: {} }).issues.map(({ path, message }) => `${path}: ${message}`)
+  for (const listen of ['unix:/a', '127.0.0.1:2', '"[::1]:1"', '[unix:/a, 127.0.0.1:2]']) expect(withAdmin(listen)).toEqual([])
+  for (const listen of ['0.0.0.0:2', '10.0.0.1:2', '"[::]:2"', 'systemd:admin']) {
+    expect(withAdmin(listen)).toEqual([expect.stringMatching(/^admin\.listen: .* can be reached from other hosts, and the admin listener knows neither TLS nor passwords\.$/)])
+  }
+  expect(withAdmin('127.0.0.1:1')).toEqual(['services.cache.listen: 127.0.0.1:1 is taken by admin.listen (127.0.0.1:1) already.'])
+})

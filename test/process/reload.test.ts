@@ -251,3 +251,30 @@ test('a client CA that is replaced lets go of tickets that the old one admitted'
   await expect(connect({ port: daemon.port(), tls: { ...as(client, ca), session } }).then(answers)).rejects.toThrow()
   expect(await answers(await connect({ port: daemon.port(), tls: as(strangerClient, ca) }))).toBe(true)
 })
+
+test('the certificate that a sidecar shows is renewed on connections that stand, and no request fails meanwhile', async () => {
+  const { server, client, ops, ca } = await pki()
+  const host = await setup(config => {
+    config.services['cache']['tls'] = { cert: server.certFile, key: server.keyFile, client_ca: ca.certFile }
+  })
+  const files = { ca: ca.certFile, cert: '', key: '', server_name: 'localhost' }
+  const sidecar = await setup((config, folder) => {
+    Object.assign(files, { cert: join(folder, 'own.crt'), key: join(folder, 'own.key') })
+    writeFileSync(files.cert, client.cert)
+    writeFileSync(files.key, client.key, { mode: 0o600 })
+    config.services['cache']['backend'] = { connect: `127.0.0.1:${host.daemon.port()}`, tls: files }
+  })
+  await sidecar.daemon.waitForLog('ready')
+  const shown = async (): Promise<string[]> => JSON.parse((await askAdmin(host.admin, '/connections')).body).connections.map((each: any) => each.tls.subject)
+  expect(await shown()).toEqual(['O=memseal tests, OU=web, CN=client'])
+  const wire = await connect({ port: sidecar.daemon.port() })
+  let isDone = false
+  const work = (async () => { while (!isDone) expect(await wire.ask('set a 0 0 1\r\nx\r\n', 8)).toBe('STORED\r\n') })()
+  writeFileSync(files.cert, ops.cert)
+  writeFileSync(files.key, ops.key)
+  expect(await sidecar.daemon.waitForLog('reloaded')).toMatchObject({ cause: 'files', changes: ['services.cache.backend.tls.cert: another certificate', 'services.cache.backend.tls.key: another key'] })
+  await host.daemon.waitForLog('closed')   // the old connection, when its successor stood
+  isDone = true
+  await work
+  expect(await shown()).toEqual(['O=memseal tests, OU=operations, CN=ops'])
+})
