@@ -78,6 +78,7 @@ export abstract class BackendConnection {
   isOffered = true
   /** It has a successor and closes when it is empty. */
   isRetiring = false
+  readyAt = 0
   /** Nothing was in flight when it closed. */
   wasIdle = true
   /** When its successor is due. */
@@ -381,7 +382,7 @@ export abstract class BackendConnection {
 
   protected becomeReady(version: string, release: number): void {
     this.state = 'ready'
-    this.#heardAt = this.context.clock.now
+    this.readyAt = this.#heardAt = this.context.clock.now
     this.version = version
     this.release = release
     this.#owner.backendReady(this)

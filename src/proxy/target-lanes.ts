@@ -11,6 +11,9 @@ import type { BackendClose, BackendConnection, BackendOwner, Loss } from './back
 import type { Route, Target } from './target.ts'
 
 const FIRST_RETRY_MS = 50
+/** A lane that held for this long is replaced at once when it goes, and so is the first that did not; the next ones in a row
+ *  wait as after a failure, or a backend that drops whoever comes would be asked without a pause. */
+const STEADY_MS = 1000
 /** A failed connection asks DNS again, but a storm of failures does not. */
 const LOOKUP_AT_MOST_EVERY_MS = 1000
 
@@ -46,6 +49,8 @@ export class TargetLanes<Lane extends BackendConnection> implements BackendOwner
   readonly #retries = new Set<NodeJS.Timeout>()
   /** Reasons that the log has been told since a lane was last ready. */
   readonly #told = new Set<string>()
+  /** Lanes in a row that went as soon as they were ready. */
+  #shortLived = 0
   #lookups = 0
   #isOpen = false
   #isOffered = false
@@ -150,7 +155,6 @@ export class TargetLanes<Lane extends BackendConnection> implements BackendOwner
     const lane = connection as Lane
     const { log, service, dialect, target, clock, maxAgeMs } = this.#options
     const old = this.#lanes.find((each) => each !== lane && each.state === 'ready' && !each.isRetiring && clock.now >= each.replaceAt)
-    this.#backoff.reset()
     this.#told.clear()
     target.succeeded()
     if (!this.#lanes.some((each) => each !== lane && each.state === 'ready')) this.readySince = clock.now
@@ -181,15 +185,31 @@ export class TargetLanes<Lane extends BackendConnection> implements BackendOwner
       this.#fill()
       return
     }
-    this.#lost(loss?.reason ?? why, words, loss?.advice, wasReady, wasReady && connection.wasIdle)
+    const isShortLived = clock.now - lane.readyAt < STEADY_MS
+    if (wasReady) this.#shortLived = isShortLived ? this.#shortLived + 1 : 0
+    if (wasReady && !isShortLived) this.#backoff.reset()
+    const isAtOnce = wasReady && this.#shortLived <= 1
+    if (isAtOnce && lane.wasIdle) this.#ended(words)
+    else this.#lost(loss?.reason ?? why, words, loss?.advice, wasReady, isAtOnce)
+  }
+
+  /** Between two requests, as a host does that restarts, or that lets no connection grow old. Another is opened at once, and
+   *  clients wait for that one try. */
+  #ended(words: string): void {
+    const { log, service, dialect, target } = this.#options
+    log.debug({ event: 'backend-ended', service, dialect, backend: target.text, words }, 'an idle connection has ended; another is opened')
+    this.words = words
+    if (!this.isReady) this.readySince = Infinity
+    this.#fill()
+    this.#options.onChange()
   }
 
   heirOf(lane: BackendConnection): BackendConnection | undefined {
     return this.#isOpen ? this.choose() ?? this.#options.heirOf(lane) : undefined
   }
 
-  /** @param wasReady a lane was lost, and not just a try   @param wasOrderly it ended between two requests */
-  #lost(reason: string, words: string, advice: string | undefined, wasReady = false, wasOrderly = false): void {
+  /** @param wasReady a lane was lost, and not just a try   @param isAtOnce another is opened now, and clients wait for that try */
+  #lost(reason: string, words: string, advice: string | undefined, wasReady = false, isAtOnce = false): void {
     const { log, service, dialect, target, clock } = this.#options
     const retryMs = Math.round(this.#backoff.nextMs())
     // One line when it goes, one for each new reason, and one when it is back; the tries between are silent.
@@ -200,15 +220,14 @@ export class TargetLanes<Lane extends BackendConnection> implements BackendOwner
     this.words = words
     if (!this.isReady) {
       this.readySince = Infinity
-      if (!wasReady) this.isDown = true
+      if (!isAtOnce) this.isDown = true
     }
-    // A lane that ended in order is replaced at once, and clients wait for that one try.
-    // One that cannot be replaced goes on being used.
-    if (!wasOrderly && (wasReady || !this.isReady)) this.failedAt = clock.now
+    // A lane that cannot be replaced goes on being used.
+    if (wasReady || !this.isReady) this.failedAt = clock.now
     const retry = setTimeout(() => {
       this.#retries.delete(retry)
       this.#fill()
-    }, wasReady ? 0 : retryMs)
+    }, isAtOnce ? 0 : retryMs)
     this.#retries.add(retry)
     this.#options.onChange()
   }
