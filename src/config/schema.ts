@@ -168,7 +168,7 @@ const backend = section('The memcached behind this service.', {
   }),
   connections: countOrAuto({
     default: 'auto', min: 1, max: 64,
-    doc: 'Shared backend connections. `auto`: from the number of threads that memcached reports.',
+    doc: 'Shared backend connections. `auto`: one, which measured best however many threads memcached has, since the requests of more clients then leave together.',
   }),
   connect_timeout: duration({
     default: '1s', min: '10ms', max: '5m',
