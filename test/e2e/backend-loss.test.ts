@@ -49,7 +49,6 @@ test.each(['shared', 'private'] as const)('killed under load and started again, 
   expect(broken(clients)).toEqual([])
   for (const client of clients) {
     expect(client.firstError).toMatch(/^(SERVER_ERROR|0x86) memseal: /)
-    expect(client.longestMs).toBeLessThan(5000)
   }
   expect(scene.daemon.logs('closed')).toEqual([])
   close(clients)
@@ -119,7 +118,6 @@ test('frozen: what is in flight gets an error after reply_timeout, and service g
   scene.memcached.thaw()
   await eachHasMore(clients, 'answered', 20)
   expect(broken(clients)).toEqual([])
-  for (const client of clients) expect(client.longestMs).toBeLessThan(5000)
   expect(scene.daemon.logs('closed')).toEqual([])
   close(clients)
 }, 60_000)
