@@ -3,8 +3,9 @@
 need_root
 need podman podman; need buildah buildah; need runc runc; need catatonit catatonit; need openssl openssl; need memcached memcached
 need iproute2 ip; need util-linux nsenter
-for folder in /usr/lib/podman /usr/libexec/podman; do [ -x $folder/netavark ] && netavark=1; done
-[ -n "${netavark-}" ] || { [ "$(command -v apt-get)" ] && install_package 'netavark aardvark-dns'; } || skip 'there is no netavark'
+# These two are not on PATH.
+helpers() { for helper in netavark aardvark-dns; do [ -x "/usr/lib/podman/$helper" ] || [ -x "/usr/libexec/podman/$helper" ] || return 1; done; }
+helpers || { install_package netavark && install_package aardvark-dns && helpers; } || skip 'there is no netavark or no aardvark-dns'
 
 cat >"$W/containers.conf" <<'CONF'
 [containers]
@@ -14,9 +15,10 @@ default_ulimits = ["nofile=20000:20000", "nproc=4096:4096"]
 # crun refuses hybrid cgroups.
 runtime = "runc"
 cgroup_manager = "cgroupfs"
-[network]
-network_backend = "netavark"
 CONF
+printf 'tmp_dir = "%s/tmp"\n[network]\nnetwork_backend = "netavark"\nnetwork_config_dir = "%s/networks"\n' "$W" "$W" >>"$W/containers.conf"
+# netavark keeps its addresses here, whatever the configuration says.
+[ -e /run/containers ] || at_end 'rm -rf --one-file-system /run/containers'
 printf '[storage]\ndriver="overlay"\ngraphroot="%s/store"\nrunroot="%s/run"\n' "$W" "$W" >"$W/storage.conf"
 export CONTAINERS_CONF=$W/containers.conf CONTAINERS_STORAGE_CONF=$W/storage.conf
 at_end 'podman system reset -f'
