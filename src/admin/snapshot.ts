@@ -8,7 +8,7 @@ import type { RunningService } from '../process/services.ts'
 import type { LaneSnapshot, ServiceNow } from '../proxy/service.ts'
 import type { Counters, Traffic } from '../telemetry/counters.ts'
 import type { DelaySeconds } from '../telemetry/loop-delay.ts'
-import type { Material } from '../tls/material.ts'
+import type { Loaded, Material } from '../tls/material.ts'
 import { oneLine } from '../tls/peer.ts'
 import { version } from '../version.ts'
 
@@ -24,6 +24,10 @@ export interface ServiceSnapshot {
   certificates: Expiring[]
   /** The loaded certificate; undefined: plain. */
   tls: { subject: string, names: string, fingerprint: string, notAfter: Date, clientAuth: string } | undefined
+  /** Whose clients are admitted. */
+  clientCa: Loaded[]
+  /** What is shown to the backend, and who may have signed what it shows; undefined: plain. */
+  backendTls: { shown: Loaded | undefined, ca: Loaded[] } | undefined
 }
 
 export interface Snapshot {
@@ -75,6 +79,8 @@ function serviceSnapshot({ name, config, service, admission, material }: Running
     lanes: service.lanes(),
     certificates: expiringOf(daemon.config.services, daemon.reloader.materials).filter(each => each.service === name),
     tls: loadedOf(material.listener, config.tls?.client_auth),
+    clientCa: material.listener?.authorities ?? [],
+    backendTls: material.backend && { shown: material.backend.shown, ca: material.backend.authorities },
   }
 }
 

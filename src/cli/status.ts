@@ -1,5 +1,6 @@
 import type { Snapshot, ServiceSnapshot } from '../admin/snapshot.ts'
 import { exitStatuses } from '../errors.ts'
+import type { Loaded } from '../tls/material.ts'
 import { asking } from './admin-client.ts'
 import { age, bytes, facts, number, printable } from './table.ts'
 import type { Terminal } from './terminal.ts'
@@ -39,7 +40,7 @@ function reloadText({ at, cause, outcome }: NonNullable<Sent<Snapshot>['lastRelo
   return `${age((now - at) / 1000)} ago ${who}: ${what}`
 }
 
-function serviceText({ name, listeners, tls, certificates, edge, traffic, now: state, lanes }: Sent<ServiceSnapshot>, now: number): string {
+function serviceText({ name, listeners, tls, clientCa, backendTls, certificates, edge, traffic, now: state, lanes }: Sent<ServiceSnapshot>, now: number): string {
   const rows: (readonly [string, string])[] = [
     ['listens on', listeners.map(({ address, tls }) => `${address}${tls ? ' (TLS)' : ' (plain)'}`).join(', ') || 'nothing'],
   ]
@@ -47,10 +48,13 @@ function serviceText({ name, listeners, tls, certificates, edge, traffic, now: s
     rows.push(['certificate', printable(`${tls.subject}; ${tls.names}`)], ['', `SHA-256 ${tls.fingerprint}`])
   }
   for (const { key, file, notAfter } of certificates) rows.push([{ cert: '', crl: 'revocations', backend_cert: 'shown behind' }[key], `${file}, ${untilText(notAfter, now)}`])
+  rows.push(...clientCa.map(authority => ['client CA', loadedText(authority, now)] as const))
   rows.push(...Object.entries(state.backends).map(([backend, isUp]) => ['backend', `${backend}: ${isUp ? 'up' : 'DOWN'}`] as const))
   const versions = [...new Set(lanes.map(lane => lane.version).filter(version => version !== ''))]
   const inFlight = `${number(state.inFlight)} requests in flight`
   rows.push(['', `${number(lanes.length)} shared connections, ${number(state.privateConnections)} private, ${inFlight}${versions.length > 0 ? `, memcached ${printable(versions.join(', '))}` : ''}`])
+  if (backendTls?.shown !== undefined) rows.push(['shown there', loadedText(backendTls.shown, now)])
+  rows.push(...(backendTls?.ca ?? []).map(authority => ['backend CA', loadedText(authority, now)] as const))
   rows.push(['clients', `${number(state.connections)} connections from ${number(state.clients)} addresses; ${number(edge.accepted)} so far`])
   if (tls !== undefined) rows.push(['handshakes', handshakesText(edge)])
   rows.push(['refused', listText(edge.refused)], ['requests', listText(traffic.requests)])
@@ -64,6 +68,10 @@ function serviceText({ name, listeners, tls, certificates, edge, traffic, now: s
 function handshakesText({ handshakes, resumed, handshakesFailed }: Sent<ServiceSnapshot>['edge']): string {
   const share = handshakes === 0 ? '' : ` (${Math.round(100 * resumed / handshakes)} % resumed)`
   return `${number(handshakes)}${share}; failed: ${listText(handshakesFailed)}`
+}
+
+function loadedText({ subject, fingerprint, notAfter }: Sent<Loaded>, now: number): string {
+  return `${printable(subject)}, ${untilText(notAfter, now)}, SHA-256 ${fingerprint}`
 }
 
 function untilText(notAfter: string, now: number): string {

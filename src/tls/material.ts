@@ -10,6 +10,7 @@ export interface Material {
   cert: string
   key: string
   clientCa: string[] | undefined
+  authorities: Loaded[]
   revocation: Revocation | undefined
   subject: string
   names: string
@@ -17,12 +18,17 @@ export interface Material {
   notAfter: Date
 }
 
+/** What `memseal status` shows of a certificate that is in use. */
+export interface Loaded { subject: string, fingerprint: string, notAfter: Date }
+
 /** The same for the client side of TLS, towards a backend. */
 export interface BackendMaterial {
   ca: string[]
   cert: string | undefined
   key: string | undefined
   notAfter: Date | undefined
+  shown: Loaded | undefined
+  authorities: Loaded[]
 }
 
 /** `key` is the configuration key (below `tls.`) that it is about. */
@@ -74,7 +80,7 @@ export function readMaterial(tls: MaterialFiles, now = Date.now()): MaterialResu
   const [leaf] = chain.certificates
   const material = {
     cert: chain.pem, key: key.pem, clientCa: authorities?.blocks,
-    revocation, subject: leaf.subject, names: leaf.subjectAltName ?? '', fingerprint: leaf.fingerprint256, notAfter: leaf.validToDate,
+    revocation, authorities: (authorities?.certificates ?? []).map(loadedOf), subject: leaf.subject, names: leaf.subjectAltName ?? '', fingerprint: leaf.fingerprint256, notAfter: leaf.validToDate,
   }
   return { material, faults, warnings }
 }
@@ -92,8 +98,12 @@ export function readBackendMaterial(tls: { ca: string, cert?: string, key?: stri
 
   const { faults, warnings } = reading
   if (faults.length > 0 || authorities === undefined) return { faults, warnings }
-  const material = { ca: authorities.blocks, cert: chain?.pem, key: key?.pem, notAfter: chain?.certificates[0].validToDate }
+  const material = { ca: authorities.blocks, cert: chain?.pem, key: key?.pem, notAfter: chain?.certificates[0].validToDate, shown: chain && loadedOf(chain.certificates[0]), authorities: authorities.certificates.map(loadedOf) }
   return { material, faults, warnings }
+}
+
+function loadedOf({ subject, fingerprint256, validToDate }: X509Certificate): Loaded {
+  return { subject: oneLine(subject), fingerprint: fingerprint256, notAfter: validToDate }
 }
 
 interface CertificateFile { pem: string, blocks: string[], certificates: X509Certificate[] }

@@ -30,7 +30,7 @@ test('status says what runs, and its exit status whether it is ready', async () 
   const { code, stdout } = await ask('status')
   expect(code).toBe(0)
   expect(stdout).toMatch(/^memseal \d+\.\d+\.\d+ on Node v\d+.*: ready\n/)
-  for (const line of [/listens on +127\.0\.0\.1:\d+ \(TLS\)/, /certificate +O=memseal tests, CN=localhost; /, /SHA-256 [0-9A-F:]{95}/, /server\.crt, good until \d{4}-/, /backend +127\.0\.0\.1:\d+: up/]) {
+  for (const line of [/listens on +127\.0\.0\.1:\d+ \(TLS\)/, /certificate +O=memseal tests, CN=localhost; /, /SHA-256 [0-9A-F:]{95}/, /server\.crt, good until \d{4}-/, /client CA +O=memseal tests, CN=memseal test CA, good until .*, SHA-256 [0-9A-F:]{95}/, /backend +127\.0\.0\.1:\d+: up/]) {
     expect(stdout).toMatch(line)
   }
   expect(JSON.parse((await ask('status', '--json')).stdout)).toMatchObject({ notReady: [], services: [{ name: 'cache' }] })
