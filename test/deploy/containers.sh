@@ -22,6 +22,7 @@ printf 'tmp_dir = "%s/tmp"\n[network]\nnetwork_backend = "netavark"\nnetwork_con
 printf '[storage]\ndriver="overlay"\ngraphroot="%s/store"\nrunroot="%s/run"\n' "$W" "$W" >"$W/storage.conf"
 export CONTAINERS_CONF=$W/containers.conf CONTAINERS_STORAGE_CONF=$W/storage.conf
 at_end 'podman system reset -f'
+unshare --mount --net true 2>/dev/null || skip 'new namespaces are not permitted here'
 podman info >"$W/podman.log" 2>&1 || skip "podman does not work here: $(tail -n 1 "$W/podman.log")"
 
 # standin IMAGE BINARY...: these binaries and the libraries that they load, npm, and the machine's authorities.
@@ -52,7 +53,11 @@ standin() {
   return $status
 }
 
+standin docker.io/library/memcached:1.6 /usr/bin/memcached && standin docker.io/library/node:26.10.0-slim "$NODE" ||
+  { fail 'base images can be made of the files of this machine'; exit; }
+podman run --rm --network none --pull never docker.io/library/memcached:1.6 sh -c : >"$W/podman.log" 2>&1 ||
+  skip "containers do not run here: $(tail -n 1 "$W/podman.log")"
+
 build_image() {
-  standin docker.io/library/node:26.10.0-slim "$NODE" && standin docker.io/library/memcached:1.6 /usr/bin/memcached &&
-    buildah build --isolation chroot --format docker --pull-never --network host -t memseal "$P"
+  buildah build --isolation chroot --format docker --pull-never --network host -t memseal "$P"
 }

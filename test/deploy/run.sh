@@ -1,6 +1,13 @@
 #!/usr/bin/env bash
 # `npm run test:deploy`: every way to run memseal, for real. Its last line is the count; FAILED fails it.
 cd "$(dirname "$0")" || exit 1
+# On a fresh clone: the npm packages, then openssl and memcached.
+node --input-type=module -e "
+  import { installDependencies } from '$PWD/../setup/dependencies.mjs'
+  import { providePrograms, runPrograms } from '$PWD/../setup/programs.mjs'
+  installDependencies()
+  providePrograms(runPrograms)
+" || exit 1
 passed=0 failed=0 skipped=0
 output=$(mktemp /tmp/memseal-deploy-output.XXXXXX)
 trap 'rm -f "$output"' EXIT
@@ -17,5 +24,6 @@ for script in ${*:-npm-package systemd container compose}; do
   skipped=$((skipped + $(grep -c '^skipped: ' "$output")))
   echo "--- $script: $(($(date +%s) - start)) s"
 done
+[ -z "${DEPLOY_COUNT-}" ] || echo "$passed $failed $skipped" >"$DEPLOY_COUNT"
 echo "deployment: $passed passed, $failed failed, $skipped skipped"
 [ "$failed" -eq 0 ]

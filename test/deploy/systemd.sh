@@ -41,7 +41,7 @@ SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1 setsid systemd-nspawn --quiet -b -D "$root" -
   systemd.unit=basic.target </dev/null >"$W/nspawn.log" 2>&1 & nspawn=$!
 power_off() { [ -z "$init" ] || kill -s RTMIN+4 "$init"; for _ in $(seq 50); do kill -0 $nspawn || return 0; sleep 0.1; done; kill -KILL "$init" $nspawn; wait $nspawn; }
 init=; at_end power_off
-booted() { init=$(pgrep -P $nspawn | head -n 1) && nsenter -t "$init" -a systemctl is-system-running 2>/dev/null | grep -qE 'running|degraded'; }
+booted() { init=$(pgrep -P $nspawn | head -n 1) && nsenter -t "$init" -a systemctl is-system-running 2>/dev/null | grep -E "running|degraded" >/dev/null; }
 until_true 20 booted || { cat "$W/nspawn.log"; kill -0 $nspawn 2>/dev/null || skip 'systemd cannot be booted here'; fail 'systemd boots'; exit; }
 ok "$(systemctl --version | head -n 1) booted in $((($(date +%s%N) - start) / 1000000)) ms"
 
@@ -76,7 +76,7 @@ client stay 8000 >"$W/stay" & staying=$!
 # set_allow LIST: edits the configuration and reloads.
 set_allow() { inside sed -i "s|^    allow: .*|    allow: [$1]|" /etc/memseal/memseal.yaml && inside systemctl reload memseal; }
 refuses() { ! set_allow 127.0.0.0/99; }
-journal_says() { journal | grep -q "$1"; }
+journal_says() { journal | grep "$1" >/dev/null; }
 check 'systemctl reload takes a changed configuration' set_allow '127.0.0.0/8, 10.0.0.0/8'
 check 'systemctl reload fails when the configuration is broken' refuses
 check 'the journal says where: file:line:column' journal_says '/etc/memseal/memseal.yaml:[0-9]*:[0-9]* '
@@ -116,7 +116,7 @@ inside kill -STOP "$hung"
 restarted() { is NRestarts 1 && is ActiveState active; }
 check 'the watchdog restarts one that hangs' until_true 15 restarted || journal
 check 'a get after that' client get
-check 'the journal says why' inside sh -c 'journalctl -u memseal -o cat | grep -qi watchdog'
+check 'the journal says why' inside sh -c 'journalctl -u memseal -o cat | grep -i watchdog >/dev/null'
 inside rm /run/systemd/system/memseal.service.d/test.conf; inside systemctl daemon-reload
 
 # --- A second instance.
