@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { PassedSockets, ServiceManager, watchdogMs } from '../../src/process/systemd.ts'
 import { createLogger } from '../../src/telemetry/log.ts'
 import { startDaemon } from '../support/daemon.ts'
@@ -143,6 +143,8 @@ test.skipIf(!existsSync(activate))('systemd:NAME serves the TCP 4, TCP 6 and uni
     wire.destroy()
     return answer
   }
+  // The tool that passes the sockets has yet to bind them; memseal starts with the first connection.
+  await vi.waitFor(() => expect(daemon.output()).toContain('Listening on'), { timeout: 10_000 })
   expect(await served({ port, tls: as(client, ca) })).toMatch(/^VERSION /)
   expect(await served({ path })).toMatch(/^VERSION /)
   await expect(served({ port, host: '::1', tls: as(client, ca) })).rejects.toThrow()   // not in `allow`
