@@ -15,6 +15,8 @@ export interface Entrant {
   pids: number[]
   /** the memcached behind it; undefined where the contestant is the store */
   storePid?: number
+  /** where it tells its metrics over HTTP; undefined: nowhere */
+  metricsUrl?: string
 }
 
 /** All that runs for one benchmark: one memcached, one daemon a contestant, a sidecar where there is one. */
@@ -32,7 +34,9 @@ export class Field {
 
   async open(): Promise<void> {
     const port = await freePort()
-    const plan = memcached.server({ port, memcachedPort: port, material: this.material, directory: this.directory })
+    const plan = memcached.server({
+      port, memcachedPort: port, adminPort: port, material: this.material, directory: this.directory,
+    })
     this.#store = await Daemon.start('memcached', port, plan, join(this.directory, 'store'))
   }
 
@@ -92,13 +96,14 @@ export class Field {
     const port = await freePort()
     const directory = join(this.directory, name)
     const memcachedPort = contestant.isPlain ? port : this.#store!.port
-    const plan = contestant.server({ port, memcachedPort, material: this.material, directory })
+    const adminPort = await freePort()
+    const plan = contestant.server({ port, memcachedPort, adminPort, material: this.material, directory })
     return Daemon.start(name, port, plan, directory)
   }
 
   #entrant(contestant: Contestant, daemon: Daemon): Entrant {
     return {
-      contestant, pids: [daemon.pid],
+      contestant, pids: [daemon.pid], metricsUrl: daemon.metricsUrl,
       target: { port: daemon.port, tls: contestant.isPlain ? undefined : clientSide(this.material) },
       storePid: contestant.isStore ? undefined : this.#store!.pid,
     }

@@ -14,6 +14,8 @@ export const measures = {
   stormSeconds: { title: 'storm s', unit: 's', better: 'less', about: 'until all new connections stood' },
   bytesPerConnection: { title: 'KB/connection', unit: 'KB', better: 'less', about: 'private bytes per idle connection' },
   residentMiB: { title: 'RSS MiB', unit: '', better: 'less', about: 'resident memory at the end of the window' },
+  scrapesPerSecond: { title: 'scrapes/s', unit: '', better: 'more', about: 'answers of the admin listener per second' },
+  scrapeUs: { title: 'scrape ms', unit: 'ms', better: 'less', about: 'time of such an answer, median' },
   loadUs: { title: 'load us', unit: 'us', better: 'less', about: 'CPU time of the load processes per request' },
   foreignShare: { title: 'others', unit: '%', better: 'less', about: "the machine's CPU used by anything else: noise" },
 } as const satisfies Record<string, Measure>

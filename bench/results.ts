@@ -18,13 +18,13 @@ export interface WorkloadResult {
   about: string
   judge: MeasureName
   measures: MeasureName[]
-  notYet?: string
   entries: Entry[]
 }
 
 /** What one contestant did: a sample a round, or why there is none. A round that failed is null, so that rounds of
  *  different contestants can be set side by side. */
 export interface Entry {
+  /** its name, or that of one of its `variantsOf` the workload */
   contestant: string
   samples: (Sample | null)[]
   failed?: string

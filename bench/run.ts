@@ -6,7 +6,7 @@ import { format } from './measures.ts'
 import { WARMING_SECONDS, type Options } from './options.ts'
 import type { Entry, Results, WorkloadResult } from './results.ts'
 import { runTrial, type Loaders, type Pace } from './trial.ts'
-import { workloads, type Workload } from './workloads.ts'
+import { variantsOf, workloads, type Workload } from './workloads.ts'
 
 const STORM_NICENESS = 10
 
@@ -62,9 +62,9 @@ async function warmUp(
 async function runWorkload(
   field: Field, workload: Workload, present: Contestant[], loaders: Loaders, options: Options, tell: (line: string) => void,
 ): Promise<WorkloadResult> {
-  const { name, about, judge, measures, notYet } = workload
-  const entrants = notYet ? [] : await prepare(field, workload, present, loaders, options)
-  const entries: Entry[] = entrants.map(({ contestant, failed }) => ({ contestant: contestant.name, samples: [], failed }))
+  const { name, about, judge, measures } = workload
+  const entrants = await prepare(field, workload, present, loaders, options)
+  const entries: Entry[] = entrants.map(({ entry, failed }) => ({ contestant: entry, samples: [], failed }))
   const rounds = Math.min(options.rounds, workload.maxRounds ?? options.rounds)
   for (let round = 0; round < rounds; round++) {
     const pace: Pace = {
@@ -73,26 +73,29 @@ async function runWorkload(
     }
     for (let turn = 0; turn < entrants.length; turn++) {
       const index = (turn + round) % entrants.length
-      const { contestant, failed } = entrants[index]
+      const { contestant, variant, failed } = entrants[index]
       if (failed) continue
       const entry = entries[index]
       try {
         const entrant = await entrantOf(field, workload, contestant)
-        const sample = await runTrial(field, workload, entrant, loaders, pace)
+        const sample = await runTrial(field, variant, entrant, loaders, pace)
         entry.samples[round] = sample
-        tell(`${name} ${round + 1}/${rounds} ${contestant.name} ${format(judge, sample[judge])}`)
+        tell(`${name} ${round + 1}/${rounds} ${entry.contestant} ${format(judge, sample[judge])}`)
       } catch (error) {
         entry.samples[round] = null
         entry.failed = (error as Error).message
-        tell(`${name} ${round + 1}/${rounds} ${contestant.name}: ${entry.failed}`)
+        tell(`${name} ${round + 1}/${rounds} ${entry.contestant}: ${entry.failed}`)
       }
     }
   }
-  return { name, about, judge, measures, notYet, entries }
+  return { name, about, judge, measures, entries }
 }
 
 interface Prepared {
   contestant: Contestant
+  /** its line in the table, and what it is asked for it */
+  entry: string
+  variant: Workload
   /** why it does not take part */
   failed?: string
 }
@@ -104,12 +107,15 @@ async function prepare(
     || workload.contestants.includes(contestant.name)).filter(contestant => !workload.isPair || contestant.sidecar)
   const prepared: Prepared[] = []
   for (const contestant of invited) {
+    let failed: string | undefined
     try {
       await entrantOf(field, workload, contestant)
       await fill(field, workload, contestant, loaders)
-      prepared.push({ contestant })
     } catch (error) {
-      prepared.push({ contestant, failed: (error as Error).message })
+      failed = (error as Error).message
+    }
+    for (const each of variantsOf(workload, contestant.name)) {
+      prepared.push({ contestant, entry: each.entry, variant: each.workload, failed })
     }
   }
   return prepared

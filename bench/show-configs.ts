@@ -6,7 +6,9 @@ export function showConfigs(contestants: Contestant[]): string {
   const material = materialIn('/bench')
   return contestants.flatMap(contestant => {
     const absent = contestant.absent()
-    const server = contestant.server({ port: 11212, memcachedPort: 11211, material, directory: `/bench/${contestant.name}` })
+    const server = contestant.server({
+      port: 11212, memcachedPort: 11211, adminPort: 11213, material, directory: `/bench/${contestant.name}`,
+    })
     const sidecar = contestant.sidecar?.({
       port: 11311, serverPort: 11212, material, directory: `/bench/${contestant.name}-sidecar`,
     })

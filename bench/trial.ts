@@ -37,17 +37,26 @@ export async function runTrial(
 
 async function measureRate(workload: Workload, entrant: Entrant, loaders: Loaders, pace: Pace): Promise<Sample> {
   const workers = loaders.measuring.slice(0, usefulLoaders(workload.shape))
-  return finishing(workers, async () => {
+  const scraping = scrapingOf(workload.shape, entrant)
+  const scrapers = scraping ? [loaders.disturbing] : []
+  return finishing([...workers, ...scrapers], async () => {
     await Promise.all(workers.map((worker, index) =>
       worker.prepare(taskOf(workload.shape, entrant, { index, of: workers.length }))))
+    for (const scraper of scrapers) await scraper.prepare(scraping!)
     await sleep(pace.warmSeconds * 1000)
-    await Promise.all(workers.map(worker => worker.mark()))
+    await Promise.all([...workers, ...scrapers].map(worker => worker.mark()))
     const before = readAll(entrant, loaders)
     await sleep(pace.seconds * 1000)
     const after = readAll(entrant, loaders)
     const memory = readMemory(entrant.pids)
     const windows = await Promise.all(workers.map(worker => worker.finish()))
-    return { ...rates(entrant, before, after, windows), residentMiB: memory.residentBytes / 2 ** 20 }
+    const [scraped] = await Promise.all(scrapers.map(scraper => scraper.finish()))
+    if (scraped?.requests === 0) throw new Error('no scrape was answered in the measured window')
+    return {
+      ...rates(entrant, before, after, windows), residentMiB: memory.residentBytes / 2 ** 20,
+      scrapesPerSecond: scraped && scraped.requests / scraped.seconds,
+      scrapeUs: scraped && percentile(scraped.latency, 50),
+    }
   })
 }
 
@@ -107,6 +116,12 @@ function taskOf(shape: Shape, { target }: Entrant, share: { index: number, of: n
   const { traffic, clients, depth, requestsPerSecond } = shape
   if (requestsPerSecond) return { kind: 'paced', target, traffic, clients, depth, share, requestsPerSecond }
   return { kind: 'steady', target, traffic, clients, depth, share }
+}
+
+function scrapingOf(shape: Shape, { contestant, metricsUrl }: Entrant): Task | undefined {
+  if (shape.kind !== 'steady' || !shape.scrapesPerSecond) return undefined
+  if (!metricsUrl) throw new Error(`${contestant.name} tells no metrics over HTTP`)
+  return { kind: 'scraping', url: metricsUrl, requestsPerSecond: shape.scrapesPerSecond }
 }
 
 function usefulLoaders(shape: Shape): number {

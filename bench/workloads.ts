@@ -17,12 +17,10 @@ export interface Workload {
   isEssential?: boolean
   /** rounds beyond this tell nothing new */
   maxRounds?: number
-  /** why it cannot run yet */
-  notYet?: string
 }
 
 export type Shape =
-  | { kind: 'steady', traffic: Traffic, clients: number, depth: number, requestsPerSecond?: number }
+  | { kind: 'steady', traffic: Traffic, clients: number, depth: number, requestsPerSecond?: number, scrapesPerSecond?: number }
   | { kind: 'reconnecting', traffic: Traffic, atOnce: number, resume: boolean }
   | { kind: 'storm', traffic: Traffic, established: number, requestsPerSecond: number, newcomers: number }
   | { kind: 'idle', connections: number }
@@ -101,12 +99,25 @@ export const workloads: Workload[] = [
     measures: perRequest, judge: 'proxyUs', isPair: true,
   },
   {
-    name: 'admin-scrape', about: 'pingpong while autocannon scrapes the metrics of the admin listener',
-    shape: { kind: 'steady', traffic: small, clients: 50, depth: 1 },
-    measures: perRequest, judge: 'p99Us', contestants: ['memseal'],
-    notYet: 'not yet: it needs the admin HTTP listener',
+    name: 'admin-scrape', about: 'pingpong while autocannon scrapes the metrics 10 times a second, and without',
+    shape: { kind: 'steady', traffic: small, clients: 50, depth: 1, scrapesPerSecond: 10 },
+    measures: [...perRequest, 'scrapesPerSecond', 'scrapeUs'], judge: 'p99Us', contestants: ['memseal'],
   },
 ]
+
+/** The workload once for each entry that a contestant has in its table: where it scrapes, also without, on the same process
+ *  and within the same round, since that is what it is held against. */
+export function variantsOf(workload: Workload, contestant: string): { entry: string, workload: Workload }[] {
+  const { shape } = workload
+  const asIs = { entry: contestant, workload }
+  if (shape.kind !== 'steady' || !shape.scrapesPerSecond) return [asIs]
+  const without = { ...workload, shape: { ...shape, scrapesPerSecond: undefined } }
+  return [asIs, { entry: notScraped(contestant), workload: without }]
+}
+
+export function notScraped(contestant: string): string {
+  return `${contestant}, not scraped`
+}
 
 function pipeline(name: string, dialect: Traffic['dialect'], depth: number, isEssential = false): Workload {
   return {

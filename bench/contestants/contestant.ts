@@ -29,6 +29,8 @@ export interface Contestant {
 export interface Site {
   port: number
   memcachedPort: number
+  /** for a listener that tells metrics over HTTP, where it has one */
+  adminPort: number
   material: Material
   /** folder for its files, made before it is started */
   directory: string
@@ -46,6 +48,8 @@ export interface SidecarSite {
 export interface Plan {
   command: string[]
   files: Record<string, string>
+  /** where it tells its metrics over HTTP */
+  metricsUrl?: string
 }
 
 /** Most connections any contestant is set up for. */

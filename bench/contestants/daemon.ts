@@ -14,12 +14,14 @@ const OPEN_FILES = 32_768
 export class Daemon {
   readonly name: string
   readonly port: number
+  readonly metricsUrl: string | undefined
   #child: ChildProcess
   #log: string
 
-  private constructor(name: string, port: number, child: ChildProcess, log: string) {
+  private constructor(name: string, port: number, metricsUrl: string | undefined, child: ChildProcess, log: string) {
     this.name = name
     this.port = port
+    this.metricsUrl = metricsUrl
     this.#child = child
     this.#log = log
   }
@@ -33,7 +35,7 @@ export class Daemon {
     const out = openSync(log, 'w')
     const child = spawn('sh', ['-c', raiseOpenFiles, 'sh', ...plan.command], { stdio: ['ignore', out, out] })
     closeSync(out)
-    const daemon = new Daemon(name, port, child, log)
+    const daemon = new Daemon(name, port, plan.metricsUrl, child, log)
     await daemon.#accepting()
     return daemon
   }

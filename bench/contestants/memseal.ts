@@ -13,7 +13,7 @@ export const memseal: Contestant = {
   needsWarming: true,
   absent: () => existsSync(MAIN) ? undefined : 'src/main.ts is not there yet',
   version: () => JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')).version,
-  server: ({ port, memcachedPort, material, directory }) => plan(directory, `
+  server: ({ port, memcachedPort, adminPort, material, directory }) => plan(directory, `
     listen: "127.0.0.1:${port}"
     tls:
       cert: ${material.serverCert}
@@ -25,7 +25,7 @@ export const memseal: Contestant = {
       connections: ${MAX_CONNECTIONS}
       connections_per_client: ${MAX_CONNECTIONS}
     backend:
-      connect: 127.0.0.1:${memcachedPort}`),
+      connect: 127.0.0.1:${memcachedPort}`, adminPort),
   sidecar: site => sidecarPlan(site),
   sidecarAbsent: site => refusedByCheck(sidecarPlan(site), site.directory),
 }
@@ -46,11 +46,13 @@ function sidecarPlan({ port, serverPort, material, directory }: Parameters<NonNu
 }
 
 // The peers log nothing per connection here, so neither does memseal.
-function plan(directory: string, service: string): Plan {
+function plan(directory: string, service: string, adminPort?: number): Plan {
   const file = join(directory, 'memseal.yaml')
+  const admin = adminPort ? `admin: { listen: "127.0.0.1:${adminPort}" }\n` : ''
   return {
     command: [process.execPath, MAIN, 'run', '--config', file],
-    files: { 'memseal.yaml': `log: { level: warn }\nservices:\n  memcached:${service}\n` },
+    files: { 'memseal.yaml': `log: { level: warn }\n${admin}services:\n  memcached:${service}\n` },
+    metricsUrl: adminPort ? `http://127.0.0.1:${adminPort}/metrics` : undefined,
   }
 }
 

@@ -3,7 +3,7 @@ import type { Latency } from './latency.ts'
 import type { Traffic } from './script.ts'
 
 /** What a load process is asked to do. Each kind is one class in `loads/`. */
-export type Task = { target: Target } & (
+export type Task = { kind: 'scraping', url: string, requestsPerSecond: number } | { target: Target } & (
   | { kind: 'fill', traffic: Traffic }
   | { kind: 'steady', traffic: Traffic, clients: number, depth: number, share: Share }
   | { kind: 'paced', traffic: Traffic, clients: number, depth: number, share: Share, requestsPerSecond: number }

@@ -1,5 +1,6 @@
 import { dialects, type Exchange } from '../load/dialects/dialect.ts'
 import { valueOf } from '../load/values.ts'
+import { BinaryReplyFramer } from '../../src/proto/binary-reply.ts'
 import { BinaryRequestFramer } from '../../src/proto/binary-request.ts'
 import { Found, Got, MAX_GET_LINE, Shape } from '../../src/proto/frame.ts'
 import { TextReplyFramer } from '../../src/proto/text-reply.ts'
@@ -28,6 +29,9 @@ export const cases: MicroCase[] = [
   replies('text STORED x16', text.set(key, value), 16, Shape.stored),
   replies('text hits of 100 keys', text.getMany(hundredKeys, hundredValues), 1, Shape.values),
   replies('meta VA x16', meta.get(key, value), 16, Shape.meta),
+  binaryReplies('binary hit x16', binary.get(key, value), 16),
+  binaryReplies('binary miss x16', binary.miss(key), 16),
+  binaryReplies('binary stored x16', binary.set(key, value), 16),
 ]
 
 /** One chunk that holds `count` requests, as a pipelining client sends them. */
@@ -66,6 +70,23 @@ function replies(name: string, exchange: Exchange, count: number, shape: number)
       let at = 0
       for (let i = 0; i < count; i++) {
         if (framer.next(chunk, at, chunk.length, shape, exchange.request, keyStart, keyEnd) !== Got.whole) {
+          throw new Error(`${name}: reply ${i} was not framed`)
+        }
+        at = framer.at
+      }
+    },
+  }
+}
+
+function binaryReplies(name: string, exchange: Exchange, count: number): MicroCase {
+  const framer = new BinaryReplyFramer()
+  const chunk = Buffer.concat(Array<Buffer>(count).fill(exchange.reply))
+  return {
+    name: `reply: ${name}`, requests: count,
+    run: () => {
+      let at = 0
+      for (let i = 0; i < count; i++) {
+        if (!framer.header(chunk, at, chunk.length) || framer.body(framer.at, chunk.length) !== Got.whole) {
           throw new Error(`${name}: reply ${i} was not framed`)
         }
         at = framer.at

@@ -21,7 +21,6 @@ export function resultsPage(results: Results, chartFolder: string): string {
       const charts = [...chartsOf(results, workload).keys()]
       return [
         `## ${workload.name}`, '', `${workload.about}.`, '',
-        ...(workload.notYet ? [workload.notYet, ''] : []),
         ...(rows.length > 0 ? [...markdownGrid(header, rows), ''] : []),
         ...left.map(line => `* No figures for ${line}`), ...(left.length > 0 ? [''] : []),
         ...charts.flatMap(file => [`![${workload.name}](${chartFolder}/${file})`, '']),

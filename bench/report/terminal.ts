@@ -10,7 +10,6 @@ export function terminalReport(results: Results): string {
       const { header, rows, left } = workloadTable(results, workload)
       return [
         '', `${workload.name}: ${workload.about}`,
-        ...(workload.notYet ? [workload.notYet] : []),
         ...(rows.length > 0 ? grid(header, rows) : []),
         ...left.map(line => `  no figures for ${line}`),
       ]

@@ -3,6 +3,7 @@ import { Filling } from './filling.ts'
 import { Holding } from './holding.ts'
 import { Paced } from './paced.ts'
 import { Reconnecting } from './reconnecting.ts'
+import { Scraping } from './scraping.ts'
 import { Steady } from './steady.ts'
 import { Storm } from './storm.ts'
 
@@ -23,6 +24,7 @@ export function makeLoad(task: Task, failed: Failed): Load {
     case 'paced': return new Paced(task, failed)
     case 'reconnecting': return new Reconnecting(task, failed)
     case 'holding': return new Holding(task.target, task.connections, failed)
+    case 'scraping': return new Scraping(task, failed)
     case 'storm': return new Storm(task.target, task.connections, failed)
     default: return task satisfies never
   }

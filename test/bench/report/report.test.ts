@@ -21,6 +21,22 @@ test('targets are met or missed by medians; those without both sides are left ou
   expect(told.map(row => [row[1], row[2], row.at(-1)])).toEqual([['CPU us/req', 'nginx', 'met'], ['req/s', 'nginx', 'MISSED']])
 })
 
+test('what is scraped is judged against the same process without, round by round', () => {
+  const told = results()
+  const p99 = (...figures: number[]) => figures.map(p99Us => ({ p99Us }))
+  told.workloads = [{
+    name: 'admin-scrape', about: 'x', judge: 'p99Us', measures: ['p99Us'],
+    entries: [
+      { contestant: 'memseal', samples: p99(1040, 2080, 1000) },
+      { contestant: 'memseal, not scraped', samples: p99(1000, 2000, 1000) },
+    ],
+  }]
+  expect(verdicts(told)).toEqual([
+    ['admin-scrape', 'p99 ms', 'memseal, not scraped', '<= 1.05', '', '1.04 (1.00..1.04)', 'met'],
+  ])
+  expect(workloadTable(told, told.workloads[0]).rows[1]).toEqual(['memseal, not scraped', '1.00', '1.04 (1.00..1.04)'])
+})
+
 test('tables show medians, ratios with their spread, and why somebody is left out', () => {
   const table = workloadTable(results(), results().workloads[0])
   expect(table.rows[1]).toEqual(['nginx stream', '10.0', '1 000', '0.90 (0.80..1.00)', '1.00 (1.00..1.00)'])
