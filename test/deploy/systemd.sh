@@ -24,16 +24,10 @@ PREFIX=$root/usr/local
 npm install --silent -g --prefix "$PREFIX" "$W/memseal.tgz" || { fail 'the package cannot be installed'; exit; }
 touch "$PREFIX/bin/node"
 
-# As README says.
 units=$PREFIX/lib/node_modules/memseal/config/systemd
-cp -r "$units"/memseal{.service,@.service,.socket} "$root/etc/systemd/system/"
-cp "$units/memseal.sysusers" "$root/usr/lib/sysusers.d/memseal.conf"
-cp "$units/memseal.tmpfiles" "$root/usr/lib/tmpfiles.d/memseal.conf"
-mkdir "$root/etc/memseal"
-cp "$PREFIX/lib/node_modules/memseal/config/memseal.yaml" "$root/etc/memseal/"
-cp "$W/certs/server.crt" "$W/certs/server.key" "$root/etc/memseal/"
-cp "$W/clients.pem" "$root/etc/memseal/clients.pem"
-sed 's|memseal/admin.sock|memseal-second/admin.sock|; s|0.0.0.0:11212|127.0.0.1:11213|' "$root/etc/memseal/memseal.yaml" >"$root/etc/memseal/second.yaml"
+# What README says to paste; the package is installed already.
+sed -n '/^## With systemd/,/^Then/p' "$P/README.md" | sed '1,/^```sh/d; /^```/,$d; /^npm install/d' >"$root/root/paste.sh"
+grep -q systemd-sysusers "$root/root/paste.sh" || fail 'README has lost its lines to paste'
 
 start=$(date +%s%N)
 SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1 setsid systemd-nspawn --quiet -b -D "$root" --register=no --keep-unit --private-network \
@@ -52,12 +46,16 @@ is() { [ "$(property "$1")" = "$2" ]; }
 journal() { inside journalctl -u memseal -o cat --no-pager; }
 memcached_up() { inside systemctl reset-failed cache 2>/dev/null; inside systemd-run --quiet --unit=cache memcached -u nobody -l 127.0.0.1 -U 0; }
 
-# --- What the units say.
-inside systemd-sysusers && inside systemd-tmpfiles --create /usr/lib/tmpfiles.d/memseal.conf
+# --- Set up as README says.
+check 'what README says to paste works' inside sh -eu /root/paste.sh
+cp "$W/certs/server.crt" "$W/certs/server.key" "$root/etc/memseal/"
+cp "$W/clients.pem" "$root/etc/memseal/clients.pem"
+sed 's|memseal/admin.sock|memseal-second/admin.sock|; s|0.0.0.0:11212|127.0.0.1:11213|' "$root/etc/memseal/memseal.yaml" >"$root/etc/memseal/second.yaml"
+check 'the key gets its mode' inside systemd-tmpfiles --create memseal.conf
+check 'memseal check finds no fault' inside memseal check
 check 'the user is there, and the key is 0640 root:memseal' [ "$(inside stat -c '%a %U:%G' /etc/memseal/server.key)" = '640 root:memseal' ]
 inside systemd-analyze verify --man=no memseal.service memseal.socket memseal@second.service >"$W/verify" 2>&1
 check 'systemd-analyze verify is silent' [ ! -s "$W/verify" ] || sed 's/^/        | /' "$W/verify"
-inside systemctl daemon-reload
 
 # --- Start: ready only when ready.
 inside systemctl start --no-block memseal
