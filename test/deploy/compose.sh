@@ -24,7 +24,7 @@ ip -n "$elsewhere" route add default via 10.99.0.1
 # Not `ip netns exec`: that remounts /sys and hides the cgroups from podman.
 in_here() { nsenter --net="/run/netns/$here" "$@"; }
 # docker-compose talks to podman as to Docker.
-in_here podman system service --time=0 "unix://$W/podman.sock" >"$W/service.log" 2>&1 & at_end "kill $!"
+nsenter --net="/run/netns/$here" podman system service --time=0 "unix://$W/podman.sock" >"$W/service.log" 2>&1 & at_end "kill $!"
 export DOCKER_HOST=unix://$W/podman.sock COMPOSE_HTTP_TIMEOUT=60
 until_true 10 [ -S "$W/podman.sock" ] || { fail 'podman answers'; cat "$W/service.log"; exit; }
 compose() { docker-compose -p "$1" -f "$W/config/$2" "${@:3}"; }
