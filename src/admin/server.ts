@@ -35,7 +35,7 @@ export class AdminServer {
       '/': () => text(200, 'memseal: /healthz /readyz /metrics /status /connections\n'),
       '/healthz': () => text(200, 'ok\n'),
       '/readyz': () => this.#ready(),
-      '/metrics': () => ({ status: 200, body: prometheusText(takeSnapshot(daemon)), type: contentType }),
+      '/metrics': async () => ({ status: 200, body: await prometheusText(takeSnapshot(daemon)), type: contentType }),
       '/status': () => json(200, takeSnapshot(daemon)),
       '/connections': url => json(200, takeConnections(daemon, limitOf(url))),
     }
@@ -89,10 +89,11 @@ export class AdminServer {
       answer = text(500, 'this failed; the log says why\n')
     }
     const { status, body, type = 'text/plain; charset=utf-8' } = answer
+    const bytes = Buffer.from(body)
     response.writeHead(status, {
-      'content-type': type, 'content-length': Buffer.byteLength(body), 'cache-control': 'no-store', 'x-content-type-options': 'nosniff',
+      'content-type': type, 'content-length': bytes.length, 'cache-control': 'no-store', 'x-content-type-options': 'nosniff',
     })
-    response.end(request.method === 'HEAD' ? undefined : body)
+    response.end(request.method === 'HEAD' ? undefined : bytes)
   }
 
   #route(request: IncomingMessage, mayOrder: boolean): Answer | Promise<Answer> {
