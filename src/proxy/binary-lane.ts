@@ -127,7 +127,7 @@ export class BinaryLane extends BackendConnection {
     }
     if (echoesKey[framer.opcode] === 1 && framer.status === Status.ok) this.#checkKey(head)
     writeUint32(this.slab.bytes, start + OPAQUE, pending.opaque[head])
-    if (isRead[framer.opcode] === 1 && framer.status === Status.ok) pending.sessions[head]!.hits++
+    if (isRead[framer.opcode] === 1 && framer.status === Status.ok) pending.sessions[head]!.record.hits++
   }
 
   #checkKey(head: number): void {

@@ -10,7 +10,7 @@
  *
  *  Reading stops for named reasons and goes on when none is left. */
 import type { Socket } from 'node:net'
-import { commands, groupOfRow, groups, isShareableRow, QUIT } from '../proto/commands.ts'
+import { commands, groupOfRow, isShareableRow, QUIT } from '../proto/commands.ts'
 import { BinaryRequestFramer, Status } from '../proto/binary-request.ts'
 import { BINARY_MAGIC, dialectOf, Found, type Dialect } from '../proto/frame.ts'
 import { binaryReply, textReply } from '../proto/refusal.ts'
@@ -18,6 +18,7 @@ import { TextRequestFramer } from '../proto/text-request.ts'
 import type { Peer } from '../process/listener.ts'
 import type { BinaryLane } from './binary-lane.ts'
 import type { BackendClose, BackendConnection, BackendOwner } from './backend-connection.ts'
+import { ClientRecord, type RecordFields } from './client-record.ts'
 import type { ClientClose, PrivateReason } from '../telemetry/reasons.ts'
 import { ReplyQueue, type ReplyOwner } from './reply-queue.ts'
 import type { Service } from './service.ts'
@@ -26,21 +27,10 @@ import type { TextLane } from './text-lane.ts'
 export type { ClientClose }
 
 /** What `memseal connections` shows of a client. */
-export interface ClientSnapshot {
+export interface ClientSnapshot extends RecordFields {
   id: string
-  service: string
-  listener: string
-  address: string
-  port: number
-  tls: Peer['tls']
   dialect: Dialect
-  seconds: number
   idleSeconds: number
-  requests: number
-  by: Record<string, number>
-  hits: number
-  refused: number
-  bytesIn: number
   bytesOut: number
   inFlight: number
   backlogBytes: number
@@ -63,9 +53,6 @@ const MOST_SLOW_BYTES = 1024 * 1024
 /** A closed socket that does not finish is destroyed after this long. */
 const LINGER_MS = 5_000
 
-/** Rows whose keys are hits or misses. */
-const isReadRow = Uint8Array.from(commands, (row) => (/^(gets?|gats?|mg)$/.test(row.name) ? 1 : 0))
-
 type Lane = TextLane | BinaryLane
 type Framer = TextRequestFramer | BinaryRequestFramer
 
@@ -79,13 +66,7 @@ export class ClientSession implements ReplyOwner, BackendOwner {
   isClosed = false
   /** Requests that await their replies. */
   inFlight = 0
-  hits = 0
-  misses = 0
-  bytesIn = 0
-  /** Keys asked for by reads; once nothing is in flight, those without a hit are misses. */
-  reads = 0
-  whyPrivate: PrivateReason = 'configured'
-  requests = 0
+  readonly record: ClientRecord
 
   readonly #service: Service
   readonly #socket: Socket
@@ -103,12 +84,7 @@ export class ClientSession implements ReplyOwner, BackendOwner {
   #pauses = 0
   #hasEnded = false
   #why: ClientClose | undefined
-  /** Requests by group, in the order of `groups`. */
-  readonly byGroup: number[] = groups.map(() => 0)
-  #refused = 0
-  readonly #since: number
   readonly #oldestAt: number
-  #activeAt: number
   #begunAt = 0
   #held = 0
   #finishBy = 0
@@ -117,9 +93,9 @@ export class ClientSession implements ReplyOwner, BackendOwner {
     this.#service = service
     this.#socket = socket
     this.peer = peer
-    this.#since = this.#activeAt = service.clock.now
+    this.record = new ClientRecord(peer, service.clock.now)
     const maxAge = service.limits.max_age
-    this.#oldestAt = maxAge === 0 ? Infinity : this.#since + maxAge * (0.9 + Math.random() * 0.2)
+    this.#oldestAt = maxAge === 0 ? Infinity : service.clock.now + maxAge * (0.9 + Math.random() * 0.2)
     this.#wantsPrivate = service.sharing === 'private' ? 'followed' : 'no'
     this.replies = new ReplyQueue(socket, service.turn, this, service.isCoalescing)
     socket.on('data', this.#onData)
@@ -132,8 +108,8 @@ export class ClientSession implements ReplyOwner, BackendOwner {
 
   readonly #onData = (chunk: Buffer): void => {
     if (this.isClosed) return
-    this.bytesIn += chunk.length
-    this.#activeAt = this.#service.clock.now
+    this.record.bytesIn += chunk.length
+    this.record.activeAt = this.#service.clock.now
     if (this.#isRaw) return this.#passOn(chunk)
     if (this.#framer === undefined) this.#start(chunk[0])
     this.#framer!.push(chunk)
@@ -191,14 +167,14 @@ export class ClientSession implements ReplyOwner, BackendOwner {
     if (this.#wantsPrivate === 'no' && !this.#isShareable(framer)) {
       const isOversize = framer.strict && framer.size > this.#service.limits.request_size
       this.#wantsPrivate = policy.isOpen && !isOversize ? 'raw' : 'followed'
-      this.whyPrivate = isOversize ? 'oversize' : isShareableRow[framer.row] === 0 ? 'command' : 'unframed'
+      this.record.whyPrivate = isOversize ? 'oversize' : isShareableRow[framer.row] === 0 ? 'command' : 'unframed'
     } else if (this.#wantsPrivate === 'followed' && policy.isOpen && !framer.strict) this.#wantsPrivate = 'raw'
     if (this.#wantsPrivate !== 'no') return this.#privately(framer, found)
     const lane = this.#sharedLane(framer, found)
     if (lane === undefined) return
     if (!lane.takes(framer.needs)) {
       this.#wantsPrivate = policy.isOpen ? 'raw' : 'followed'
-      this.whyPrivate = 'release'
+      this.record.whyPrivate = 'release'
       return this.#privately(framer, found)
     }
     if (found === Found.head) return this.#hold(framer)
@@ -264,9 +240,7 @@ export class ClientSession implements ReplyOwner, BackendOwner {
 
   #count(framer: Framer): void {
     this.inFlight++
-    this.requests++
-    this.byGroup[groupOfRow[framer.row]]++
-    if (isReadRow[framer.row] === 1 && !framer.quiet) this.reads += framer.keys
+    this.record.asked(framer.row, framer.keys, framer.quiet)
     if (this.inFlight >= this.#service.limits.in_flight) this.#pause(Pause.inFlight)
   }
 
@@ -298,7 +272,7 @@ export class ClientSession implements ReplyOwner, BackendOwner {
   // Refusals and faults: our own words, behind whatever the client is still owed.
 
   #refuse(framer: Framer, found: Found): void {
-    this.#refused++
+    this.record.refused++
     this.#service.traffic.refused[groupOfRow[framer.row]]++
     this.#service.refused(this.peer, commands[framer.row].name)
     this.#answer(framer, found, 'CLIENT_ERROR memseal: command not allowed', Status.refused)
@@ -321,7 +295,7 @@ export class ClientSession implements ReplyOwner, BackendOwner {
 
   #goesRaw(found: Found): boolean {
     if (!this.#service.policy.isOpen) return false
-    if (this.#wantsPrivate === 'no') this.whyPrivate = 'unframed'
+    if (this.#wantsPrivate === 'no') this.record.whyPrivate = 'unframed'
     this.#wantsPrivate = 'raw'
     this.#privately(this.#framer!, found)
     return true
@@ -439,6 +413,12 @@ export class ClientSession implements ReplyOwner, BackendOwner {
     if (this.#hasEnded) connection.endWriting()
   }
 
+  /** A reload has ended `commands: [all]`. What passes unread cannot be held to the new list, so it passes no longer. */
+  commandsNarrowed(): void {
+    if (this.#isRaw) this.destroy('commands-changed')
+    else if (this.#wantsPrivate === 'raw') this.#wantsPrivate = 'followed'
+  }
+
   #passOn(chunk: Buffer): void {
     const connection = this.#private
     if (connection === undefined) return
@@ -455,8 +435,7 @@ export class ClientSession implements ReplyOwner, BackendOwner {
   /** `count` requests have been answered, or may be taken for answered. */
   settled(count: number): void {
     this.inFlight -= count
-    // Hits that are counted elsewhere (quiet meta reads) must not make it go back.
-    if (this.inFlight === 0 && this.reads - this.hits > this.misses) this.misses = this.reads - this.hits
+    if (this.inFlight === 0) this.record.allAnswered()
     if (this.#pauses === 0 && !this.#hasEnded) return
     if (this.#pauses & Pause.inFlight && this.inFlight <= this.#service.limits.in_flight / 2) this.#resume(Pause.inFlight)
     if (this.inFlight > 0) return
@@ -473,7 +452,7 @@ export class ClientSession implements ReplyOwner, BackendOwner {
     // It does not keep up: what it asks next comes on a connection that can wait for it.
     else if (this.#wantsPrivate === 'no' && backlog > this.#service.limits.reply_backlog / 2) {
       this.#wantsPrivate = 'followed'
-      this.whyPrivate = 'behind'
+      this.record.whyPrivate = 'behind'
     }
   }
 
@@ -555,11 +534,11 @@ export class ClientSession implements ReplyOwner, BackendOwner {
       if (now > this.#finishBy) this.destroy(this.#why!)
     } else if (this.#begunAt > 0 && this.#pauses === 0 && now - this.#begunAt > limits.request_timeout) {
       this.destroy('request-timeout')
-    } else if (isQuiet && this.#isRaw && isDraining && now - this.#activeAt > 1000) {
+    } else if (isQuiet && this.#isRaw && isDraining && now - this.record.activeAt > 1000) {
       this.finish('drain')
     } else if (isQuiet && this.#begunAt === 0 && now > this.#oldestAt && !this.#isRaw) {
       this.finish('max-age')
-    } else if (isQuiet && limits.idle_timeout > 0 && now - this.#activeAt > limits.idle_timeout) {
+    } else if (isQuiet && limits.idle_timeout > 0 && now - this.record.activeAt > limits.idle_timeout) {
       this.finish('idle')
     }
   }
@@ -580,29 +559,21 @@ export class ClientSession implements ReplyOwner, BackendOwner {
   }
 
   snapshot(): ClientSnapshot {
-    const { id, service, listener, address, port, tls } = this.peer
+    const { record } = this
     const now = this.#service.clock.now
     return {
-      id, service, listener, address, port, tls, dialect: this.#dialect,
-      seconds: Math.round(now - this.#since) / 1000, idleSeconds: Math.round(now - this.#activeAt) / 1000,
-      requests: this.requests, by: this.#requestsByGroup(), hits: this.hits, refused: this.#refused,
-      bytesIn: this.bytesIn, bytesOut: this.replies.bytesOut, inFlight: this.inFlight, backlogBytes: this.replies.backlog,
-      isPrivate: this.#private === undefined ? undefined : this.whyPrivate,
+      id: this.peer.id, dialect: this.#dialect, ...record.fields(now), idleSeconds: Math.round(now - record.activeAt) / 1000,
+      bytesOut: this.replies.bytesOut, inFlight: this.inFlight, backlogBytes: this.replies.backlog,
+      isPrivate: this.#private === undefined ? undefined : record.whyPrivate,
     }
-  }
-
-  #requestsByGroup(): Record<string, number> {
-    return Object.fromEntries(groups.flatMap((group, index) => (this.byGroup[index] > 0 ? [[group, this.byGroup[index]]] : [])))
   }
 
   /** One line per connection. Who connects and says nothing is only counted, by the listener. */
   #tell(): void {
-    if (this.bytesIn === 0) return
+    if (this.record.bytesIn === 0) return
     this.#service.log.info({
-      event: 'closed', client: this.peer.id, service: this.peer.service, listener: this.peer.listener, address: this.peer.address,
-      port: this.peer.port, tls: this.peer.tls, dialect: this.#dialect, requests: this.requests, by: this.#requestsByGroup(), hits: this.hits,
-      refused: this.#refused, bytesIn: this.bytesIn, bytesOut: this.replies.bytesOut,
-      seconds: Math.round(this.#service.clock.now - this.#since) / 1000, isPrivate: this.#wantsPrivate !== 'no', reason: this.#why,
+      event: 'closed', client: this.peer.id, dialect: this.#dialect, ...this.record.fields(this.#service.clock.now),
+      bytesOut: this.replies.bytesOut, isPrivate: this.#wantsPrivate !== 'no', reason: this.#why,
     }, 'a client has left')
   }
 }

@@ -95,6 +95,7 @@ export class Service {
     this.limits = config.limits
     this.isCoalescing = config.reply_coalescing
     this.policy = new CommandPolicy(config.commands)
+    if (!this.policy.isOpen) for (const session of [...this.#sessions]) session.commandsNarrowed()
     this.#memory.mostBytes = config.limits.reply_memory
     this.sharing = config.backend.sharing
     if (isDeepStrictEqual(this.#backend, config.backend)) {
@@ -182,7 +183,7 @@ export class Service {
     if (this.#privates >= most) return undefined
     this.#privates++
     const Connection = dialect === 'binary' ? BinaryLane : TextLane
-    this.traffic.privates[session.whyPrivate]++
+    this.traffic.privates[session.record.whyPrivate]++
     const route = this.#hasLanes ? this.#text.target.routeNow : this.#targets[0].routeByName
     const connection = new Connection(this.#context, route, session, this.#privateSlabs, true)
     this.#privateConnections.add(connection)
@@ -335,9 +336,9 @@ export class Service {
 
 /** What a client has done so far. */
 function add(total: Traffic, session: ClientSession): void {
-  for (let group = 0; group < groups.length; group++) total.requests[group] += session.byGroup[group]
-  total.hits += session.hits
-  total.misses += session.misses
-  total.bytesIn += session.bytesIn
+  for (let group = 0; group < groups.length; group++) total.requests[group] += session.record.byGroup[group]
+  total.hits += session.record.hits
+  total.misses += session.record.misses
+  total.bytesIn += session.record.bytesIn
   total.bytesOut += session.replies.bytesOut
 }

@@ -181,7 +181,7 @@ export class TextLane extends BackendConnection {
   #part(head: number): void {
     const pending = this.pending
     const session = pending.sessions[head]!
-    if (isReadRow[pending.row[head]] === 1) session.hits += this.#framer.hits
+    if (isReadRow[pending.row[head]] === 1) session.record.hits += this.#framer.hits
     this.deliver(session, 0, this.#framer.partTo)
     // Of a batch it is known which requests have their answers; of a run with silent ones it is not.
     if (pending.shape[head] === Shape.metaBatch) pending.fate[head] &= ~Fate.started
@@ -195,7 +195,7 @@ export class TextLane extends BackendConnection {
     const row = pending.row[head]
     const isRun = pending.shape[head] === Shape.metaRun
     const count = isRun || pending.shape[head] === Shape.metaBatch ? pending.from[head] : 1
-    if (isReadRow[row] === 1 && !isRun) session.hits += this.#framer.hits
+    if (isReadRow[row] === 1 && !isRun) session.record.hits += this.#framer.hits
     if ((fate & Fate.ourFence) !== 0) this.from = this.at
     else this.deliver(session, fate & Fate.swallow, this.at)
     if (this.state === 'closed') return

@@ -116,6 +116,18 @@ test('limits, rules and commands hold from the reload on, for clients that are i
   expect(daemon.logs('refused').map(line => line['reason'])).toEqual(['denied', 'service-full'])
 })
 
+test('a client whose bytes pass unread is closed when not everything is allowed any longer', async () => {
+  const { daemon, reload } = await setup(config => { config.services['cache'].commands = ['all'] })
+  const unread = await connect({ port: daemon.port() })
+  expect(await unread.ask('nonsense\r\n', 7)).toBe('ERROR\r\n')
+  const framed = await connect({ port: daemon.port() })
+  expect(await answers(framed)).toBe(true)
+  await reload(config => { config.services['cache'].commands = ['read'] })
+  await unread.closed
+  expect((await daemon.waitForLog('closed')).reason).toBe('commands-changed')
+  expect(await answers(framed)).toBe(true)
+})
+
 test('clients go over to another backend without an error', async () => {
   const other = await startMemcached()
   const { daemon, reload } = await setup()

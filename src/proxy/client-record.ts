@@ -1,0 +1,62 @@
+/** What one client has done: for its line in the log, for `memseal connections`, and for the counters of its service. */
+import { commands, groupOfRow, groups } from '../proto/commands.ts'
+import type { Peer } from '../process/listener.ts'
+import type { PrivateReason } from '../telemetry/reasons.ts'
+
+/** Rows whose keys are hits or misses. */
+const isReadRow = Uint8Array.from(commands, (row) => (/^(gets?|gats?|mg)$/.test(row.name) ? 1 : 0))
+
+export interface RecordFields extends Pick<Peer, 'service' | 'listener' | 'address' | 'port' | 'tls'> {
+  seconds: number
+  requests: number
+  by: Record<string, number>
+  hits: number
+  refused: number
+  bytesIn: number
+}
+
+export class ClientRecord {
+  readonly peer: Peer
+  /** In the clock's milliseconds, like `activeAt`. */
+  readonly since: number
+  activeAt: number
+  requests = 0
+  /** Requests by group, in the order of `groups`. */
+  readonly byGroup: number[] = groups.map(() => 0)
+  refused = 0
+  hits = 0
+  misses = 0
+  bytesIn = 0
+  whyPrivate: PrivateReason = 'configured'
+  /** Keys asked for by reads; once nothing is in flight, those without a hit are misses. */
+  #reads = 0
+
+  constructor(peer: Peer, now: number) {
+    this.peer = peer
+    this.since = this.activeAt = now
+  }
+
+  asked(row: number, keys: number, isQuiet: boolean): void {
+    this.requests++
+    this.byGroup[groupOfRow[row]]++
+    if (isReadRow[row] === 1 && !isQuiet) this.#reads += keys
+  }
+
+  /** Nothing is in flight. Hits that are counted elsewhere (quiet meta reads) must not make the misses go back. */
+  allAnswered(): void {
+    if (this.#reads - this.hits > this.misses) this.misses = this.#reads - this.hits
+  }
+
+  /** What log and `memseal connections` say alike. */
+  fields(now: number): RecordFields {
+    const { service, listener, address, port, tls } = this.peer
+    return {
+      service, listener, address, port, tls, seconds: Math.round(now - this.since) / 1000, requests: this.requests,
+      by: this.#requestsByGroup(), hits: this.hits, refused: this.refused, bytesIn: this.bytesIn,
+    }
+  }
+
+  #requestsByGroup(): Record<string, number> {
+    return Object.fromEntries(groups.flatMap((group, index) => (this.byGroup[index] > 0 ? [[group, this.byGroup[index]]] : [])))
+  }
+}
