@@ -2,13 +2,12 @@
  *
  *  `strict` asks that body = extras + key + value exactly as the table says. What memcached does with anything else
  *  differs by release and can run the surplus as another request (PROTOCOL 4), so it is never shared.
- *  The same frame fields and ways of taking a body as in text-request.ts. Source: protocol-binary.txt. */
+ *  The frame and the ways of taking a body: request-framer.ts. Source: protocol-binary.txt. */
 import { commands, STATS, UNKNOWN } from './commands.ts'
 import { BINARY_MAGIC, Found, MAX_KEY } from './frame.ts'
-import { Pieces } from './pieces.ts'
+import { RequestFramer } from './request-framer.ts'
 
 export const HEADER = 24
-const NOTHING = Buffer.alloc(0)
 /** Above it releases differ in what they take the length for: up to 1.6.41 it is a signed number. */
 const MAX_BODY = 1 << 30
 
@@ -16,79 +15,25 @@ export const Status = {
   ok: 0, notFound: 0x01, exists: 0x02, tooLarge: 0x03, invalid: 0x04, notStored: 0x05, refused: 0x20, unknown: 0x81, outOfMemory: 0x82, unavailable: 0x86,
 } as const
 
-type Mode = 'header' | 'holding' | 'skipping' | 'streaming'
-
-export class BinaryRequestFramer {
-  row = UNKNOWN
-  readonly alsoRow = -1
-  strict = false
-  quiet = false
-  readonly silent = false
+export class BinaryRequestFramer extends RequestFramer {
   opcode = 0
   opaque = 0
-  chunk: Buffer = NOTHING
-  start = 0
-  lineEnd = 0
-  end = 0
-  rest: Buffer[] = []
-  keyStart = 0
-  keyEnd = 0
-  keys = 1
-  size = 0
-  readonly needs = 0
   /** Status that memcached answers a faulty or lost header with. */
   status: number = Status.invalid
 
-  readonly #pieces = new Pieces()
-  #input: Buffer = NOTHING
-  #at = 0
-  #mode: Mode = 'header'
-  #bodyLeft = 0
-
-  get held(): number {
-    return this.#mode === 'holding' ? this.size - this.#bodyLeft : this.#input.length - this.#at
-  }
-
-  get isInsideRequest(): boolean {
-    return this.#mode !== 'header' || this.#at < this.#input.length
-  }
-
-  push(chunk: Buffer): void {
-    if (this.#mode === 'holding' && this.#bodyLeft > 0) {
-      const taken = Math.min(this.#bodyLeft, chunk.length)
-      this.#pieces.add(this.rest, taken === chunk.length ? chunk : chunk.subarray(0, taken))
-      this.#bodyLeft -= taken
-      this.#input = chunk
-      this.#at = taken
-      return
-    }
-    this.#input = this.#at === this.#input.length ? chunk : Buffer.concat([this.#input.subarray(this.#at), chunk])
-    this.#at = 0
-  }
-
   next(): Found {
-    if (this.#mode === 'skipping') this.#skipOn()
-    if (this.#bodyLeft > 0) return Found.more
-    if (this.#mode === 'holding') {
-      this.#mode = 'header'
+    if (!this.passBody()) return Found.more
+    if (this.mode === 'holding') {
+      this.mode = 'framing'
       return Found.request
     }
-    const input = this.#input
-    const at = this.#at
+    const input = this.input
+    const at = this.at
     const here = input.length - at
-    if (here === 0) return this.#letGo()
+    if (here === 0) return this.letGo()
     if (here < HEADER) return Found.more
     if (input[at] !== BINARY_MAGIC) return this.#begin(input, at, input.length, Found.lost)
     return this.#read(input, at)
-  }
-
-  /** Nothing is left to read: an idle client keeps nothing of what it has sent. */
-  #letGo(): Found {
-    this.#input = this.chunk = NOTHING
-    this.#at = 0
-    if (this.rest.length > 0) this.rest = []
-    this.#pieces.letGo()
-    return Found.more
   }
 
   /** Header, extras and key must be in one piece before a frame is given out: they are what is looked at. */
@@ -108,7 +53,7 @@ export class BinaryRequestFramer {
     if (!headerFits(commands[row], keyBytes, extras, body)) return Found.lost
     const needed = HEADER + extras + keyBytes
     if (input.length - at < needed) {
-      this.#at = at
+      this.at = at
       return Found.more
     }
     this.keyStart = at + HEADER + extras
@@ -122,73 +67,20 @@ export class BinaryRequestFramer {
   #withBody(input: Buffer, at: number, body: number): Found {
     const end = at + HEADER + body
     if (end > input.length) {
-      this.#at = this.lineEnd
+      this.at = this.lineEnd
       return Found.head
     }
-    this.end = this.#at = end
+    this.end = this.at = end
     return Found.request
   }
 
   #begin(input: Buffer, at: number, next: number, found: Found): Found {
-    this.chunk = input
-    this.start = this.keyStart = this.keyEnd = at
-    this.lineEnd = this.end = this.#at = next
-    this.size = next - at
-    if (this.rest.length > 0) this.rest = []
-    this.row = UNKNOWN
-    this.strict = this.quiet = false
+    this.beginFrame(input, at, next)
+    this.keys = 1
     this.opcode = 0
     this.opaque = 0
     this.status = Status.invalid
     return found
-  }
-
-  hold(): void {
-    this.#mode = 'holding'
-    this.end = this.#input.length
-    this.#bodyLeft = this.size - (this.#input.length - this.start)
-    this.#at = this.#input.length
-  }
-
-  skip(): void {
-    this.#mode = 'skipping'
-    this.#bodyLeft = this.size - (this.lineEnd - this.start)
-    this.#at = this.lineEnd
-  }
-
-  stream(): void {
-    this.skip()
-    this.#mode = 'streaming'
-  }
-
-  get isStreaming(): boolean {
-    return this.#mode === 'streaming'
-  }
-
-  body(): Buffer | undefined {
-    if (this.#mode !== 'streaming' || this.#bodyLeft === 0) return undefined
-    const taken = Math.min(this.#bodyLeft, this.#input.length - this.#at)
-    if (taken === 0) return undefined
-    const piece = this.#input.subarray(this.#at, this.#at + taken)
-    this.#at += taken
-    this.#bodyLeft -= taken
-    if (this.#bodyLeft === 0) this.#mode = 'header'
-    return piece
-  }
-
-  takeRest(): Buffer[] {
-    const pieces = [this.chunk.subarray(this.start, this.chunk === this.#input ? this.#input.length : this.end), ...this.rest]
-    if (this.chunk !== this.#input) pieces.push(this.#input.subarray(this.#at))
-    this.#at = this.#input.length
-    this.rest = []
-    return pieces.filter((piece) => piece.length > 0)
-  }
-
-  #skipOn(): void {
-    const taken = Math.min(this.#bodyLeft, this.#input.length - this.#at)
-    this.#at += taken
-    this.#bodyLeft -= taken
-    if (this.#bodyLeft === 0) this.#mode = 'header'
   }
 }
 

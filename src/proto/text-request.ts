@@ -1,11 +1,5 @@
 /** Requests of the text protocol, classic and meta, pulled one by one out of what a client has sent.
- *
- *      push(chunk) ─▶ [ bytes ] ─▶ next() ─▶ request | head | faulty | lost | http | more
- *                                               │
- *                                               └ hold() the data block · skip() it · stream() it
- *
- *  A frame is offsets into `chunk`, so that neighbours bound for one place leave as one view. Only a line that straddles
- *  two chunks is copied; a data block that does stays in pieces (`rest`). Nothing is allocated for a request otherwise.
+ *  The frame and the ways of taking a data block: request-framer.ts.
  *
  *  `strict` is the grammar of what may be written to a connection that clients share: every release of memcached reads
  *  such a line the same way and answers it in a form known beforehand. What is not strict is never repaired.
@@ -14,9 +8,8 @@ import { commands, GET, MN, QUIT, UNKNOWN, type Syntax } from './commands.ts'
 import { decimal, indexOfByte, isInt32, isUint64, release, sameBytes, MAX_UINT32 } from './bytes.ts'
 import { CR, Found, LF, MAX_GET_LINE, MAX_KEY, MAX_KEYS, MAX_LINE, SPACE } from './frame.ts'
 import { metaFlags, readMetaFlags } from './meta-request.ts'
-import { Pieces } from './pieces.ts'
+import { RequestFramer } from './request-framer.ts'
 
-const NOTHING = Buffer.alloc(0)
 const NOREPLY = Buffer.from('noreply')
 const MAX_TOKENS = 24
 /** Above it memcached refuses the line whole: INT_MAX - 2. */
@@ -33,181 +26,37 @@ export const Words = {
   tooLong: 'CLIENT_ERROR line too long',
 } as const
 
-type Mode = 'line' | 'holding' | 'skipping' | 'streaming'
-
 /** Start and end of each word of the line in hand, by pairs. One for all framers: a line is read in one go. */
 const tokens = new Int32Array(2 * MAX_TOKENS)
 
-export class TextRequestFramer {
-  /** Row of the command table. */
-  row = UNKNOWN
-  /** A second row that policy must allow as well (a meta get that also writes); -1: none. */
-  alsoRow = -1
-  strict = false
-  /** May stay without an answer: meta `q`. */
-  quiet = false
-  /** Ends in `noreply`; `cutStart` to `cutEnd` are that word and the blank before it. */
-  silent = false
-  cutStart = 0
-  cutEnd = 0
-  /** The request: `start` to `end` of `chunk`, then `rest`. `lineEnd` is just behind the line's LF. */
-  chunk: Buffer = NOTHING
-  start = 0
-  lineEnd = 0
-  end = 0
-  rest: Buffer[] = []
-  /** First key's start; for the get family `keyEnd` is the end of the last key. */
-  keyStart = 0
-  keyEnd = 0
-  keys = 0
-  /** Bytes of the whole request, data block and line ends counted. */
-  size = 0
-  /** Lowest release of memcached that takes the line as meant, as `release()` gives it; 0: any. */
-  needs = 0
+export class TextRequestFramer extends RequestFramer {
   /** What memcached says to a faulty or lost request. */
   words: string = Words.error
-
-  readonly #pieces = new Pieces()
-  #input: Buffer = NOTHING
-  /** What `#input` begins, when it was joined. */
-  #room: Buffer = NOTHING
-  #at = 0
-  #scanned = 0
-  #mode: Mode = 'line'
-  #bodyLeft = 0
   readonly #maxLine: number
 
   /** @param maxGetLine longest `get` line that is collected, in bytes */
   constructor(maxGetLine: number) {
+    super()
     this.#maxLine = maxGetLine
   }
 
-  /** Bytes of an unfinished request that are kept until the rest arrives. */
-  get held(): number {
-    return this.#mode === 'holding' ? this.size - this.#bodyLeft : this.#input.length - this.#at
-  }
-
-  get isInsideRequest(): boolean {
-    return this.#mode !== 'line' || this.#at < this.#input.length
-  }
-
-  push(chunk: Buffer): void {
-    if (this.#mode === 'holding' && this.#bodyLeft > 0) {
-      const taken = Math.min(this.#bodyLeft, chunk.length)
-      this.#pieces.add(this.rest, taken === chunk.length ? chunk : chunk.subarray(0, taken))
-      this.#bodyLeft -= taken
-      this.#input = chunk
-      this.#at = this.#scanned = taken
-      return
-    }
-    if (this.#at === this.#input.length) {
-      this.#input = chunk
-      this.#at = this.#scanned = 0
-      return
-    }
-    this.#append(chunk)
-  }
-
-  /** Joins a line that straddles chunks. One that comes in many small pieces is not copied whole for each of them: behind
-   *  it is room for as much again, which frames given out before do not reach. */
-  #append(chunk: Buffer): void {
-    const kept = this.#input.length - this.#at
-    const to = this.#input.length + chunk.length
-    if (this.#input.buffer === this.#room.buffer && to <= this.#room.length) {
-      chunk.copy(this.#room, this.#input.length)
-      this.#input = this.#room.subarray(0, to)
-      return
-    }
-    this.#room = Buffer.allocUnsafeSlow(2 * (kept + chunk.length))
-    this.#input.copy(this.#room, 0, this.#at)
-    chunk.copy(this.#room, kept)
-    this.#input = this.#room.subarray(0, kept + chunk.length)
-    this.#scanned = Math.max(this.#scanned - this.#at, 0)
-    this.#at = 0
-  }
-
   next(): Found {
-    if (this.#mode !== 'line' && !this.#finishBody()) return Found.more
-    if (this.#mode === 'holding') {
-      this.#mode = 'line'
+    if (this.mode !== 'framing' && !this.passBody()) return Found.more
+    if (this.mode === 'holding') {
+      this.mode = 'framing'
       return this.#endsWithCrlf() ? Found.request : this.#faulty(Words.chunk)
     }
-    const input = this.#input
-    const at = this.#at
-    if (at === input.length) return this.#letGo()
-    const lf = indexOfByte(input, LF, Math.max(this.#scanned, at), input.length)
+    const input = this.input
+    const at = this.at
+    if (at === input.length) return this.letGo()
+    const lf = indexOfByte(input, LF, Math.max(this.scanned, at), input.length)
     if (lf < 0) {
-      this.#scanned = input.length
+      this.scanned = input.length
       return this.#isTooLong(input, at, input.length - at) ? this.#begin(input, at, input.length, Found.lost, Words.tooLong) : Found.more
     }
     // Not left to how the line was cut, which is how memcached has it.
     if (lf - at > MAX_LINE && this.#isTooLong(input, at, lf - at)) return this.#begin(input, at, input.length, Found.lost, Words.tooLong)
     return this.#read(input, at, lf)
-  }
-
-  /** Nothing is left to read: an idle client keeps nothing of what it has sent. */
-  #letGo(): Found {
-    this.#input = this.#room = this.chunk = NOTHING
-    this.#at = this.#scanned = 0
-    if (this.rest.length > 0) this.rest = []
-    this.#pieces.letGo()
-    return Found.more
-  }
-
-  /** The data block is wanted whole: `next()` answers again when it is here. Only after `Found.head`. */
-  hold(): void {
-    this.#mode = 'holding'
-    this.end = this.#input.length
-    this.#bodyLeft = this.size - (this.#input.length - this.start)
-    this.#at = this.#input.length
-  }
-
-  /** The data block is read over. After `Found.head`. */
-  skip(): void {
-    this.#mode = 'skipping'
-    this.#bodyLeft = this.size - (this.lineEnd - this.start)
-    this.#at = this.lineEnd
-  }
-
-  /** The data block is taken in pieces by `body()`. After `Found.head`. */
-  stream(): void {
-    this.skip()
-    this.#mode = 'streaming'
-  }
-
-  get isStreaming(): boolean {
-    return this.#mode === 'streaming'
-  }
-
-  /** @returns the next piece of a streamed data block, undefined when no more of it is here */
-  body(): Buffer | undefined {
-    if (this.#mode !== 'streaming' || this.#bodyLeft === 0) return undefined
-    const taken = Math.min(this.#bodyLeft, this.#input.length - this.#at)
-    if (taken === 0) return undefined
-    const piece = this.#input.subarray(this.#at, this.#at + taken)
-    this.#at += taken
-    this.#bodyLeft -= taken
-    if (this.#bodyLeft === 0) this.#mode = 'line'
-    return piece
-  }
-
-  /** Everything from the start of the frame in hand on, for a connection that is no longer framed. */
-  takeRest(): Buffer[] {
-    const pieces = [this.chunk.subarray(this.start, this.chunk === this.#input ? this.#input.length : this.end), ...this.rest]
-    if (this.chunk !== this.#input) pieces.push(this.#input.subarray(this.#at))
-    this.#at = this.#input.length
-    this.rest = []
-    return pieces.filter((piece) => piece.length > 0)
-  }
-
-  #finishBody(): boolean {
-    if (this.#mode === 'skipping') {
-      const taken = Math.min(this.#bodyLeft, this.#input.length - this.#at)
-      this.#at += taken
-      this.#bodyLeft -= taken
-      if (this.#bodyLeft === 0) this.#mode = 'line'
-    }
-    return this.#bodyLeft === 0
   }
 
   #endsWithCrlf(): boolean {
@@ -233,16 +82,7 @@ export class TextRequestFramer {
   }
 
   #begin(input: Buffer, at: number, next: number, found: Found, words: string): Found {
-    this.chunk = input
-    this.start = this.keyStart = this.keyEnd = at
-    this.keys = 0
-    this.lineEnd = this.end = this.#at = this.#scanned = next
-    this.size = next - at
-    if (this.rest.length > 0) this.rest = []
-    this.row = UNKNOWN
-    this.alsoRow = -1
-    this.strict = this.quiet = this.silent = false
-    this.needs = 0
+    this.beginFrame(input, at, next)
     this.words = words
     return found
   }
@@ -412,10 +252,10 @@ export class TextRequestFramer {
     this.size += valueBytes + 2
     const end = this.start + this.size
     if (end > input.length) {
-      this.#at = this.lineEnd
+      this.at = this.lineEnd
       return Found.head
     }
-    this.end = this.#at = this.#scanned = end
+    this.end = this.at = this.scanned = end
     return input[end - 2] === CR && input[end - 1] === LF ? Found.request : this.#faulty(Words.chunk)
   }
 
