@@ -25,10 +25,10 @@ function scene(isCoalescing = true) {
   const marked: { flush(): void }[] = []
   const turn = { client: (queue: { flush(): void }) => { marked.push(queue) } }
   const told = { taken: 0, lost: 0 }
-  const owner = { repliesTaken: () => { told.taken++ }, repliesLost: () => { told.lost++ } }
+  const owner = { inFlight: 0, repliesTaken: () => { told.taken++ }, repliesLost: () => { told.lost++ } }
   const queue = new ReplyQueue(socket as unknown as Socket, turn as unknown as Turn, owner, isCoalescing)
   return {
-    queue, writes, written, told,
+    queue, writes, written, told, owner,
     corks: () => corks,
     endTurn() { for (const each of marked.splice(0)) each.flush() },
     /** Confirms the oldest write, whose bytes must still be what was given to the socket. */
@@ -90,6 +90,29 @@ test('without coalescing each reply is a write of its own', () => {
   s.confirm()
   s.endTurn()
   expect(s.written).toEqual(['ab', 'cd', 'ef'])
+})
+
+test('replies wait one turn for those that are still to come, and no longer; 16 KiB do not wait', () => {
+  const s = scene()
+  s.owner.inFlight = 1
+  s.queue.add(Buffer.from('early'), 0, 5, undefined)
+  s.endTurn()
+  expect(s.written).toEqual([])
+  s.queue.add(Buffer.from('late'), 0, 4, undefined)
+  s.endTurn()
+  expect(s.written).toEqual(['early', 'late'])
+  s.confirm()
+  s.confirm()
+  const enough = Buffer.alloc(16 * 1024, 'e')
+  s.queue.add(enough, 0, enough.length - 1, undefined)
+  s.endTurn()
+  expect(s.written.length).toBe(2)
+  s.queue.add(enough, enough.length - 1, enough.length, undefined)
+  s.endTurn()
+  s.confirm()
+  s.queue.add(enough, 0, enough.length, undefined)
+  s.endTurn()
+  expect(s.written.length).toBe(4)
 })
 
 test('256 KiB leave at once, more after they are taken', () => {
