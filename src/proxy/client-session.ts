@@ -570,8 +570,9 @@ export class ClientSession implements ReplyOwner, BackendOwner {
 
   /** One line per connection. Who connects and says nothing is only counted, by the listener. */
   #tell(): void {
-    if (this.record.bytesIn === 0) return
-    this.#service.log.info({
+    const { log } = this.#service
+    if (this.record.bytesIn === 0 || !log.isLevelEnabled('info')) return
+    log.info({
       event: 'closed', client: this.peer.id, dialect: this.#dialect, ...this.record.fields(this.#service.clock.now),
       bytesOut: this.replies.bytesOut, isPrivate: this.#wantsPrivate !== 'no', reason: this.#why,
     }, 'a client has left')
