@@ -4,7 +4,7 @@
  *  `strict` is the grammar of what may be written to a connection that clients share: every release of memcached reads
  *  such a line the same way and answers it in a form known beforehand. What is not strict is never repaired.
  *  Source: protocol.txt; where it is silent, proto_text.c and memcached.c as measured. */
-import { commands, GET, MN, QUIT, UNKNOWN, type Syntax } from './commands.ts'
+import { commands, GET, UNKNOWN, type Syntax } from './commands.ts'
 import { decimal, indexOfByte, isInt32, isUint64, release, sameBytes, MAX_UINT32 } from './bytes.ts'
 import { CR, Found, LF, MAX_GET_LINE, MAX_KEY, MAX_KEYS, MAX_LINE, SPACE } from './frame.ts'
 import { metaFlags, readMetaFlags } from './meta-request.ts'
@@ -376,6 +376,3 @@ function rowOfVerb(bytes: Buffer, from: number, to: number): number {
   }
   return -1
 }
-
-export const isFence = (framer: TextRequestFramer): boolean => framer.row === MN
-export const isQuit = (framer: { row: number }): boolean => framer.row === QUIT

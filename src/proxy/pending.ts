@@ -46,6 +46,11 @@ export class Pending {
   #onAnswer: ((backendMs: number) => void) | undefined
   #mask = FIRST_SIZE - 1
 
+  /** Index of the newest, while there is one. */
+  get last(): number {
+    return (this.head + this.count - 1) & this.#mask
+  }
+
   /** @returns the index of the new last one */
   push(session: ClientSession | undefined, shape: number, fate: number, row: number, asked: Buffer, from: number, to: number, now: number): number {
     if (this.count > this.#mask) this.#grow()

@@ -89,7 +89,7 @@ export class TextLane extends BackendConnection {
     const pending = this.pending
     const row = frame.row
     const now = this.context.clock.now
-    assert(!this.#hasOpenRun || this.#last === session, 'a run is closed before another client writes')
+    assert(!this.#hasOpenRun || pending.sessions[pending.last] === session, 'a run is closed before another client writes')
     if (this.#hasOpenRun || frame.quiet) {
       if (this.#joinRun(session, frame)) return
     }
@@ -99,14 +99,10 @@ export class TextLane extends BackendConnection {
     pending.push(session, shapeOfRow[row], fate, row, frame.chunk, frame.keyStart, frame.keyEnd, now)
   }
 
-  get #last(): ClientSession | undefined {
-    return this.pending.sessions[(this.pending.head + this.pending.count - 1) & (this.pending.sessions.length - 1)]
-  }
-
   /** Meta requests of one kind that follow each other make one entry: as many must answer as were asked. */
   #joinBatch(session: ClientSession, frame: TextRequestFramer): void {
     const pending = this.pending
-    const last = (pending.head + pending.count - 1) & (pending.sessions.length - 1)
+    const last = pending.last
     if (this.#hasOpenBatch && pending.sessions[last] === session && pending.row[last] === frame.row) {
       pending.from[last]++
       pending.asked[last] = NO_BYTES
@@ -120,7 +116,7 @@ export class TextLane extends BackendConnection {
   /** @returns true when the request is now part of the run at the end of the queue */
   #joinRun(session: ClientSession, frame: TextRequestFramer): boolean {
     const pending = this.pending
-    const last = (pending.head + pending.count - 1) & (pending.sessions.length - 1)
+    const last = pending.last
     this.#hasOpenBatch = false
     if (isMetaRow[frame.row] === 1) {
       if (!this.#hasOpenRun) {
@@ -147,7 +143,7 @@ export class TextLane extends BackendConnection {
     this.#hasOpenBatch = false
     if (!this.#hasOpenRun) return
     const pending = this.pending
-    const last = (pending.head + pending.count - 1) & (pending.sessions.length - 1)
+    const last = pending.last
     pending.fate[last] |= Fate.ourFence
     this.#hasOpenRun = this.#isRunFull = false
     this.send(MN_REQUEST, 0, MN_REQUEST.length)
