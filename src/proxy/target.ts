@@ -1,6 +1,7 @@
 /** One entry of `backend.connect`: where it is now, by DNS, and what is remembered of it. */
-import { lookup as systemLookup } from 'node:dns'
+import { promises as dns } from 'node:dns'
 import { isIP } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { X509Certificate } from 'node:crypto'
 import { endpointText, type Endpoint } from '../config/endpoint.ts'
 import type { BackendTls } from '../tls/backend.ts'
@@ -17,14 +18,9 @@ export interface Route {
 /** All addresses of a name, best first. */
 export type Lookup = (name: string) => Promise<string[]>
 
-/** As every program of this host sees it: /etc/hosts and all. */
-export const lookupBySystem: Lookup = (name) =>
-  new Promise((resolve, reject) => {
-    systemLookup(name, { all: true, order: 'verbatim' }, (error, addresses) => {
-      if (error !== null) reject(error)
-      else resolve(addresses.map(({ address }) => address))
-    })
-  })
+/** As every program of this host sees it: /etc/hosts, search domains and all. */
+export const lookUpBySystem: Lookup = async (name) =>
+  (await dns.lookup(name, { all: true, order: 'verbatim' })).map(({ address }) => address)
 
 export class Target {
   readonly text: string
@@ -41,9 +37,12 @@ export class Target {
   #next = 0
   #failures = 0
   #running: Promise<void> | undefined
+  /** The question that is not answered yet, perhaps long after we stopped waiting: it holds one of the few threads that Node has
+   *  for this, 40 s and more if a name server is silent. So there is never a second one of the same target. */
+  #asked: Promise<void> | undefined
   #lookedUpAt = -Infinity
 
-  constructor(endpoint: Endpoint & { kind: 'tcp' | 'unix' }, tls: BackendTls | undefined, lookupTimeoutMs: number, lookup: Lookup = lookupBySystem) {
+  constructor(endpoint: Endpoint & { kind: 'tcp' | 'unix' }, tls: BackendTls | undefined, lookupTimeoutMs: number, lookup: Lookup = lookUpBySystem) {
     this.#endpoint = endpoint
     this.text = endpointText(endpoint)
     this.#tls = tls
@@ -120,22 +119,29 @@ export class Target {
 
   async #ask(): Promise<void> {
     const { host } = this.#endpoint as Endpoint & { kind: 'tcp' }
-    let timer: NodeJS.Timeout | undefined
-    const late = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => reject(new Error(`no answer within ${this.#lookupTimeoutMs} ms`)), this.#lookupTimeoutMs)
+    // Heard also when nobody waits for it any more.
+    this.#asked ??= this.#lookup(host).then((addresses) => this.#learn(addresses)).finally(() => {
+      this.#asked = undefined
+    })
+    const isAnswered = new AbortController()
+    const late = sleep(this.#lookupTimeoutMs, undefined, { signal: isAnswered.signal }).then(() => {
+      throw new Error(`no answer within ${this.#lookupTimeoutMs} ms`)
     })
     try {
-      const addresses = await Promise.race([this.#lookup(host), late])
-      if (addresses.length === 0) throw new Error('it has no address')
-      this.lookupFault = ''
-      if (addresses.join() === this.#addresses.join()) return
-      this.#addresses = addresses
-      this.#next = 0
+      await Promise.race([this.#asked, late])
     } catch (error) {
       this.lookupFault = `the name ${host} cannot be looked up: ${(error as NodeJS.ErrnoException).code ?? (error as Error).message}`
     } finally {
-      clearTimeout(timer)
+      isAnswered.abort()
     }
+  }
+
+  #learn(addresses: string[]): void {
+    if (addresses.length === 0) throw new Error('it has no address')
+    this.lookupFault = ''
+    if (addresses.join() === this.#addresses.join()) return
+    this.#addresses = addresses
+    this.#next = 0
   }
 }
 

@@ -14,6 +14,7 @@ function resolver(first: string[] | undefined): { lookup: Lookup, now: string[] 
   return dns
 }
 
+const never: Lookup = () => new Promise(() => {})
 const named = (dns: { lookup: Lookup }) => new Target({ kind: 'tcp', host: 'cache.example', port: 1 }, undefined, 100, dns.lookup)
 const hostOf = (target: Target) => (target.route?.address as { host: string } | undefined)?.host
 
@@ -75,10 +76,30 @@ test('while DNS is down the last answer holds; another answer starts at its firs
 
 test('look-ups at the same time are one, and each is given up after a while', async () => {
   let asked = 0
-  const target = new Target({ kind: 'tcp', host: 'cache.example', port: 1 }, undefined, 20, () => { asked++; return new Promise(() => {}) })
+  const target = new Target({ kind: 'tcp', host: 'cache.example', port: 1 }, undefined, 20, () => { asked++; return never('') })
   await Promise.all([target.lookUp(), target.lookUp()])
   expect(asked).toBe(1)
   expect(target.lookupFault).toContain('no answer within 20 ms')
+  // The thread of the first is still held: no second one goes the same way.
+  await target.lookUp()
+  expect(asked).toBe(1)
+})
+
+test('an answer counts also when it comes after nobody waits for it any more; a late failure ends nothing', async () => {
+  let answer = Promise.withResolvers<string[]>()
+  const target = new Target({ kind: 'tcp', host: 'cache.example', port: 1 }, undefined, 10, () => answer.promise)
+  await target.lookUp()
+  expect(target.route).toBeUndefined()
+  answer.resolve(['10.0.0.1'])
+  await new Promise(setImmediate)
+  expect([hostOf(target), target.lookupFault]).toEqual(['10.0.0.1', ''])
+
+  answer = Promise.withResolvers()
+  await target.lookUp()
+  expect(target.lookupFault).toContain('no answer within 10 ms')
+  answer.reject(new Error('at last'))
+  await new Promise(setImmediate)
+  expect(hostOf(target)).toBe('10.0.0.1')
 })
 
 test('look-ups by the clock are no closer than the interval', async () => {
