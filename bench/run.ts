@@ -68,7 +68,7 @@ async function runWorkload(
   const rounds = Math.min(options.rounds, workload.maxRounds ?? options.rounds)
   for (let round = 0; round < rounds; round++) {
     const pace: Pace = {
-      seconds: options.seconds,
+      seconds: options.seconds * (workload.windowFactor ?? 1),
       warmSeconds: round === 0 ? 2 * options.warmSeconds : options.warmSeconds,
     }
     for (let turn = 0; turn < entrants.length; turn++) {

@@ -2,31 +2,19 @@ import type { Histogram } from '../lib/histogram.ts'
 import { metrics, type Metric, type MetricName } from '../telemetry/metrics.ts'
 import type { Snapshot, ServiceSnapshot } from './snapshot.ts'
 
-// The text format of Prometheus, version 0.0.4.
-//
-// A page of some 17 KB takes 200 us to write. Done in one go it would hold up every request in flight at that moment, ten
-// times a second enough to show in their 99th percentile; so it is written in slices, and the event loop turns between.
+// The text format of Prometheus, version 0.0.4. A page of some 17 KB takes half a millisecond to measure and write.
 
 type LabelOf<N extends MetricName> = (typeof metrics)[N]['labels'][number]
 type Labels<N extends MetricName> = { [K in LabelOf<N>]: string }
 
 export const contentType = 'text/plain; version=0.0.4; charset=utf-8'
 
-export async function prometheusText(snapshot: Snapshot): Promise<string> {
+export function prometheusText(snapshot: Snapshot): string {
   const page = new Page()
-  for (const service of snapshot.services) for (const _ of putService(page, service)) await nextTurn()
+  for (const service of snapshot.services) putService(page, service)
   putProcess(page, snapshot)
-  let text = ''
-  let slice = 0
-  for (const samples of page.texts()) {
-    text += samples
-    if (++slice % METRICS_PER_SLICE === 0) await nextTurn()
-  }
-  return text
+  return page.text
 }
-
-const METRICS_PER_SLICE = 16
-const nextTurn = (): Promise<void> => new Promise(resolve => { setImmediate(resolve) })
 
 function putProcess(page: Page, snapshot: Snapshot): void {
   page.put('memseal_connections_limit', {}, snapshot.connectionsLimit)
@@ -49,8 +37,7 @@ function putProcess(page: Page, snapshot: Snapshot): void {
   page.put('memseal_build_info', { version: snapshot.version, node: snapshot.node }, 1)
 }
 
-/** Yields where the event loop may turn. */
-function* putService(page: Page, { name: service, edge, traffic, now, lanes, certificates }: ServiceSnapshot): Generator<void> {
+function putService(page: Page, { name: service, edge, traffic, now, lanes, certificates }: ServiceSnapshot): void {
   page.put('memseal_connections', { service }, now.connections)
   page.put('memseal_clients', { service }, now.clients)
   page.put('memseal_connections_accepted_total', { service }, edge.accepted)
@@ -58,17 +45,14 @@ function* putService(page: Page, { name: service, edge, traffic, now, lanes, cer
   page.each('memseal_connections_closed_total', traffic.closed, reason => ({ service, reason }))
   page.put('memseal_connections_silent_total', { service }, edge.probes)
   page.put('memseal_accept_errors_total', { service }, edge.acceptErrors)
-  yield
 
   page.put('memseal_handshakes_total', { service, result: 'full', reason: '' }, edge.handshakes - edge.resumed)
   page.put('memseal_handshakes_total', { service, result: 'resumed', reason: '' }, edge.resumed)
   page.each('memseal_handshakes_total', edge.handshakesFailed, reason => ({ service, result: 'failed', reason }))
   page.each('memseal_handshakes_by_version_total', edge.versions, version => ({ service, version }))
-  yield
   page.histogram('memseal_handshake_seconds', { service }, edge.handshakeSeconds)
   page.put('memseal_handshakes_running', { service }, now.handshakesRunning)
   page.put('memseal_handshakes_waiting', { service }, now.handshakesWaiting)
-  yield
 
   page.each('memseal_requests_total', traffic.requests, group => ({ service, group }))
   page.each('memseal_requests_refused_total', traffic.refused, group => ({ service, group }))
@@ -80,7 +64,6 @@ function* putService(page: Page, { name: service, edge, traffic, now, lanes, cer
   page.put('memseal_sent_bytes_total', { service }, traffic.bytesOut)
   page.put('memseal_reply_backlog_bytes', { service }, now.replyBacklogBytes)
   page.put('memseal_request_held_bytes', { service }, now.requestHeldBytes)
-  yield
 
   for (const [backend, isUp] of Object.entries(now.backends)) page.put('memseal_backend_up', { service, backend }, isUp ? 1 : 0)
   for (const { backend, dialect, state, count } of countLanes(lanes)) page.put('memseal_lanes', { service, backend, dialect, state }, count)
@@ -127,10 +110,12 @@ class Page {
   }
 
   /** Samples of one metric stand together, in the order of the table. */
-  *texts(): Generator<string> {
+  get text(): string {
+    let text = ''
     for (const [name, { kind, help }] of Object.entries(metrics) as [MetricName, Metric][]) {
-      yield `# HELP ${name} ${help}\n# TYPE ${name} ${kind}\n${this.#lines.get(name)?.join('') ?? ''}`
+      text += `# HELP ${name} ${help}\n# TYPE ${name} ${kind}\n${this.#lines.get(name)?.join('') ?? ''}`
     }
+    return text
   }
 
   #of(name: MetricName): string[] {

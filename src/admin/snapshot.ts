@@ -50,7 +50,8 @@ export interface Snapshot {
 
 export function takeSnapshot(daemon: Daemon): Snapshot {
   const { reloader, services, fdPlan } = daemon
-  const { cpu, memory } = processUsage()
+  const cpu = process.cpuUsage()
+  const memory = process.memoryUsage()
   return {
     version, node: process.version, pid: process.pid, startedAt: daemon.startedAt,
     configuration: daemon.source.file ?? 'flags and variables',
@@ -108,16 +109,6 @@ function byGroup(counts: Float64Array): Record<string, number> {
 }
 
 let fds = { count: 0, at: -Infinity }
-
-/** Asking the kernel and V8 takes longer than writing the rest of the page, and no scraper asks more often than this. */
-const USAGE_MS = 1_000
-let usage = { at: -Infinity, cpu: process.cpuUsage(), memory: process.memoryUsage() }
-
-function processUsage(): typeof usage {
-  const now = performance.now()
-  if (now - usage.at >= USAGE_MS) usage = { at: now, cpu: process.cpuUsage(), memory: process.memoryUsage() }
-  return usage
-}
 
 /** With 10,000 sockets open, counting them takes milliseconds, so it is done at most every five seconds. */
 function openFds(): number {

@@ -16,9 +16,9 @@ export function askAdmin(where: string | number, path: string, method = 'GET', h
   })
 }
 
-/** The samples of /metrics by their name and labels as they stand there. */
+/** The samples of /metrics as they are now, by their name and labels as they stand there. */
 export async function readMetrics(where: string | number): Promise<Map<string, number>> {
-  const { body } = await askAdmin(where, '/metrics')
+  const { body } = await askAdmin(where, '/metrics', 'GET', { 'cache-control': 'no-cache' })
   return new Map(body.split('\n').filter(line => line !== '' && !line.startsWith('#')).map(line => {
     const at = line.lastIndexOf(' ')
     return [line.slice(0, at), Number(line.slice(at + 1))]
