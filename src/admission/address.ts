@@ -1,5 +1,3 @@
-import { isIPv6 } from 'node:net'
-
 /** The one form in which an address is compared, counted and logged: IPv4-mapped IPv6 as IPv4, no zone. 'unix' when
  *  there is none (a unix socket has no peer address). */
 export function normalAddress(address: string | undefined): string {
@@ -17,7 +15,7 @@ export function isLoopback(address: string): boolean {
 /** Whom the limits per client count: an IPv4 address, or the /64 of an IPv6 one, since a host has the whole /64 at will.
  *  @param address as `normalAddress` gives it, in the short form of the system (lower case, `::`) */
 export function clientKey(address: string): string {
-  if (!isIPv6(address)) return address
+  if (!address.includes(':')) return address
   const [head, tail] = address.split('::') as [string, string?]
   const groups = head === '' ? [] : head.split(':')
   if (tail !== undefined) {

@@ -504,6 +504,8 @@ export class ClientSession implements ReplyOwner, BackendOwner {
 
   #finishIfDone(): void {
     if (this.#finishBy > 0 || (this.inFlight > 0 && this.#private?.isEndless !== true) || !this.replies.isEmpty) return
+    // Both sides have said all they have to say. (A TLS client is still owed the alert that says so.)
+    if (this.#hasEnded && this.peer.tls === undefined) return this.destroy(this.#why!)
     this.#finishBy = this.#service.clock.now + LINGER_MS
     // What it still sends is read over, or its own end would never be seen.
     this.#socket.removeListener('data', this.#onData)
