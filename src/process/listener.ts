@@ -2,7 +2,7 @@ import { existsSync, unlinkSync } from 'node:fs'
 import { connect, createServer, type AddressInfo, type ListenOptions, type Server, type Socket } from 'node:net'
 import { dirname } from 'node:path'
 import type { Logger } from 'pino'
-import { isLoopback, normalAddress } from '../admission/address.ts'
+import { normalAddress } from '../admission/address.ts'
 import type { Admission } from '../admission/admission.ts'
 import { Repeats } from '../admission/repeats.ts'
 import type { Endpoint } from '../config/endpoint.ts'
@@ -137,9 +137,7 @@ export class Listener {
     return new Promise((resolve, reject) => {
       let isUnix = this.endpoint.kind === 'unix'
       const server = createServer({
-        pauseOnConnect: true, allowHalfOpen: true, noDelay: true,
-        // On loopback the kernel itself knows when a peer has gone; four system calls for each client are saved.
-        keepAlive: !this.#isLoopback, keepAliveInitialDelay: KEEPALIVE_MS,
+        pauseOnConnect: true, allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEPALIVE_MS,
       }, socket => this.#accepted(socket, isUnix))
       server.once('error', reject)
       server.listen(options, () => {
@@ -148,10 +146,6 @@ export class Listener {
         resolve(server)
       })
     })
-  }
-
-  get #isLoopback(): boolean {
-    return this.endpoint.kind === 'tcp' && isLoopback(this.endpoint.host)
   }
 
   #listenOptions(): ListenOptions[] {
