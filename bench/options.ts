@@ -2,6 +2,7 @@ import { availableParallelism } from 'node:os'
 import { parseArgs } from 'node:util'
 import { contestants } from './contestants/all.ts'
 import type { Contestant } from './contestants/contestant.ts'
+import { memsealBefore } from './contestants/memseal.ts'
 import type { DialectName } from './load/dialects/dialect.ts'
 import { workloads, type Workload } from './workloads.ts'
 
@@ -29,6 +30,7 @@ export interface Options {
 export const HELP = `npm run bench -- [options]
   --only a,b           workloads (default: all; --list shows them)
   --contestants x,y    peers (default: all that are installed)
+  --before FOLDER      another checkout of memseal takes part too, as "before": what did a change do?
   --quick              the essential workloads in under two minutes, for use while tuning; nothing is written
   --rounds N --seconds S --warm S    rounds, length of a window, load before each window
   --loaders N          load processes (default: half as many as the machine has cores; a second one
@@ -53,8 +55,8 @@ export function readOptions(argv: string[]): Options {
   const isChanged = ['clients', 'depth', 'value-bytes', 'keys', 'keys-per-get', 'sets', 'hits', 'dialect', 'rate']
     .some(name => name in given)
   return {
-    contestants: choose('contestant', contestants, given.contestants),
-    isChosen: given.contestants !== undefined,
+    contestants: [...choose('contestant', contestants, given.contestants), ...given.before ? [memsealBefore(given.before)] : []],
+    isChosen: given.contestants !== undefined || given.before !== undefined,
     workloads: choose('workload', workloads, given.only)
       .filter(workload => given.only !== undefined || !isQuick || workload.isEssential)
       .map(workload => changed(workload, given)),
@@ -63,7 +65,7 @@ export function readOptions(argv: string[]): Options {
     warmSeconds: number('warm', given.warm, isQuick ? 0.2 : 0.5),
     openingSeconds: isQuick ? 0.2 : WARMING_SECONDS,
     loadProcesses: number('loaders', given.loaders, Math.max(1, availableParallelism() >> 1)),
-    isRecord: !isQuick && !isChanged && !given['no-record'] && !given.only && !given.contestants,
+    isRecord: !isQuick && !isChanged && !given['no-record'] && !given.only && !given.contestants && !given.before,
     action: actionOf(given),
     reportFile: given.report,
     saveFile: given.save,
@@ -80,7 +82,7 @@ function parse(argv: string[]) {
     return parseArgs({
       args: argv,
       options: {
-        only: text, contestants: text, rounds: text, seconds: text, warm: text, loaders: text, report: text, save: text,
+        only: text, contestants: text, before: text, rounds: text, seconds: text, warm: text, loaders: text, report: text, save: text,
         quick: flag, readme: flag, install: flag, list: flag, help: flag, 'show-configs': flag, 'no-record': flag,
         clients: text, depth: text, 'value-bytes': text, keys: text, 'keys-per-get': text, sets: text, hits: text,
         dialect: text, rate: text,

@@ -8,7 +8,7 @@ test('a bare run takes all workloads and is kept', () => {
 })
 
 test('a run that is changed, quick or partial is not kept', () => {
-  for (const argument of [['--quick'], ['--clients', '3'], ['--only', 'pingpong'], ['--contestants', 'nginx']]) {
+  for (const argument of [['--quick'], ['--clients', '3'], ['--only', 'pingpong'], ['--contestants', 'nginx'], ['--before', '.']]) {
     expect(readOptions(argument).isRecord).toBe(false)
   }
 })
@@ -18,6 +18,13 @@ test('changes reach the shape of the workload', () => {
   expect(shape).toMatchObject({
     clients: 7, depth: 3, requestsPerSecond: 100, traffic: { valueBytes: 9, dialect: 'meta', hits: 0.5, keysPerGet: 1 },
   })
+})
+
+test('another checkout takes part beside those that were chosen', () => {
+  const { contestants, isChosen } = readOptions(['--contestants', 'memseal', '--before', '/nowhere'])
+  expect(contestants.map(each => each.name)).toEqual(['memseal', 'before'])
+  expect(isChosen).toBe(true)
+  expect(contestants[1].absent()).toBe('/nowhere/src/main.ts is not there')
 })
 
 test('what is not known is told with what is', () => {
