@@ -170,6 +170,11 @@ const backend = section('The memcached behind this service.', {
     default: 'auto', min: 1, max: 64,
     doc: 'Shared backend connections. `auto`: one, which measured best however many threads memcached has, since the requests of more clients then leave together.',
   }),
+  join_gets: flag({
+    default: 'on',
+    doc: '`on`: single gets that are there together, of whichever clients, go to a memcached before 1.6.35 as one get of ' +
+      'several keys, which it answers in one go instead of reply by reply. `off`: for backends that answer the keys of one get out of order.',
+  }),
   connect_timeout: duration({
     default: '1s', min: '10ms', max: '5m',
     doc: 'Longest that opening a connection to memcached may take.',

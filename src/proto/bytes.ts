@@ -41,6 +41,12 @@ export function sameBytes(bytes: Buffer, from: number, to: number, word: Uint8Ar
   return true
 }
 
+export function sameRange(a: Buffer, from: number, to: number, b: Buffer, bFrom: number, bTo: number): boolean {
+  if (to - from !== bTo - bFrom) return false
+  for (let i = from; i < to; i++) if (a[i] !== b[i - from + bFrom]) return false
+  return true
+}
+
 /** Base64 as every release decodes it alike: whole groups of four, padding only at the end, no foreign bytes. The
  *  decoder of memcached skips what it does not know, so a looser key would not be the key that the client meant. */
 export function isBase64(bytes: Buffer, from: number, to: number): boolean {

@@ -34,6 +34,8 @@ export const Shape = {
   metaRun: 16,
   /** Several meta requests of one client that all must answer: one entry instead of many. */
   metaBatch: 18,
+  /** A get of one key that went on the same line as the gets behind it: its value, or nothing. */
+  joined: 19,
   /** Our own words, which wait their turn among the replies. */
   local: 17,
 } as const
@@ -47,6 +49,10 @@ export const Got = {
   part: 1,
   /** The whole reply. */
   whole: 2,
+  /** Nothing: what is here answers a later request of the same line. */
+  absent: 3,
+  /** An error line, which answers all requests of the line. It is consumed for the last of them. */
+  refused: 4,
 } as const
 export type Got = (typeof Got)[keyof typeof Got]
 

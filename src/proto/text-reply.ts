@@ -31,7 +31,7 @@ const NO_FLUSH = word('CLIENT_ERROR flush_all not allowed')
 export class TextReplyFramer {
   /** Just behind what has been consumed. Set by `next()`. */
   at = 0
-  /** End of the last whole answer, after `Got.part`. */
+  /** End of the last whole answer, after `Got.part`; of the error line, after `Got.refused`. */
   partTo = 0
   /** Items that the reply just finished brought; misses are the caller's arithmetic. */
   hits = 0
@@ -40,6 +40,8 @@ export class TextReplyFramer {
   #cursor = -1
   #answers = 0
   #lines = 0
+  /** A value has come for one of the gets that went on one line, so no error may come for the rest. */
+  #hasJoinedValue = false
   /** One client alone is on the connection: it may see any error line that memcached sends. */
   readonly #isPrivate: boolean
 
@@ -58,6 +60,7 @@ export class TextReplyFramer {
     switch (shape) {
       case Shape.values: return this.#values(bytes, end, asked, from, to, false)
       case Shape.valuesCas: return this.#values(bytes, end, asked, from, to, true)
+      case Shape.joined: return this.#joined(bytes, end, asked, from, to)
       case Shape.meta: return this.#meta(bytes, end)
       case Shape.metaRun: return this.#run(bytes, end, from, to)
       case Shape.metaBatch: return this.#batch(bytes, end, from)
@@ -84,12 +87,38 @@ export class TextReplyFramer {
     const lineEnd = this.#lineEnd(bytes, end)
     if (lineEnd < 0) return Got.more
     if (!sameBytes(bytes, this.at, lineEnd, words.end)) {
-      if (this.hits > 0) throw new ProtocolError('bad-reply', 'another line than VALUE or END inside the reply to a get')
+      if (this.hits > 0 || this.#hasJoinedValue) throw new ProtocolError('bad-reply', 'another line than VALUE or END inside the reply to a get')
       this.#errorLine(bytes, this.at, lineEnd)
     }
     this.#cursor = -1
+    this.#hasJoinedValue = false
     this.at = lineEnd + 2
     return Got.whole
+  }
+
+  /** One key of a line whose END belongs to the last of them. */
+  #joined(bytes: Buffer, end: number, asked: Buffer, from: number, to: number): Got {
+    if (this.#bodyLeft > 0) return this.#body(bytes, end) ? Got.whole : Got.more
+    this.hits = 0
+    const at = this.at
+    if (bytes[at] !== 86) return this.#noValue(bytes, end)
+    if (end - at < LONGEST_VALUE_HEADER && indexOfByte(bytes, LF, at, end) < 0) return Got.more
+    if (!isKeyAt(bytes, at + 6, asked, from, to)) return Got.absent
+    this.#cursor = from
+    this.#valueHeader(bytes, at, asked, to, false)
+    this.#cursor = -1
+    this.#hasJoinedValue = true
+    return this.#body(bytes, end) ? Got.whole : Got.more
+  }
+
+  #noValue(bytes: Buffer, end: number): Got {
+    const lineEnd = this.#lineEnd(bytes, end)
+    if (lineEnd < 0) return Got.more
+    if (sameBytes(bytes, this.at, lineEnd, words.end)) return Got.absent
+    if (this.#hasJoinedValue) throw new ProtocolError('bad-reply', 'another line than VALUE or END inside the reply to a get')
+    this.#errorLine(bytes, this.at, lineEnd)
+    this.partTo = lineEnd + 2
+    return Got.refused
   }
 
   /** VALUE <key> <flags> <bytes>[ <cas>] CRLF, all of it known to be here. The key must be the next of those asked for,
@@ -300,6 +329,11 @@ const dumpOpenings = ['key=', 'mg ', 'OK'].map(word)
 
 const opensList = (bytes: Buffer, from: number, to: number, isDump: boolean): boolean =>
   (isDump ? dumpOpenings : openings).some((opening) => startsWith(bytes, from, to, opening))
+
+function isKeyAt(bytes: Buffer, at: number, asked: Buffer, from: number, to: number): boolean {
+  for (let i = from; i < to; i++) if (bytes[at + i - from] !== asked[i]) return false
+  return bytes[at + to - from] === SPACE
+}
 
 function startsWith(bytes: Buffer, from: number, to: number, start: Uint8Array): boolean {
   return to - from >= start.length && sameBytes(bytes, from, from + start.length, start)

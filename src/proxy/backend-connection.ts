@@ -27,6 +27,8 @@ export type BackendSettings = {
   replyTimeoutMs: number
   /** A lane that was idle for this long is asked for a sign of life; 0: never. */
   probeIntervalMs: number
+  /** Gets of several clients leave as one, where the release of memcached makes that pay. */
+  joinsGets: boolean
 }
 
 /** What connections of one service share. */

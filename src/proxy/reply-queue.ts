@@ -35,7 +35,8 @@ export class ReplyQueue {
   readonly #socket: Socket
   readonly #turn: Turn
   readonly #owner: ReplyOwner
-  readonly #isCoalescing: boolean
+  /** Replies of one turn leave together. */
+  readonly isCoalescing: boolean
   #segments: Segment[] = []
   #tail: Segment | undefined
   #isMarked = false
@@ -52,7 +53,7 @@ export class ReplyQueue {
     this.#socket = socket
     this.#turn = turn
     this.#owner = owner
-    this.#isCoalescing = isCoalescing
+    this.isCoalescing = isCoalescing
   }
 
   get isEmpty(): boolean {
@@ -64,7 +65,7 @@ export class ReplyQueue {
     if (from === to || this.#isClosed) return
     this.backlog += to - from
     const tail = this.#tail
-    if (tail !== undefined && tail.bytes === bytes && tail.to === from && this.#isCoalescing) {
+    if (tail !== undefined && tail.bytes === bytes && tail.to === from && this.isCoalescing) {
       tail.to = to
     } else {
       slab?.retain()
@@ -80,7 +81,7 @@ export class ReplyQueue {
   flush(): void {
     this.#isMarked = false
     if (this.#unconfirmed > 0 || this.#isClosed) return
-    if (this.#owner.inFlight > 0 && !this.#hasWaited && this.backlog < ENOUGH_BYTES && this.#isCoalescing) return this.#waitATurn()
+    if (this.#owner.inFlight > 0 && !this.#hasWaited && this.backlog < ENOUGH_BYTES && this.isCoalescing) return this.#waitATurn()
     this.#hasWaited = false
     const count = this.#segments.length
     if (count === 1 && this.backlog <= WRITE_BYTES) {
@@ -109,7 +110,7 @@ export class ReplyQueue {
   #writeMany(): void {
     let taken = 0
     let bytes = 0
-    while (taken < this.#segments.length && bytes < WRITE_BYTES && (taken === 0 || this.#isCoalescing)) {
+    while (taken < this.#segments.length && bytes < WRITE_BYTES && (taken === 0 || this.isCoalescing)) {
       const segment = this.#segments[taken]
       const room = WRITE_BYTES - bytes
       if (segment.to - segment.from > room) this.#split(taken, room)

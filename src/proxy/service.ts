@@ -121,7 +121,7 @@ export class Service {
     })
     this.#resolveIntervalMs = backend.resolve_interval
     const context: BackendContext = {
-      settings: { connectTimeoutMs: backend.connect_timeout, replyTimeoutMs: backend.reply_timeout, probeIntervalMs: backend.probe_interval },
+      settings: { connectTimeoutMs: backend.connect_timeout, replyTimeoutMs: backend.reply_timeout, probeIntervalMs: backend.probe_interval, joinsGets: backend.join_gets },
       turn: this.turn, clock: this.clock, slabs: new SlabPool(SHARED_SLAB_BYTES, this.#memory),
       latency: { backend: this.traffic.backendSeconds, own: this.traffic.ownSeconds },
     }

@@ -17,8 +17,10 @@ import { release } from '../proto/bytes.ts'
 import { textReply } from '../proto/refusal.ts'
 import { TextReplyFramer } from '../proto/text-reply.ts'
 import type { TextRequestFramer } from '../proto/text-request.ts'
+import { Assembly } from './assembly.ts'
 import { BackendConnection, type BackendContext, type BackendOwner } from './backend-connection.ts'
 import type { ClientSession } from './client-session.ts'
+import { GetJoin } from './get-join.ts'
 import { Fate, Pending } from './pending.ts'
 import type { SlabPool } from './slab.ts'
 import type { Route } from './target.ts'
@@ -26,10 +28,13 @@ import type { Route } from './target.ts'
 const VERSION_REQUEST = Buffer.from('version\r\n')
 const MN_REQUEST = Buffer.from('mn\r\n')
 const NO_BYTES = Buffer.alloc(0)
+const END_LINE = Buffer.from('END\r\n')
 const MN_TEXT = Buffer.from('MN\r\n')
 const META_SINCE = release('1.6.18')
 /** A meta get whose flags change nothing: no N, R, T or E. */
 const READS_ONLY = /^mg \S+( [bcfhkOlstv]\S*)*\r?\n$/
+/** A value up to this size is copied, so that its END can stand behind it. */
+const COPY_BYTES = 4096
 /** A run is closed by a fence of ours at the latest after this many requests. */
 const LONGEST_RUN = 256
 
@@ -43,10 +48,13 @@ export class TextLane extends BackendConnection {
   #hasOpenRun = false
   #hasOpenBatch = false
   #isRunFull = false
+  readonly #join = new GetJoin()
+  readonly #assembly: Assembly
 
   constructor(context: BackendContext, route: Route, owner: BackendOwner, slabs: SlabPool, isPrivate: boolean) {
     super(context, route, owner, slabs, isPrivate)
     this.#framer = new TextReplyFramer(isPrivate)
+    this.#assembly = new Assembly(slabs)
   }
 
   /** Proves that this is a memcached with room for us, and says which. A private connection's client may find out by
@@ -65,6 +73,7 @@ export class TextLane extends BackendConnection {
 
   /** Queues the request that the framer holds. */
   request(session: ClientSession, frame: TextRequestFramer): void {
+    if (frame.row === GET && frame.keys === 1 && this.#mayJoin && session.replies.isCoalescing) return this.#get(session, frame)
     this.#enqueue(session, frame)
     if (frame.silent) {
       this.send(frame.chunk, frame.start, frame.cutStart)
@@ -72,6 +81,45 @@ export class TextLane extends BackendConnection {
     } else this.send(frame.chunk, frame.start, frame.end)
     if (frame.rest.length > 0) for (const piece of frame.rest) this.send(piece, 0, piece.length)
     if (this.#isRunFull) this.endTurn()
+  }
+
+  get #mayJoin(): boolean {
+    return !this.isPrivate && this.context.settings.joinsGets && GetJoin.pays(this.release)
+  }
+
+  #get(session: ClientSession, frame: TextRequestFramer): void {
+    if (this.#hasOpenRun) this.endTurn()
+    this.#hasOpenBatch = false
+    const { pending } = this
+    const isMember = this.#join.takes(pending, session, frame)
+    if (isMember) pending.shape[pending.last] = Shape.joined
+    else this.#closeJoin()
+    pending.push(session, Shape.values, Fate.forward, GET, frame.chunk, frame.keyStart, frame.keyEnd, this.context.clock.now)
+    if (isMember) this.#join.add(frame)
+    else this.#join.open(frame)
+    super.send(frame.chunk, isMember ? frame.keyStart - 1 : frame.start, frame.keyEnd)
+  }
+
+  #closeJoin(): void {
+    const { tail, tailFrom, tailTo, isOpen } = this.#join
+    if (!isOpen) return
+    this.#join.close()
+    super.send(tail, tailFrom, tailTo)
+  }
+
+  override send(bytes: Buffer, from: number, to: number): void {
+    this.#closeJoin()
+    super.send(bytes, from, to)
+  }
+
+  override flush(): void {
+    this.#closeJoin()
+    super.flush()
+  }
+
+  override local(session: ClientSession, reply: Buffer): void {
+    this.#closeJoin()
+    super.local(session, reply)
   }
 
   /** Queues the line of a request whose data block follows by `streamBody()`. Only on a private connection. */
@@ -168,7 +216,9 @@ export class TextLane extends BackendConnection {
         if (shape === Shape.endless) this.streamHead()
         return
       }
-      if (got === Got.part) this.#part(head)
+      if (got === Got.absent) this.#answerInPlace(head, this.at, END_LINE)
+      else if (got === Got.refused) this.#answerInPlace(head, framer.partTo, NO_BYTES)
+      else if (got === Got.part) this.#part(head)
       else if (pending.sessions[head] === undefined) this.#ownReply(shape)
       else this.#settle(head)
     }
@@ -189,15 +239,38 @@ export class TextLane extends BackendConnection {
     const session = pending.sessions[head]!
     const fate = pending.fate[head]
     const row = pending.row[head]
+    if (row === GET) this.#join.saw((fate & Fate.started) === 0 ? this.at - this.from : Infinity)
     const isRun = pending.shape[head] === Shape.metaRun
     const count = isRun || pending.shape[head] === Shape.metaBatch ? pending.from[head] : 1
     if (isReadRow[row] === 1 && !isRun) session.record.hits += this.#framer.hits
     if ((fate & Fate.ourFence) !== 0) this.from = this.at
+    else if (pending.shape[head] === Shape.joined) this.#deliverWithEnd(session, (fate & Fate.started) !== 0)
     else this.deliver(session, fate & Fate.swallow, this.at)
     if (this.state === 'closed') return
     pending.shift()
     session.settled(count)
     if (pending.count > 0 && pending.shape[pending.head] === Shape.local) this.settleLocals()
+  }
+
+  /** A joined get that got nothing of its own from memcached. What is here up to `to` is for it too, but stays. */
+  #answerInPlace(head: number, to: number, behind: Buffer): void {
+    const session = this.pending.sessions[head]!
+    this.#assemble(session, to, behind)
+    this.pending.shift()
+    session.settled(1)
+  }
+
+  /** @param isStarted a part of the value has gone out */
+  #deliverWithEnd(session: ClientSession, isStarted: boolean): void {
+    if (isStarted || this.at - this.from > COPY_BYTES) this.deliver(session, 0, this.at)
+    this.#assemble(session, this.at, END_LINE)
+    this.from = this.at
+  }
+
+  #assemble(session: ClientSession, to: number, behind: Buffer): void {
+    if (session.isClosed) return
+    this.#assembly.add(session.replies, this.slab.bytes, this.from, to, behind)
+    session.repliesGrew()
   }
 
   #ownReply(shape: number): void {
@@ -226,6 +299,7 @@ export class TextLane extends BackendConnection {
   protected failPending(words: string, heir: TextLane | undefined): void {
     const pending = this.pending
     this.#hasOpenRun = this.#hasOpenBatch = false
+    this.#assembly.close()
     heir?.endTurn()
     const error = textReply(`SERVER_ERROR memseal: ${words}`)
     const settled: [ClientSession, number][] = []
@@ -273,7 +347,7 @@ export class TextLane extends BackendConnection {
     if (pending.fate[head] !== Fate.forward || heir.release < this.release) return undefined
     if (this.context.clock.now - pending.sentAt[head] > this.context.settings.replyTimeoutMs / 2) return undefined
     switch (pending.shape[head]) {
-      case Shape.values: case Shape.valuesCas: {
+      case Shape.values: case Shape.valuesCas: case Shape.joined: {
         if (row !== GET && row !== GETS) return undefined
         return Buffer.from(`${commands[row].verb} ${asked.toString('latin1', pending.from[head], pending.to[head])}\r\n`, 'latin1')
       }
@@ -291,7 +365,8 @@ export class TextLane extends BackendConnection {
     session.goesOnAt(this)
     this.#hasOpenBatch = false
     // It keeps the time of its first sending, so that nobody waits longer than for one request.
-    this.pending.push(session, from.shape[head], Fate.again, from.row[head], from.asked[head], from.from[head], from.to[head], from.sentAt[head])
+    const shape = from.shape[head] === Shape.joined ? Shape.values : from.shape[head]
+    this.pending.push(session, shape, Fate.again, from.row[head], from.asked[head], from.from[head], from.to[head], from.sentAt[head])
     this.send(line, 0, line.length)
   }
 }

@@ -131,6 +131,12 @@ export function replies(pieces: Buffer[], asked: Asked[], isPrivate = false): st
         if (got === Got.more) break
         // How many answers of a batch come at once is left to how they arrive.
         if (got === Got.part && shape === 'metaBatch') continue
+        if (got === Got.absent || got === Got.refused) {
+          assert(framer.at === from, 'what answers a later request is not consumed')
+          seen.push(got === Got.absent ? '(nothing)' : `for all: ${slab.toString('latin1', from, framer.partTo)}`)
+          n++
+          continue
+        }
         seen.push(slab.toString('latin1', from, at))
         from = at
         if (got === Got.whole) n++

@@ -183,3 +183,60 @@ test('a batch: as many answers as requests, hits counted however they arrive', (
     expect(hits).toBe(4)
   })
 })
+
+// Gets of one key that went on one line. All but the last are `joined`, and the END is the last one's.
+const joined = (...keys: string[]): Asked[] => keys.map((key, n) => ({ shape: n < keys.length - 1 ? 'joined' : 'values', keys: key }))
+const refusedJoin = (text: string, asked: Asked[], code = 'bad-reply') => everySplit(latin1(text), pieces =>
+  expect(replies(pieces, asked).at(-1)).toBe(code))
+
+test('joined gets: each has its own value or nothing, and the last has the END', () => {
+  const a = 'VALUE a 0 3\r\nAAA\r\n'
+  const bb = 'VALUE bb 7 2\r\n\r\n\r\n'
+  const c = 'VALUE c 4294967295 0\r\n\r\n'
+  const keys = joined('a', 'bb', 'c')
+  expectReplies(`${a}${bb}${c}END\r\n`, keys, [a, bb, `${c}END\r\n`])
+  expectReplies(`${a}${bb}END\r\n`, keys, [a, bb, 'END\r\n'])
+  expectReplies(`${bb}END\r\n`, keys, ['(nothing)', bb, 'END\r\n'])
+  expectReplies(`${c}END\r\n`, keys, ['(nothing)', '(nothing)', `${c}END\r\n`])
+  expectReplies('END\r\n', keys, ['(nothing)', '(nothing)', 'END\r\n'])
+  expectReplies(`${a}${c}END\r\nSTORED\r\n`, [...keys, { shape: 'stored' }], [a, '(nothing)', `${c}END\r\n`, 'STORED\r\n'])
+})
+
+test('joined gets: a value that looks like the rest of the reply is a value', () => {
+  const body = 'END\r\nVALUE b 0 1\r\nB\r\nEND'
+  const a = `VALUE a 0 ${body.length}\r\n${body}\r\n`
+  expectReplies(`${a}END\r\n`, joined('a', 'b'), [a, 'END\r\n'])
+})
+
+test('joined gets: a key is not taken for one that it begins, nor for one that begins with it', () => {
+  const long = 'VALUE ab 0 1\r\n1\r\n'
+  const short = 'VALUE a 0 1\r\n2\r\n'
+  expectReplies(`${long}END\r\n`, joined('a', 'ab'), ['(nothing)', `${long}END\r\n`])
+  expectReplies(`${short}END\r\n`, joined('ab', 'a'), ['(nothing)', `${short}END\r\n`])
+})
+
+test('joined gets: the same key of two clients is answered twice, or once', () => {
+  const a = 'VALUE a 0 1\r\nA\r\n'
+  expectReplies(`${a}${a}END\r\n`, joined('a', 'a'), [a, `${a}END\r\n`])
+  expectReplies(`${a}END\r\n`, joined('a', 'a'), [a, 'END\r\n'])
+})
+
+test('joined gets: a value that nobody asked for, or asked for earlier, breaks the stream', () => {
+  refusedJoin('VALUE x 0 1\r\nX\r\nEND\r\n', joined('a', 'b'), 'wrong-key')
+  refusedJoin('VALUE b 0 1\r\nB\r\nVALUE a 0 1\r\nA\r\nEND\r\n', joined('a', 'b'), 'wrong-key')
+  refusedJoin('VALUE a 0 1\r\nA\r\nVALUE a 0 1\r\nA\r\nEND\r\n', joined('a', 'b'), 'wrong-key')
+  refusedJoin('VALUE a 0 1 5\r\nA\r\nEND\r\n', joined('a', 'b'))
+  refusedJoin('VALUE a 0 1\r\nAA\r\nEND\r\n', joined('a', 'b'), 'bad-block')
+  refusedJoin('VALUEa 0 1\r\nA\r\n', joined('a', 'b'))
+})
+
+test('joined gets: an error line is for all of them, and may not follow a value', () => {
+  const error = 'SERVER_ERROR memseal: backend unavailable\r\n'
+  expectReplies(`${error}STORED\r\n`, [...joined('a', 'b', 'c'), { shape: 'stored' }], [`for all: ${error}`, `for all: ${error}`, error, 'STORED\r\n'])
+  refusedJoin(`VALUE a 0 1\r\nA\r\n${error}`, joined('a', 'b', 'c'))
+  refusedJoin(`VALUE a 0 1\r\nA\r\n${error}`, joined('a', 'b'))
+  refusedJoin('SERVER_ERROR out of memory writing get response\r\n', joined('a', 'b'), 'lost-replies')
+  refusedJoin('STORED\r\n', joined('a', 'b'))
+  // The next line has nothing to do with it.
+  expectReplies(`VALUE a 0 1\r\nA\r\nEND\r\n${error}`, [...joined('a', 'b'), ...joined('a')], ['VALUE a 0 1\r\nA\r\n', 'END\r\n', error])
+})

@@ -20,10 +20,12 @@ export interface Setting {
   /** Dialect of the lanes that the test looks at. */
   dialect?: 'text' | 'binary'
   limits?: Record<string, string | number>
-  backend?: Record<string, string | number>
+  backend?: Record<string, string | number | boolean>
   commands?: string
   /** What the backend says to a new shared connection that asks for its version. */
   greeting?: string
+  /** Release that the backend says it is. */
+  version?: string
   coalescing?: 'on' | 'off'
 }
 
@@ -128,8 +130,8 @@ class Transcript {
   #greet(socket: Socket): void {
     const wire = new BackendWire(socket)
     this.#sockets.push(socket)
-    const { greeting, dialect } = this.#setting
-    const answer = greeting ?? 'VERSION 1.6.45\r\n'
+    const { greeting, dialect, version = '1.6.45' } = this.#setting
+    const answer = greeting ?? `VERSION ${version}\r\n`
     const file = (list: BackendWire[]) => {
       list.push(wire)
       this.#changed()
@@ -143,7 +145,7 @@ class Transcript {
       if (isBegun) return
       socket.removeListener('data', look)
       if (isText) void wire.readExactly(9).then(() => wire.write(answer))
-      else if (isBinary) void wire.readExactly(24).then(packet => wire.write(reply({ opcode: 0x0b, value: '1.6.45', opaque: packet.readUInt32BE(12) })))
+      else if (isBinary) void wire.readExactly(24).then(packet => wire.write(reply({ opcode: 0x0b, value: version, opaque: packet.readUInt32BE(12) })))
       const isOfTest = (isText && dialect !== 'binary') || (isBinary && dialect === 'binary')
       if (isOfTest) file(this.#lanes)
       else if (!isText && !isBinary) file(this.#privates)

@@ -1,0 +1,94 @@
+/** The gets of one turn that leave as one, whichever clients they are of.
+ *
+ *      client 1  get a ─┐                           ┌─▶ client 1  VALUE a … END
+ *      client 2  get b ─┼─▶ get a b c ─▶ memcached ─┼─▶ client 2  END
+ *      client 1  get c ─┘                           └─▶ client 1  VALUE c … END
+ *
+ *  Before 1.6.35 memcached writes the reply to each get of a pipeline by itself: a system call, a segment and often a
+ *  wake-up of ours for every one of them, most of what a get costs there. One get of several keys is answered in one go.
+ *  A value still goes to nobody but a client that asked for its key: each is an entry of `pending` with a key of its own.
+ *
+ *  The line stays open, without its end, until something else is to be sent or the turn is over. */
+import { release, sameRange } from '../proto/bytes.ts'
+import type { TextRequestFramer } from '../proto/text-request.ts'
+import type { ClientSession } from './client-session.ts'
+import type { Pending } from './pending.ts'
+
+/** From here on memcached gathers the replies to gets itself. */
+const GATHERS_SINCE = release('1.6.35')
+/** A line of more than 1024 bytes is one that some releases take only if it comes in one piece (PROTOCOL 1.1). */
+export const LONGEST_JOIN_BYTES = 1024
+/** A later client waits for the values of the earlier ones; and each is looked at for a key that comes twice. */
+export const MOST_JOINED = 64
+/** Larger values cost so much themselves that gathering their replies saves nothing. */
+const LARGE_BYTES = 4096
+
+const NO_BYTES = Buffer.alloc(0)
+
+export class GetJoin {
+  /** What ends the line: the blanks and the line end behind the key of the last get. */
+  tail: Buffer = NO_BYTES
+  tailFrom = 0
+  tailTo = 0
+  #members = 0
+  #bytes = 0
+  #areSmall = true
+
+  static pays(version: number): boolean {
+    return version > 0 && version < GATHERS_SINCE
+  }
+
+  get isOpen(): boolean {
+    return this.#members > 0
+  }
+
+  /** Whether values are small lately; while they are not, each get goes by itself. */
+  saw(valueBytes: number): void {
+    this.#areSmall = valueBytes <= LARGE_BYTES
+  }
+
+  /** True when the get that the framer holds can be one more of the open line. */
+  takes(pending: Pending, session: ClientSession, frame: TextRequestFramer): boolean {
+    if (this.#members === 0 || this.#members >= MOST_JOINED || !this.#areSmall) return false
+    return this.#lengthWith(frame) <= LONGEST_JOIN_BYTES && !this.#hasAsked(pending, session, frame)
+  }
+
+  /** Its blank and key go before the end of the line, and its own end takes that one's place. */
+  #lengthWith({ keyStart, end }: TextRequestFramer): number {
+    return this.#bytes - (this.tailTo - this.tailFrom) + 1 + end - keyStart
+  }
+
+  /** Of a key that comes twice only one may be answered, if it is stored or lost in between, and nobody can say which one
+   *  that was. Between clients it makes no difference; one client must not see the later state first. */
+  #hasAsked(pending: Pending, session: ClientSession, { chunk, keyStart, keyEnd }: TextRequestFramer): boolean {
+    const mask = pending.sessions.length - 1
+    for (let n = pending.count - this.#members; n < pending.count; n++) {
+      const i = (pending.head + n) & mask
+      if (pending.sessions[i] === session && sameRange(pending.asked[i], pending.from[i], pending.to[i], chunk, keyStart, keyEnd)) return true
+    }
+    return false
+  }
+
+  open(frame: TextRequestFramer): void {
+    this.#members = 1
+    this.#bytes = frame.end - frame.start
+    this.#takeTail(frame)
+  }
+
+  add(frame: TextRequestFramer): void {
+    this.#members++
+    this.#bytes = this.#lengthWith(frame)
+    this.#takeTail(frame)
+  }
+
+  #takeTail(frame: TextRequestFramer): void {
+    this.tail = frame.chunk
+    this.tailFrom = frame.keyEnd
+    this.tailTo = frame.end
+  }
+
+  close(): void {
+    this.#members = 0
+    this.tail = NO_BYTES
+  }
+}
