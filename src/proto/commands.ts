@@ -154,6 +154,7 @@ const rowOf = (name: string, has: 'verb' | 'opcode' = 'verb'): number =>
 export const GET = rowOf('get')
 export const GETS = rowOf('gets')
 export const MG = rowOf('mg')
+export const ME = rowOf('me')
 export const MN = rowOf('mn')
 export const QUIT = rowOf('quit')
 export const STATS = rowOf('stats')

@@ -1,6 +1,6 @@
 /** The flags of meta commands: what each takes, so that only lines whose every token is understood are shared.
  *  Source: protocol.txt, "Meta Commands". */
-import { commands } from './commands.ts'
+import { commands, ME, MG } from './commands.ts'
 import { isBase64, isInt32, isUint64, decimal, release, MAX_UINT32 } from './bytes.ts'
 import { MAX_KEY } from './frame.ts'
 
@@ -63,7 +63,14 @@ export const metaFlags = {
   isRawKeyPossible: false,
 }
 
-const seen = new Uint8Array(128)
+/** Letters as bits, small and capital ones apart. */
+const isSmall = (letter: number): boolean => letter >= 97
+const bitOf = (letter: number): number => 1 << (letter & 31)
+const SMALL_B = bitOf(98)
+const SMALL_K = bitOf(107)
+const SMALL_Q = bitOf(113)
+const CAPITAL_N = bitOf(78)
+const CAPITAL_T = bitOf(84)
 
 /** Reads the flag tokens `first` to `count` of a meta line into `metaFlags`.
  *  @param tokens start and end of each token, by pairs
@@ -73,23 +80,26 @@ export function readMetaFlags(bytes: Buffer, tokens: Int32Array, first: number, 
   metaFlags.quiet = metaFlags.vivifies = metaFlags.touches = metaFlags.isRawKeyPossible = false
   metaFlags.needs = 0
   if (count === first) return true
-  seen.fill(0)
+  let small = 0
+  let capital = 0
   for (let token = first; token < count; token++) {
     const from = tokens[2 * token]
     const to = tokens[2 * token + 1]
     const letter = bytes[from]
-    if (letter > 127 || grammar.kind[letter] === 0 || seen[letter] === 1) return false
-    seen[letter] = 1
+    if (letter > 127 || grammar.kind[letter] === 0) return false
+    const bit = bitOf(letter)
+    if (((isSmall(letter) ? small : capital) & bit) !== 0) return false
+    if (isSmall(letter)) small |= bit
+    else capital |= bit
     if (!takesArgument(bytes, from + 1, to, kinds[grammar.kind[letter] & ~KNOWN], grammar)) return false
     if (grammar.since[letter] > metaFlags.needs) metaFlags.needs = grammar.since[letter]
   }
-  const isBase64Key = seen[98] === 1
+  const isBase64Key = (small & SMALL_B) !== 0
   if (isBase64Key && !isBase64(bytes, tokens[2], tokens[3])) return false
-  const verb = commands[row].verb
-  metaFlags.quiet = seen[113] === 1
-  metaFlags.vivifies = verb === 'mg' && seen[78] === 1
-  metaFlags.touches = verb === 'mg' && seen[84] === 1
-  metaFlags.isRawKeyPossible = isBase64Key && (verb === 'me' || (verb === 'mg' && seen[107] === 1))
+  metaFlags.quiet = (small & SMALL_Q) !== 0
+  metaFlags.vivifies = row === MG && (capital & CAPITAL_N) !== 0
+  metaFlags.touches = row === MG && (capital & CAPITAL_T) !== 0
+  metaFlags.isRawKeyPossible = isBase64Key && (row === ME || (row === MG && (small & SMALL_K) !== 0))
   return true
 }
 

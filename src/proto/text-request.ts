@@ -112,7 +112,8 @@ export class TextRequestFramer extends RequestFramer {
     }
     let verbEnd = at
     while (verbEnd < to && input[verbEnd] !== SPACE) verbEnd++
-    const row = rowOfVerb(input, at, verbEnd)
+    const isMeta = input[at] === 109 && verbEnd - at === 2
+    const row = isMeta ? rowOfMeta[input[at + 1]] : rowOfVerb(input, at, verbEnd)
     if (row < 0) return this.#unknown(input, at, to)
     this.row = row
     const size = lf + 1 - at
@@ -366,6 +367,12 @@ function hash(bytes: Buffer, from: number, to: number): number {
   for (let i = from; i < to; i++) h = (h * 31 + bytes[i]) | 0
   return (h ^ (h >>> 8)) & (TABLE - 1)
 }
+
+/** Those of meta commands, which are an m and a letter, by that letter. */
+const rowOfMeta = new Int16Array(256).fill(-1)
+verbs.forEach((verb, row) => {
+  if (verb?.length === 2 && verb[0] === 109) rowOfMeta[verb[1]] = row
+})
 
 const LONGEST_VERB = Math.max(...verbs.map((verb) => verb?.length ?? 0))
 
