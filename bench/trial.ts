@@ -75,9 +75,9 @@ async function measureStorm(
     await established.mark()
     const before = readAll(entrant, loaders)
     await storm.mark()
-    const stormWindow = await storm.finish()
     const after = readAll(entrant, loaders)
     const window = await established.finish()
+    const stormWindow = await storm.finish()
     const { p50Us, p99Us, p999Us, maxUs, foreignShare } = rates(entrant, before, after, [window])
     return { p50Us, p99Us, p999Us, maxUs, foreignShare, stormSeconds: stormWindow.seconds }
   })

@@ -22,7 +22,7 @@ async function obey(order: Order): Promise<Answer> {
       await load.prepare()
       return { answer: 'ready' }
     case 'mark':
-      load?.mark()
+      await load?.mark()
       return { answer: 'marked' }
     case 'finish': {
       const ending = load

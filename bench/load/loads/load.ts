@@ -8,10 +8,10 @@ import { Steady } from './steady.ts'
 import { Storm } from './storm.ts'
 
 /** A load from its first connection to its last: `prepare` returns once it runs, `mark` and `finish` bound the window
- *  that counts. A fault (a wrong byte, a closed connection) goes to the `failed` callback given at construction. */
+ *  that counts. A `mark` that takes time is done with what it measures. A fault (a wrong byte, a closed connection) goes to the `failed` callback given at construction. */
 export interface Load {
   prepare(): Promise<void>
-  mark(): void
+  mark(): void | Promise<void>
   finish(): Promise<LoadWindow>
 }
 
@@ -25,7 +25,7 @@ export function makeLoad(task: Task, failed: Failed): Load {
     case 'reconnecting': return new Reconnecting(task, failed)
     case 'holding': return new Holding(task.target, task.connections, failed)
     case 'scraping': return new Scraping(task, failed)
-    case 'storm': return new Storm(task.target, task.connections, failed)
+    case 'storm': return new Storm(task.target, task.connections)
     default: return task satisfies never
   }
 }
