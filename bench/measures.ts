@@ -16,6 +16,9 @@ export const measures = {
   residentMiB: { title: 'RSS MiB', unit: '', better: 'less', about: 'resident memory at the end of the window' },
   scrapesPerSecond: { title: 'scrapes/s', unit: '', better: 'more', about: 'answers of the admin listener per second' },
   scrapeUs: { title: 'scrape ms', unit: 'ms', better: 'less', about: 'time of such an answer, median' },
+  scrapedP99Us: { title: 'scraped p99 ms', unit: 'ms', better: 'less', about: '99th percentile in the halves of seconds in which it is scraped' },
+  unscrapedP99Us: { title: 'else p99 ms', unit: 'ms', better: 'less', about: 'in the other halves' },
+  scrapedP99Ratio: { title: 'p99 scraped/else', unit: '', better: 'less', about: 'the one divided by the other, window by window' },
   loadUs: { title: 'load us', unit: 'us', better: 'less', about: 'CPU time of the load processes per request' },
   foreignShare: { title: 'others', unit: '%', better: 'less', about: "the machine's CPU used by anything else: noise" },
 } as const satisfies Record<string, Measure>

@@ -24,7 +24,7 @@ export interface WorkloadResult {
 /** What one contestant did: a sample a round, or why there is none. A round that failed is null, so that rounds of
  *  different contestants can be set side by side. */
 export interface Entry {
-  /** its name, or that of one of its `variantsOf` the workload */
+  /** its name */
   contestant: string
   samples: (Sample | null)[]
   failed?: string

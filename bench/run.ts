@@ -6,7 +6,7 @@ import { format } from './measures.ts'
 import { WARMING_SECONDS, type Options } from './options.ts'
 import type { Entry, Results, WorkloadResult } from './results.ts'
 import { runTrial, type Loaders, type Pace } from './trial.ts'
-import { variantsOf, workloads, type Workload } from './workloads.ts'
+import { workloads, type Workload } from './workloads.ts'
 
 const STORM_NICENESS = 10
 
@@ -64,7 +64,7 @@ async function runWorkload(
 ): Promise<WorkloadResult> {
   const { name, about, judge, measures } = workload
   const entrants = await prepare(field, workload, present, loaders, options)
-  const entries: Entry[] = entrants.map(({ entry, failed }) => ({ contestant: entry, samples: [], failed }))
+  const entries: Entry[] = entrants.map(({ contestant, failed }) => ({ contestant: contestant.name, samples: [], failed }))
   const rounds = Math.min(options.rounds, workload.maxRounds ?? options.rounds)
   for (let round = 0; round < rounds; round++) {
     const pace: Pace = {
@@ -73,12 +73,12 @@ async function runWorkload(
     }
     for (let turn = 0; turn < entrants.length; turn++) {
       const index = (turn + round) % entrants.length
-      const { contestant, variant, failed } = entrants[index]
+      const { contestant, failed } = entrants[index]
       if (failed) continue
       const entry = entries[index]
       try {
         const entrant = await entrantOf(field, workload, contestant)
-        const sample = await runTrial(field, variant, entrant, loaders, pace)
+        const sample = await runTrial(field, workload, entrant, loaders, pace)
         entry.samples[round] = sample
         tell(`${name} ${round + 1}/${rounds} ${entry.contestant} ${format(judge, sample[judge])}`)
       } catch (error) {
@@ -93,9 +93,6 @@ async function runWorkload(
 
 interface Prepared {
   contestant: Contestant
-  /** its line in the table, and what it is asked for it */
-  entry: string
-  variant: Workload
   /** why it does not take part */
   failed?: string
 }
@@ -114,9 +111,7 @@ async function prepare(
     } catch (error) {
       failed = (error as Error).message
     }
-    for (const each of variantsOf(workload, contestant.name)) {
-      prepared.push({ contestant, entry: each.entry, variant: each.workload, failed })
-    }
+    prepared.push({ contestant, failed })
   }
   return prepared
 }

@@ -8,6 +8,7 @@ import { cpuBetween, readCpu, readMachineCpu, type CpuReading } from './measure/
 import { readMemory } from './measure/memory.ts'
 import { processTree } from './measure/process-tree.ts'
 import type { Sample } from './measures.ts'
+import { StandIn } from './stand-in.ts'
 import type { Shape, Workload } from './workloads.ts'
 
 /** The load processes of a run: `measuring` play the clients that count, `disturbing` runs at a lower priority. */
@@ -37,7 +38,8 @@ export async function runTrial(
 
 async function measureRate(workload: Workload, entrant: Entrant, loaders: Loaders, pace: Pace): Promise<Sample> {
   const workers = loaders.measuring.slice(0, usefulLoaders(workload.shape))
-  const scraping = scrapingOf(workload.shape, entrant)
+  const standIn = await standInFor(workload.shape, entrant)
+  const scraping = standIn && scrapingOf(workload.shape, entrant, standIn)
   const scrapers = scraping ? [loaders.disturbing] : []
   return finishing([...workers, ...scrapers], async () => {
     await Promise.all(workers.map((worker, index) =>
@@ -56,8 +58,18 @@ async function measureRate(workload: Workload, entrant: Entrant, loaders: Loader
       ...rates(entrant, before, after, windows), residentMiB: memory.residentBytes / 2 ** 20,
       scrapesPerSecond: scraped && scraped.requests / scraped.seconds,
       scrapeUs: scraped && percentile(scraped.latency, 50),
+      ...halvesOf(windows),
     }
-  })
+  }).finally(() => standIn?.close())
+}
+
+function halvesOf(windows: LoadWindow[]): Sample {
+  const halves = windows.flatMap(window => window.halves ? [window.halves] : [])
+  if (halves.length === 0) return {}
+  const scrapedP99Us = percentile(joinLatencies(halves.map(half => half[0])), 99)
+  const unscrapedP99Us = percentile(joinLatencies(halves.map(half => half[1])), 99)
+  if (!scrapedP99Us || !unscrapedP99Us) throw new Error('no request was answered in one half of the seconds')
+  return { scrapedP99Us, unscrapedP99Us, scrapedP99Ratio: scrapedP99Us / unscrapedP99Us }
 }
 
 async function measureStorm(
@@ -115,13 +127,19 @@ function taskOf(shape: Shape, { target }: Entrant, share: { index: number, of: n
   if (shape.kind !== 'steady') throw new Error(`${shape.kind} has no rate`)
   const { traffic, clients, depth, requestsPerSecond } = shape
   if (requestsPerSecond) return { kind: 'paced', target, traffic, clients, depth, share, requestsPerSecond }
-  return { kind: 'steady', target, traffic, clients, depth, share }
+  return { kind: 'steady', target, traffic, clients, depth, share, tellsHalves: shape.scrapesPerSecond !== undefined }
 }
 
-function scrapingOf(shape: Shape, { contestant, metricsUrl }: Entrant): Task | undefined {
+/** A server that is not the contestant, for the scrapes that are not to disturb it. */
+async function standInFor(shape: Shape, { contestant, metricsUrl }: Entrant): Promise<StandIn | undefined> {
   if (shape.kind !== 'steady' || !shape.scrapesPerSecond) return undefined
   if (!metricsUrl) throw new Error(`${contestant.name} tells no metrics over HTTP`)
-  return { kind: 'scraping', url: metricsUrl, requestsPerSecond: shape.scrapesPerSecond }
+  return StandIn.serving(metricsUrl)
+}
+
+function scrapingOf(shape: Shape, { metricsUrl }: Entrant, standIn: StandIn): Task | undefined {
+  if (shape.kind !== 'steady' || !shape.scrapesPerSecond || !metricsUrl) return undefined
+  return { kind: 'scraping', url: metricsUrl, elsewhere: standIn.url, requestsPerSecond: shape.scrapesPerSecond }
 }
 
 function usefulLoaders(shape: Shape): number {

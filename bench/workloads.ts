@@ -101,25 +101,13 @@ export const workloads: Workload[] = [
     measures: perRequest, judge: 'proxyUs', isPair: true,
   },
   {
-    name: 'admin-scrape', about: 'pingpong while autocannon scrapes the metrics 10 times a second, and without',
+    name: 'admin-scrape',
+    about: 'pingpong while autocannon scrapes the metrics 10 times in the first half of each second, and in the second half another server',
     shape: { kind: 'steady', traffic: small, clients: 50, depth: 1, scrapesPerSecond: 10 },
-    measures: [...perRequest, 'scrapesPerSecond', 'scrapeUs'], judge: 'p99Us', contestants: ['memseal'], windowFactor: 3,
+    measures: [...perRequest, 'scrapesPerSecond', 'scrapeUs', 'scrapedP99Us', 'unscrapedP99Us', 'scrapedP99Ratio'],
+    judge: 'scrapedP99Ratio', contestants: ['memseal'], windowFactor: 10,
   },
 ]
-
-/** The workload once for each entry that a contestant has in its table: where it scrapes, also without, on the same process
- *  and within the same round, since that is what it is held against. */
-export function variantsOf(workload: Workload, contestant: string): { entry: string, workload: Workload }[] {
-  const { shape } = workload
-  const asIs = { entry: contestant, workload }
-  if (shape.kind !== 'steady' || !shape.scrapesPerSecond) return [asIs]
-  const without = { ...workload, shape: { ...shape, scrapesPerSecond: undefined } }
-  return [asIs, { entry: notScraped(contestant), workload: without }]
-}
-
-export function notScraped(contestant: string): string {
-  return `${contestant}, not scraped`
-}
 
 function pipeline(name: string, dialect: Traffic['dialect'], depth: number, isEssential = false): Workload {
   return {

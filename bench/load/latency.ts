@@ -42,6 +42,30 @@ export class LatencyTally implements Tally {
   }
 }
 
+/** Which half of the wall clock's second it is: 0 or 1.   @param now of `performance.now()` */
+export function halfAt(now: number): 0 | 1 {
+  return (performance.timeOrigin + now) % 1000 < 500 ? 0 : 1
+}
+
+/** Also tells the two halves of each second apart, for what is done in one of them and not in the other. */
+export class HalvesTally extends LatencyTally {
+  #halves = [new LatencyTally(), new LatencyTally()] as const
+
+  override answered(startedAt: number, now: number): void {
+    super.answered(startedAt, now)
+    this.#halves[halfAt(now)].answered(startedAt, now)
+  }
+
+  override reset(): void {
+    super.reset()
+    for (const half of this.#halves) half.reset()
+  }
+
+  readHalves(): [Latency, Latency] {
+    return [this.#halves[0].read(), this.#halves[1].read()]
+  }
+}
+
 /** Latencies of several processes as if one had measured them. */
 export function joinLatencies(parts: Latency[]): Latency {
   const filled = parts.filter(part => part.count > 0)

@@ -3,9 +3,9 @@ import type { Latency } from './latency.ts'
 import type { Traffic } from './script.ts'
 
 /** What a load process is asked to do. Each kind is one class in `loads/`. */
-export type Task = { kind: 'scraping', url: string, requestsPerSecond: number } | { target: Target } & (
+export type Task = { kind: 'scraping', url: string, elsewhere: string, requestsPerSecond: number } | { target: Target } & (
   | { kind: 'fill', traffic: Traffic }
-  | { kind: 'steady', traffic: Traffic, clients: number, depth: number, share: Share }
+  | { kind: 'steady', traffic: Traffic, clients: number, depth: number, share: Share, tellsHalves: boolean }
   | { kind: 'paced', traffic: Traffic, clients: number, depth: number, share: Share, requestsPerSecond: number }
   | { kind: 'reconnecting', traffic: Traffic, atOnce: number, resume: boolean }
   | { kind: 'holding', connections: number }
@@ -36,4 +36,6 @@ export interface LoadWindow {
   connections: number
   resumed: number
   latency: Latency
+  /** of the first and the second half of each second, where they are told apart */
+  halves?: [Latency, Latency]
 }

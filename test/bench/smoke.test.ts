@@ -45,7 +45,7 @@ test('a wrong byte from a server fails the load', async () => {
   const target = { port: (server.address() as AddressInfo).port }
   try {
     // The wrong byte may come while the load is still being prepared.
-    const load = worker.prepare({ kind: 'steady', target, traffic: shape.traffic, clients: 2, depth: 1, share: { index: 0, of: 1 } })
+    const load = worker.prepare({ kind: 'steady', target, traffic: shape.traffic, clients: 2, depth: 1, share: { index: 0, of: 1 }, tellsHalves: false })
     await expect(load.then(() => worker.finishOnceFailed())).rejects.toThrow('wrong byte in a reply')
   } finally {
     server.close()
@@ -61,7 +61,7 @@ test('a port nothing listens on refuses the load before it starts', async () => 
   server.close()
   await once(server, 'close')
   await expect(worker.prepare({
-    kind: 'steady', target: { port }, traffic: shape.traffic, clients: 2, depth: 1, share: { index: 0, of: 1 },
+    kind: 'steady', target: { port }, traffic: shape.traffic, clients: 2, depth: 1, share: { index: 0, of: 1 }, tellsHalves: false,
   })).rejects.toThrow('ECONNREFUSED')
   await expect(worker.finish()).rejects.toThrow('ECONNREFUSED')
 })

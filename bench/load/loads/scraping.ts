@@ -1,13 +1,17 @@
 import type { Run } from 'autocannon'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { LatencyTally } from '../latency.ts'
+import { halfAt, LatencyTally } from '../latency.ts'
 import type { LoadWindow, Task } from '../messages.ts'
 import { emptyWindow, type Failed, type Load } from './load.ts'
 
 const LONGER_THAN_ANY_WINDOW_S = 3600
 const SAMPLE_MS = 200
+/** Of the scrapes, how many may come in the wrong half of their second. */
+const MOST_ASTRAY = 0.1
 
-/** autocannon asks for a page of the admin listener at a steady rate; every answer must be a 200.
+/** autocannon asks for a page of the admin listener in the first half of each second, and in the second half just as often
+ *  for a page of another server: so what scraping costs whoever scrapes is the same in both, and what is left between them
+ *  is what it costs the contestant. Every answer must be a 200.
  *
  *  autocannon sends all requests of a second at its beginning. Scrapers do not: each of them keeps its own time. So there
  *  is one run of autocannon for each request of a second, with one connection, and they begin evenly spaced. */
@@ -15,6 +19,7 @@ export class Scraping implements Load {
   #task: Extract<Task, { kind: 'scraping' }>
   #failed: Failed
   #tally = new LatencyTally()
+  #astray = 0
   #runs: Run[] = []
   #markedAt = 0
 
@@ -26,20 +31,23 @@ export class Scraping implements Load {
   async prepare(): Promise<void> {
     // Only here: the load processes that measure have no use for it.
     const { default: autocannon } = await import('autocannon')
-    const { url, requestsPerSecond } = this.#task
-    for (let i = 0; i < requestsPerSecond; i++) {
-      const run = autocannon({
-        url, connections: 1, overallRate: 1, duration: LONGER_THAN_ANY_WINDOW_S, sampleInt: SAMPLE_MS,
-      })
-      run.on('response', (_, status: number, __, tookMs: number) => this.#answered(status, tookMs))
-      run.on('reqError', (error: Error) => this.#failed(`${url}: ${error.message}`))
-      this.#runs.push(run)
-      await sleep(1000 / requestsPerSecond)
+    const { url, elsewhere, requestsPerSecond } = this.#task
+    for (const [half, asked] of [url, elsewhere].entries()) {
+      for (let i = 0; i < requestsPerSecond; i++) {
+        await untilMillisecond(500 * half + 500 / requestsPerSecond * (i + 0.5))
+        const run = autocannon({
+          url: asked, connections: 1, overallRate: 1, duration: LONGER_THAN_ANY_WINDOW_S, sampleInt: SAMPLE_MS,
+        })
+        run.on('response', (_, status: number, __, tookMs: number) => this.#answered(asked, half, status, tookMs))
+        run.on('reqError', (error: Error) => this.#failed(`${asked}: ${error.message}`))
+        this.#runs.push(run)
+      }
     }
   }
 
   mark(): void {
     this.#tally.reset()
+    this.#astray = 0
     this.#markedAt = performance.now()
   }
 
@@ -48,12 +56,21 @@ export class Scraping implements Load {
     const latency = this.#tally.read()
     for (const run of this.#runs) run.stop()
     await Promise.all(this.#runs)
+    if (this.#astray > latency.count * MOST_ASTRAY) this.#failed(`${this.#astray} of ${latency.count} scrapes came in the wrong half of their second`)
     return { ...emptyWindow(seconds), requests: latency.count, latency }
   }
 
-  #answered(status: number, tookMs: number): void {
+  #answered(asked: string, half: number, status: number, tookMs: number): void {
     const now = performance.now()
+    if (status !== 200) this.#failed(`${asked} answered ${status}`)
+    if (half === 1) return
     this.#tally.answered(now - tookMs, now)
-    if (status !== 200) this.#failed(`${this.#task.url} answered ${status}`)
+    if (halfAt(now - tookMs) !== half) this.#astray++
   }
+}
+
+/** @param millisecond of the wall clock's second, 0 to 1000 */
+function untilMillisecond(millisecond: number): Promise<void> {
+  const at = (performance.timeOrigin + performance.now()) % 1000
+  return sleep(millisecond > at ? millisecond - at : millisecond - at + 1000)
 }

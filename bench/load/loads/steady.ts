@@ -1,5 +1,5 @@
 import { Client, openAll, type ClientEvents } from '../client.ts'
-import { LatencyTally } from '../latency.ts'
+import { HalvesTally, LatencyTally } from '../latency.ts'
 import type { LoadWindow, Task } from '../messages.ts'
 import { scriptOf, type Script } from '../script.ts'
 import { emptyWindow, type Failed, type Load } from './load.ts'
@@ -8,7 +8,7 @@ import { emptyWindow, type Failed, type Load } from './load.ts'
 export class Steady implements Load, ClientEvents {
   #task: Extract<Task, { kind: 'steady' }>
   #script: Script
-  #tally = new LatencyTally()
+  #tally: LatencyTally
   #clients: Client[]
   #isRunning = true
   #markedAt = 0
@@ -22,6 +22,7 @@ export class Steady implements Load, ClientEvents {
     this.#task = task
     this.failed = failed
     this.#script = scriptOf(task.traffic)
+    this.#tally = task.tellsHalves ? new HalvesTally() : new LatencyTally()
     this.#clients = makeClients(task, this.#script, this.#tally, this)
   }
 
@@ -38,10 +39,11 @@ export class Steady implements Load, ClientEvents {
   async finish(): Promise<LoadWindow> {
     const seconds = (performance.now() - this.#markedAt) / 1000
     const latency = this.#tally.read()
+    const halves = this.#tally instanceof HalvesTally ? this.#tally.readHalves() : undefined
     this.#isRunning = false
     for (const client of this.#clients) client.close()
     return {
-      ...emptyWindow(seconds), requests: latency.count, latency,
+      ...emptyWindow(seconds), requests: latency.count, latency, halves,
       valueBytes: latency.count * this.#script.valueBytesEach,
     }
   }

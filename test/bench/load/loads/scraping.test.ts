@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterEach, expect, test } from 'vitest'
+import { halfAt } from '../../../../bench/load/latency.ts'
 import { Scraping } from '../../../../bench/load/loads/scraping.ts'
 
 let server: Server | undefined
@@ -12,15 +13,16 @@ afterEach(() => {
 })
 
 test('pages are asked for over and over, each on a connection of its own, and counted', async () => {
-  const { url, asked, ports } = await listener(200)
+  const { url, asked, ports, halves } = await listener(200)
   const faults: string[] = []
-  const scraping = new Scraping({ kind: 'scraping', url, requestsPerSecond: 4 }, reason => faults.push(reason))
+  const scraping = new Scraping({ kind: 'scraping', url, elsewhere: `${url}?elsewhere`, requestsPerSecond: 4 }, reason => faults.push(reason))
   scraping.mark()
   await scraping.prepare()
-  await asked(5)
+  await asked(12)
   const window = await scraping.finish()
   expect(faults).toEqual([])
-  expect(ports.size).toBe(4)
+  expect(ports.size).toBe(8)
+  expect(halves).toEqual({ '/metrics': 0, '/metrics?elsewhere': 1 })
   expect(window.requests).toBeGreaterThanOrEqual(4)
   expect(window.latency.count).toBe(window.requests)
 })
@@ -28,7 +30,7 @@ test('pages are asked for over and over, each on a connection of its own, and co
 test('an answer that is no metrics fails the load', async () => {
   const { url } = await listener(503)
   const { promise, resolve } = Promise.withResolvers<string>()
-  const scraping = new Scraping({ kind: 'scraping', url, requestsPerSecond: 1 }, resolve)
+  const scraping = new Scraping({ kind: 'scraping', url, elsewhere: url, requestsPerSecond: 1 }, resolve)
   await scraping.prepare()
   expect(await promise).toBe(`${url} answered 503`)
   await scraping.finish()
@@ -36,9 +38,11 @@ test('an answer that is no metrics fails the load', async () => {
 
 async function listener(status: number) {
   const ports = new Set<number>()
+  const halves: Record<string, number> = {}
   let count = 0
   server = createServer((request, response) => {
     ports.add(request.socket.remotePort!)
+    halves[request.url!] ??= halfAt(performance.now())
     count++
     response.writeHead(status).end('metrics\n')
     server!.emit('asked')
@@ -47,5 +51,5 @@ async function listener(status: number) {
   await once(server, 'listening')
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/metrics`
   const asked = async (times: number) => { while (count < times) await once(server!, 'asked') }
-  return { url, asked, ports }
+  return { url, asked, ports, halves }
 }
