@@ -6,6 +6,8 @@ import { emptyWindow, type Failed, type Load } from './load.ts'
 
 const LONGER_THAN_ANY_WINDOW_S = 3600
 const SAMPLE_MS = 200
+/** Part of each half in which its scrapes begin: what comes late is still in its half. */
+const SPREAD_MS = 400
 /** Of the scrapes, how many may come in the wrong half of their second. */
 const MOST_ASTRAY = 0.1
 
@@ -34,7 +36,7 @@ export class Scraping implements Load {
     const { url, elsewhere, requestsPerSecond } = this.#task
     for (const [half, asked] of [url, elsewhere].entries()) {
       for (let i = 0; i < requestsPerSecond; i++) {
-        await untilMillisecond(500 * half + 500 / requestsPerSecond * (i + 0.5))
+        await untilMillisecond(500 * half + SPREAD_MS / requestsPerSecond * (i + 0.5))
         const run = autocannon({
           url: asked, connections: 1, overallRate: 1, duration: LONGER_THAN_ANY_WINDOW_S, sampleInt: SAMPLE_MS,
         })
