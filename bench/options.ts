@@ -17,6 +17,8 @@ export interface Options {
   warmSeconds: number
   /** load of each contestant at the start of the run; those that need warming get no less than WARMING_SECONDS */
   openingSeconds: number
+  /** least load before each window of those that need warming: while others had their turns, V8 let go of code */
+  rewarmingSeconds: number
   loadProcesses: number
   /** a full run, whose results are kept */
   isRecord: boolean
@@ -32,7 +34,7 @@ export const HELP = `npm run bench -- [options]
   --contestants x,y    peers (default: all that are installed)
   --before FOLDER      another checkout of memseal takes part too, as "before": what did a change do?
   --quick              the essential workloads in under two minutes, for use while tuning; nothing is written
-  --rounds N --seconds S --warm S    rounds, length of a window, load before each window
+  --rounds N --seconds S --warm S    rounds, length of a window, load before each window (memseal: 2 s or more)
   --loaders N          load processes (default: half as many as the machine has cores; a second one
                        on two cores only takes turns with the measured process)
   --no-record          write neither JSON nor RESULTS.md
@@ -64,6 +66,7 @@ export function readOptions(argv: string[]): Options {
     seconds: number('seconds', given.seconds, isQuick ? 0.6 : 2),
     warmSeconds: number('warm', given.warm, isQuick ? 0.2 : 0.5),
     openingSeconds: isQuick ? 0.2 : WARMING_SECONDS,
+    rewarmingSeconds: isQuick ? 0 : WARMING_SECONDS,
     loadProcesses: number('loaders', given.loaders, Math.max(1, availableParallelism() >> 1)),
     isRecord: !isQuick && !isChanged && !given['no-record'] && !given.only && !given.contestants && !given.before,
     action: actionOf(given),

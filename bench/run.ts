@@ -5,7 +5,7 @@ import { describeMachine } from './measure/machine.ts'
 import { format } from './measures.ts'
 import { WARMING_SECONDS, type Options } from './options.ts'
 import type { Entry, Results, WorkloadResult } from './results.ts'
-import { runTrial, type Loaders, type Pace } from './trial.ts'
+import { runTrial, type Loaders } from './trial.ts'
 import { workloads, type Workload } from './workloads.ts'
 
 const STORM_NICENESS = 10
@@ -67,10 +67,7 @@ async function runWorkload(
   const entries: Entry[] = entrants.map(({ contestant, failed }) => ({ contestant: contestant.name, samples: [], failed }))
   const rounds = Math.min(options.rounds, workload.maxRounds ?? options.rounds)
   for (let round = 0; round < rounds; round++) {
-    const pace: Pace = {
-      seconds: options.seconds * (workload.windowFactor ?? 1),
-      warmSeconds: round === 0 ? 2 * options.warmSeconds : options.warmSeconds,
-    }
+    const seconds = options.seconds * (workload.windowFactor ?? 1)
     for (let turn = 0; turn < entrants.length; turn++) {
       const index = (turn + round) % entrants.length
       const { contestant, failed } = entrants[index]
@@ -78,7 +75,9 @@ async function runWorkload(
       const entry = entries[index]
       try {
         const entrant = await entrantOf(field, workload, contestant)
-        const sample = await runTrial(field, workload, entrant, loaders, pace)
+        const warmSeconds = round === 0 ? 2 * options.warmSeconds : options.warmSeconds
+        const atLeast = contestant.needsWarming ? options.rewarmingSeconds : 0
+        const sample = await runTrial(field, workload, entrant, loaders, { seconds, warmSeconds: Math.max(warmSeconds, atLeast) })
         entry.samples[round] = sample
         tell(`${name} ${round + 1}/${rounds} ${entry.contestant} ${format(judge, sample[judge])}`)
       } catch (error) {

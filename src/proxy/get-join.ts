@@ -16,7 +16,7 @@ import type { Pending } from './pending.ts'
 
 /** From here on memcached gathers the replies to gets itself. */
 const GATHERS_SINCE = release('1.6.35')
-/** A line of more than 1024 bytes is one that some releases take only if it comes in one piece (PROTOCOL 1.1). */
+/** A line of more than 1024 bytes is one that some releases take only if it comes in one piece (PROTOCOL 1.1, 7). */
 export const LONGEST_JOIN_BYTES = 1024
 /** A later client waits for the values of the earlier ones; and each is looked at for a key that comes twice. */
 export const MOST_JOINED = 64

@@ -8,6 +8,8 @@
  *      mn     ┘
  *      mg x v ┐ one entry, a batch: as many answers as requests
  *      mg y v ┘
+ *      get b ┐ an entry each, one line `get b c`: `joined` but for the last, which has the END (get-join.ts)
+ *      get c ┘
  *
  *  The last entry may be an open run only while its client's input is being read: nobody else writes in between. */
 import assert from 'node:assert'
