@@ -21,7 +21,7 @@ export interface Share {
 /** Bench to load process. `mark` starts the measured window, `finish` ends it; the load runs before and between. */
 export type Order = { order: 'prepare', task: Task } | { order: 'mark' } | { order: 'finish' }
 
-/** Load process to bench: one answer to each order. `storm` answers `finish` when its last connection stands. */
+/** Load process to bench: one answer to each order. `storm` answers `mark` when its last connection stands. */
 export type Answer =
   | { answer: 'ready' }
   | { answer: 'marked' }

@@ -8,7 +8,8 @@ import { Steady } from './steady.ts'
 import { Storm } from './storm.ts'
 
 /** A load from its first connection to its last: `prepare` returns once it runs, `mark` and `finish` bound the window
- *  that counts. A `mark` that takes time is done with what it measures. A fault (a wrong byte, a closed connection) goes to the `failed` callback given at construction. */
+ *  that counts. A `mark` that takes time is done with what it measures. A fault (a wrong byte, a closed connection) goes
+ *  to the `failed` callback given at construction. */
 export interface Load {
   prepare(): Promise<void>
   mark(): void | Promise<void>
