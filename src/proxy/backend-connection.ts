@@ -27,7 +27,7 @@ export type BackendSettings = {
   replyTimeoutMs: number
   /** A lane that was idle for this long is asked for a sign of life; 0: never. */
   probeIntervalMs: number
-  /** Gets of several clients leave as one, where the release of memcached makes that pay. */
+  /** Gets that are there together leave as one. */
   joinsGets: boolean
 }
 

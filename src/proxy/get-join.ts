@@ -6,6 +6,9 @@
  *
  *  Before 1.6.35 memcached writes the reply to each get of a pipeline by itself: a system call, a segment and often a
  *  wake-up of ours for every one of them, most of what a get costs there. One get of several keys is answered in one go.
+ *  Later releases gather the replies to one pipeline themselves; there only gets of different clients are joined, which
+ *  spares memcached a third of its work at one request in flight each.
+ *
  *  A value still goes to nobody but a client that asked for its key: each is an entry of `pending` with a key of its own.
  *
  *  The line stays open, without its end, until something else is to be sent or the turn is over. */
@@ -14,7 +17,7 @@ import type { TextRequestFramer } from '../proto/text-request.ts'
 import type { ClientSession } from './client-session.ts'
 import type { Pending } from './pending.ts'
 
-/** From here on memcached gathers the replies to gets itself. */
+/** From here on memcached gathers the replies to the gets of a pipeline itself. */
 const GATHERS_SINCE = release('1.6.35')
 /** A line of more than 1024 bytes is one that some releases take only if it comes in one piece (PROTOCOL 1.1, 7). */
 export const LONGEST_JOIN_BYTES = 1024
@@ -34,10 +37,6 @@ export class GetJoin {
   #bytes = 0
   #areSmall = true
 
-  static pays(version: number): boolean {
-    return version > 0 && version < GATHERS_SINCE
-  }
-
   get isOpen(): boolean {
     return this.#members > 0
   }
@@ -47,9 +46,10 @@ export class GetJoin {
     this.#areSmall = valueBytes <= LARGE_BYTES
   }
 
-  /** True when the get that the framer holds can be one more of the open line. */
-  takes(pending: Pending, session: ClientSession, frame: TextRequestFramer): boolean {
+  /** True when the get that the framer holds can be one more of the open line.   @param version of memcached */
+  takes(pending: Pending, session: ClientSession, frame: TextRequestFramer, version: number): boolean {
     if (this.#members === 0 || this.#members >= MOST_JOINED || !this.#areSmall) return false
+    if (version >= GATHERS_SINCE && pending.sessions[pending.last] === session) return false
     return this.#lengthWith(frame) <= LONGEST_JOIN_BYTES && !this.#hasAsked(pending, session, frame)
   }
 

@@ -85,15 +85,16 @@ export class TextLane extends BackendConnection {
     if (this.#isRunFull) this.endTurn()
   }
 
+  /** What does not tell its release may be no memcached, and answer the keys of one get out of their order. */
   get #mayJoin(): boolean {
-    return !this.isPrivate && this.context.settings.joinsGets && GetJoin.pays(this.release)
+    return !this.isPrivate && this.context.settings.joinsGets && this.release > 0
   }
 
   #get(session: ClientSession, frame: TextRequestFramer): void {
     if (this.#hasOpenRun) this.endTurn()
     this.#hasOpenBatch = false
     const { pending } = this
-    const isMember = this.#join.takes(pending, session, frame)
+    const isMember = this.#join.takes(pending, session, frame, this.release)
     if (isMember) pending.shape[pending.last] = Shape.joined
     else this.#closeJoin()
     pending.push(session, Shape.values, Fate.forward, GET, frame.chunk, frame.keyStart, frame.keyEnd, this.context.clock.now)

@@ -199,7 +199,6 @@ test('a lane that dies under joined gets: those without an answer are asked agai
 })
 
 test.each([
-  ['a memcached that gathers its replies itself', { version: '1.6.35' }],
   ['one that does not say its release', { version: 'unknown' }],
   ['join_gets: off', { backend: { join_gets: 'off' } }],
   ['reply_coalescing: off', { coalescing: 'off' }],
@@ -207,6 +206,22 @@ test.each([
   const t = await old(setting)
   t.client(1).sends('get a\r\nget b\r\n')
   await t.backend.sees('get a\r\nget b\r\n')
+})
+
+test('from 1.6.35 on only gets of different clients are joined', async () => {
+  const clients = 20
+  const t = await old({ version: '1.6.35', clients })
+  t.client(1).sends('get a\r\nget b\r\n')
+  await t.backend.sees('get a\r\nget b\r\n')
+  t.backend.says('END\r\nEND\r\n')
+  await t.client(1).gets('END\r\nEND\r\n')
+  for (let n = 1; n <= clients; n++) t.client(n).sends(`get k${n}\r\n`)
+  let seen = ''
+  while ((seen.match(/k\d+(?= |\r\n)/g) ?? []).length < clients || !seen.endsWith('\r\n')) seen += (await t.backend.readExactly(1)).toString('latin1')
+  const lines = seen.trimEnd().split('\r\n')
+  expect(lines.length).toBeLessThan(clients)
+  t.backend.says(lines.map(line => line.split(' ').slice(1).map(key => value(key, key)).join('') + 'END\r\n').join(''))
+  for (let n = 1; n <= clients; n++) await t.client(n).gets(value(`k${n}`, `k${n}`), 'END\r\n')
 })
 
 test('misses and hits are counted as without', async () => {
