@@ -38,13 +38,15 @@ export async function runTrial(
 
 async function measureRate(workload: Workload, entrant: Entrant, loaders: Loaders, pace: Pace): Promise<Sample> {
   const workers = loaders.measuring.slice(0, usefulLoaders(workload.shape))
-  const standIn = await standInFor(workload.shape, entrant)
-  const scraping = standIn && scrapingOf(workload.shape, entrant, standIn)
-  const scrapers = scraping ? [loaders.disturbing] : []
+  const requestsPerSecond = scrapesOf(workload.shape)
+  const standIn = requestsPerSecond ? await standInFor(entrant) : undefined
+  const scrapers = standIn ? [loaders.disturbing] : []
   return finishing([...workers, ...scrapers], async () => {
     await Promise.all(workers.map((worker, index) =>
       worker.prepare(taskOf(workload.shape, entrant, { index, of: workers.length }))))
-    for (const scraper of scrapers) await scraper.prepare(scraping!)
+    if (standIn) {
+      await loaders.disturbing.prepare({ kind: 'scraping', url: standIn.original, elsewhere: standIn.url, requestsPerSecond: requestsPerSecond! })
+    }
     await sleep(pace.warmSeconds * 1000)
     await Promise.all([...workers, ...scrapers].map(worker => worker.mark()))
     const before = readAll(entrant, loaders)
@@ -127,19 +129,17 @@ function taskOf(shape: Shape, { target }: Entrant, share: { index: number, of: n
   if (shape.kind !== 'steady') throw new Error(`${shape.kind} has no rate`)
   const { traffic, clients, depth, requestsPerSecond } = shape
   if (requestsPerSecond) return { kind: 'paced', target, traffic, clients, depth, share, requestsPerSecond }
-  return { kind: 'steady', target, traffic, clients, depth, share, tellsHalves: shape.scrapesPerSecond !== undefined }
+  return { kind: 'steady', target, traffic, clients, depth, share, tellsHalves: scrapesOf(shape) !== undefined }
 }
 
 /** A server that is not the contestant, for the scrapes that are not to disturb it. */
-async function standInFor(shape: Shape, { contestant, metricsUrl }: Entrant): Promise<StandIn | undefined> {
-  if (shape.kind !== 'steady' || !shape.scrapesPerSecond) return undefined
+async function standInFor({ contestant, metricsUrl }: Entrant): Promise<StandIn> {
   if (!metricsUrl) throw new Error(`${contestant.name} tells no metrics over HTTP`)
   return StandIn.serving(metricsUrl)
 }
 
-function scrapingOf(shape: Shape, { metricsUrl }: Entrant, standIn: StandIn): Task | undefined {
-  if (shape.kind !== 'steady' || !shape.scrapesPerSecond || !metricsUrl) return undefined
-  return { kind: 'scraping', url: metricsUrl, elsewhere: standIn.url, requestsPerSecond: shape.scrapesPerSecond }
+function scrapesOf(shape: Shape): number | undefined {
+  return shape.kind === 'steady' ? shape.scrapesPerSecond : undefined
 }
 
 function usefulLoaders(shape: Shape): number {

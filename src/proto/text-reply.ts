@@ -4,7 +4,7 @@
  *  another kind, a VALUE whose key was not asked for, a block without its CRLF throw `ProtocolError`, since from there on
  *  nobody can say whose bytes follow. A value's bytes are consumed as they come; headers only when they are whole.
  *  Source: protocol.txt, and PROTOCOL 2.1, 2.4 for what is measured of it. */
-import { indexOfByte, sameBytes } from './bytes.ts'
+import { indexOfByte, sameBytes, sameRange } from './bytes.ts'
 import { CR, Got, LF, MAX_LINE, ProtocolError, Shape, SPACE } from './frame.ts'
 
 /** No header of a VALUE is longer: name, key, flags, length, cas, blanks and line end, as far as their readers go. */
@@ -81,15 +81,12 @@ export class TextReplyFramer {
       const at = this.at
       if (at === end) return Got.more
       if (bytes[at] !== 86) break
-      if (end - at < LONGEST_VALUE_HEADER && indexOfByte(bytes, LF, at, end) < 0) return Got.more
+      if (!isHeaderWhole(bytes, at, end)) return Got.more
       this.#valueHeader(bytes, at, asked, to, hasCas)
     }
     const lineEnd = this.#lineEnd(bytes, end)
     if (lineEnd < 0) return Got.more
-    if (!sameBytes(bytes, this.at, lineEnd, words.end)) {
-      if (this.hits > 0 || this.#hasJoinedValue) throw new ProtocolError('bad-reply', 'another line than VALUE or END inside the reply to a get')
-      this.#errorLine(bytes, this.at, lineEnd)
-    }
+    if (!sameBytes(bytes, this.at, lineEnd, words.end)) this.#errorForValues(bytes, this.at, lineEnd)
     this.#cursor = -1
     this.#hasJoinedValue = false
     this.at = lineEnd + 2
@@ -102,8 +99,10 @@ export class TextReplyFramer {
     this.hits = 0
     const at = this.at
     if (bytes[at] !== 86) return this.#noValue(bytes, end)
-    if (end - at < LONGEST_VALUE_HEADER && indexOfByte(bytes, LF, at, end) < 0) return Got.more
-    if (!isKeyAt(bytes, at + 6, asked, from, to)) return Got.absent
+    if (!isHeaderWhole(bytes, at, end)) return Got.more
+    const key = at + VALUE.length
+    const keyEnd = key + to - from
+    if (!sameRange(bytes, key, keyEnd, asked, from, to) || bytes[keyEnd] !== SPACE) return Got.absent
     this.#cursor = from
     this.#valueHeader(bytes, at, asked, to, false)
     this.#cursor = -1
@@ -115,10 +114,15 @@ export class TextReplyFramer {
     const lineEnd = this.#lineEnd(bytes, end)
     if (lineEnd < 0) return Got.more
     if (sameBytes(bytes, this.at, lineEnd, words.end)) return Got.absent
-    if (this.#hasJoinedValue) throw new ProtocolError('bad-reply', 'another line than VALUE or END inside the reply to a get')
-    this.#errorLine(bytes, this.at, lineEnd)
+    this.#errorForValues(bytes, this.at, lineEnd)
     this.partTo = lineEnd + 2
     return Got.refused
+  }
+
+  /** An error comes in place of all values, never behind one of them. */
+  #errorForValues(bytes: Buffer, from: number, to: number): void {
+    if (this.hits > 0 || this.#hasJoinedValue) throw new ProtocolError('bad-reply', 'another line than VALUE or END inside the reply to a get')
+    this.#errorLine(bytes, from, to)
   }
 
   /** VALUE <key> <flags> <bytes>[ <cas>] CRLF, all of it known to be here. The key must be the next of those asked for,
@@ -330,10 +334,9 @@ const dumpOpenings = ['key=', 'mg ', 'OK'].map(word)
 const opensList = (bytes: Buffer, from: number, to: number, isDump: boolean): boolean =>
   (isDump ? dumpOpenings : openings).some((opening) => startsWith(bytes, from, to, opening))
 
-function isKeyAt(bytes: Buffer, at: number, asked: Buffer, from: number, to: number): boolean {
-  for (let i = from; i < to; i++) if (bytes[at + i - from] !== asked[i]) return false
-  return bytes[at + to - from] === SPACE
-}
+/** The line of a VALUE that begins at `at` is here. */
+const isHeaderWhole = (bytes: Buffer, at: number, end: number): boolean =>
+  end - at >= LONGEST_VALUE_HEADER || indexOfByte(bytes, LF, at, end) >= 0
 
 function startsWith(bytes: Buffer, from: number, to: number, start: Uint8Array): boolean {
   return to - from >= start.length && sameBytes(bytes, from, from + start.length, start)

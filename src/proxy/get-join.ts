@@ -23,8 +23,9 @@ const GATHERS_SINCE = release('1.6.35')
 export const LONGEST_JOIN_BYTES = 1024
 /** A later client waits for the values of the earlier ones; and each is looked at for a key that comes twice. */
 export const MOST_JOINED = 64
-/** Larger values cost so much themselves that gathering their replies saves nothing. */
-const LARGE_BYTES = 4096
+/** Up to this size a value is copied, so that its END can stand behind it. Larger ones cost so much themselves that
+ *  gathering their replies saves nothing. */
+export const COPY_BYTES = 4096
 
 const NO_BYTES = Buffer.alloc(0)
 
@@ -43,7 +44,7 @@ export class GetJoin {
 
   /** Whether values are small lately; while they are not, each get goes by itself. */
   saw(valueBytes: number): void {
-    this.#areSmall = valueBytes <= LARGE_BYTES
+    this.#areSmall = valueBytes <= COPY_BYTES
   }
 
   /** True when the get that the framer holds can be one more of the open line.   @param version of memcached */

@@ -22,7 +22,7 @@ import type { TextRequestFramer } from '../proto/text-request.ts'
 import { Assembly } from './assembly.ts'
 import { BackendConnection, type BackendContext, type BackendOwner } from './backend-connection.ts'
 import type { ClientSession } from './client-session.ts'
-import { GetJoin } from './get-join.ts'
+import { COPY_BYTES, GetJoin } from './get-join.ts'
 import { Fate, Pending } from './pending.ts'
 import type { SlabPool } from './slab.ts'
 import type { Route } from './target.ts'
@@ -35,8 +35,6 @@ const MN_TEXT = Buffer.from('MN\r\n')
 const META_SINCE = release('1.6.18')
 /** A meta get whose flags change nothing: no N, R, T or E. */
 const READS_ONLY = /^mg \S+( [bcfhkOlstv]\S*)*\r?\n$/
-/** A value up to this size is copied, so that its END can stand behind it. */
-const COPY_BYTES = 4096
 /** A run is closed by a fence of ours at the latest after this many requests. */
 const LONGEST_RUN = 256
 

@@ -11,8 +11,8 @@ const valuesCas = (keys: string): Asked => ({ shape: 'valuesCas', keys })
 /** The whole text is one reply. */
 const whole = (text: string, asked: Asked, isPrivate = false) => expectReplies(text, [asked], [text], isPrivate)
 /** The stream is torn down at it. */
-const refused = (text: string, asked: Asked, code = 'bad-reply', isPrivate = false) => everySplit(latin1(text), pieces =>
-  expect(replies(pieces, [asked], isPrivate).at(-1)).toBe(code))
+const refused = (text: string, asked: Asked | Asked[], code = 'bad-reply', isPrivate = false) => everySplit(latin1(text), pieces =>
+  expect(replies(pieces, [asked].flat(), isPrivate).at(-1)).toBe(code))
 
 const answers: Record<string, { fits: string[], not: string[] }> = {
   stored: { fits: ['STORED', 'NOT_STORED', 'EXISTS', 'NOT_FOUND'], not: ['STORED ', 'STOREDx', 'DELETED', 'HD', 'END', 'stored', ''] },
@@ -186,8 +186,6 @@ test('a batch: as many answers as requests, hits counted however they arrive', (
 
 // Gets of one key that went on one line. All but the last are `joined`, and the END is the last one's.
 const joined = (...keys: string[]): Asked[] => keys.map((key, n) => ({ shape: n < keys.length - 1 ? 'joined' : 'values', keys: key }))
-const refusedJoin = (text: string, asked: Asked[], code = 'bad-reply') => everySplit(latin1(text), pieces =>
-  expect(replies(pieces, asked).at(-1)).toBe(code))
 
 test('joined gets: each has its own value or nothing, and the last has the END', () => {
   const a = 'VALUE a 0 3\r\nAAA\r\n'
@@ -222,21 +220,21 @@ test('joined gets: the same key of two clients is answered twice, or once', () =
 })
 
 test('joined gets: a value that nobody asked for, or asked for earlier, breaks the stream', () => {
-  refusedJoin('VALUE x 0 1\r\nX\r\nEND\r\n', joined('a', 'b'), 'wrong-key')
-  refusedJoin('VALUE b 0 1\r\nB\r\nVALUE a 0 1\r\nA\r\nEND\r\n', joined('a', 'b'), 'wrong-key')
-  refusedJoin('VALUE a 0 1\r\nA\r\nVALUE a 0 1\r\nA\r\nEND\r\n', joined('a', 'b'), 'wrong-key')
-  refusedJoin('VALUE a 0 1 5\r\nA\r\nEND\r\n', joined('a', 'b'))
-  refusedJoin('VALUE a 0 1\r\nAA\r\nEND\r\n', joined('a', 'b'), 'bad-block')
-  refusedJoin('VALUEa 0 1\r\nA\r\n', joined('a', 'b'))
+  refused('VALUE x 0 1\r\nX\r\nEND\r\n', joined('a', 'b'), 'wrong-key')
+  refused('VALUE b 0 1\r\nB\r\nVALUE a 0 1\r\nA\r\nEND\r\n', joined('a', 'b'), 'wrong-key')
+  refused('VALUE a 0 1\r\nA\r\nVALUE a 0 1\r\nA\r\nEND\r\n', joined('a', 'b'), 'wrong-key')
+  refused('VALUE a 0 1 5\r\nA\r\nEND\r\n', joined('a', 'b'))
+  refused('VALUE a 0 1\r\nAA\r\nEND\r\n', joined('a', 'b'), 'bad-block')
+  refused('VALUEa 0 1\r\nA\r\n', joined('a', 'b'))
 })
 
 test('joined gets: an error line is for all of them, and may not follow a value', () => {
   const error = 'SERVER_ERROR memseal: backend unavailable\r\n'
   expectReplies(`${error}STORED\r\n`, [...joined('a', 'b', 'c'), { shape: 'stored' }], [`for all: ${error}`, `for all: ${error}`, error, 'STORED\r\n'])
-  refusedJoin(`VALUE a 0 1\r\nA\r\n${error}`, joined('a', 'b', 'c'))
-  refusedJoin(`VALUE a 0 1\r\nA\r\n${error}`, joined('a', 'b'))
-  refusedJoin('SERVER_ERROR out of memory writing get response\r\n', joined('a', 'b'), 'lost-replies')
-  refusedJoin('STORED\r\n', joined('a', 'b'))
+  refused(`VALUE a 0 1\r\nA\r\n${error}`, joined('a', 'b', 'c'))
+  refused(`VALUE a 0 1\r\nA\r\n${error}`, joined('a', 'b'))
+  refused('SERVER_ERROR out of memory writing get response\r\n', joined('a', 'b'), 'lost-replies')
+  refused('STORED\r\n', joined('a', 'b'))
   // The next line has nothing to do with it.
   expectReplies(`VALUE a 0 1\r\nA\r\nEND\r\n${error}`, [...joined('a', 'b'), ...joined('a')], ['VALUE a 0 1\r\nA\r\n', 'END\r\n', error])
 })

@@ -27,16 +27,18 @@ async function together(t: T, bytes = 'get a b c\r\n'.length): Promise<string> {
   return text + (await t.backend.readExactly(t.backend.received.length)).toString('latin1')
 }
 
+/** Whole lines, until as many keys have come; keys are k and a number. */
+async function linesWith(t: T, keys: number): Promise<string[]> {
+  let seen = ''
+  while ((seen.match(/k\d+(?= |\r\n)/g) ?? []).length < keys || !seen.endsWith('\r\n')) seen += (await t.backend.readExactly(1)).toString('latin1')
+  return seen.trimEnd().split('\r\n')
+}
+
 test('many clients at once: whatever is joined, each gets its own value', async () => {
   const clients = 20
   const t = await old({ clients })
   for (let n = 1; n <= clients; n++) t.client(n).sends(`get k${n}\r\n`)
-  let seen = ''
-  while (Array.from({ length: clients }, (_, n) => seen.includes(`k${n + 1}\r\n`) || seen.includes(`k${n + 1} `)).includes(false)) {
-    seen += (await t.backend.readExactly(1)).toString('latin1')
-  }
-  while (!seen.endsWith('\r\n')) seen += (await t.backend.readExactly(1)).toString('latin1')
-  const lines = seen.trimEnd().split('\r\n')
+  const lines = await linesWith(t, clients)
   expect(lines.length).toBeLessThan(clients)
   t.backend.says(lines.map(line => line.split(' ').slice(1).map(key => (key.endsWith('3') ? '' : value(key, `<${key}>`))).join('') + 'END\r\n').join(''))
   for (let n = 1; n <= clients; n++) await t.client(n).gets((n % 10 === 3 ? '' : value(`k${n}`, `<k${n}>`)) + 'END\r\n')
@@ -147,10 +149,7 @@ test('however the reply is cut, nothing is lost', async () => {
   const t = await old()
   t.client(1).sends('get a\r\nget b\r\nget c\r\nget d\r\n')
   await t.backend.sees('get a b c d\r\n')
-  for (const byte of `${value('b', '\r\nEND\r\n')}${value('d', '')}END\r\n`) {
-    t.backend.says(byte)
-    await new Promise(setImmediate)
-  }
+  await t.backend.saysByteByByte(`${value('b', '\r\nEND\r\n')}${value('d', '')}END\r\n`)
   await t.client(1).gets('END\r\n', value('b', '\r\nEND\r\n'), 'END\r\nEND\r\n', value('d', ''), 'END\r\n')
 })
 
@@ -216,9 +215,7 @@ test('from 1.6.35 on only gets of different clients are joined', async () => {
   t.backend.says('END\r\nEND\r\n')
   await t.client(1).gets('END\r\nEND\r\n')
   for (let n = 1; n <= clients; n++) t.client(n).sends(`get k${n}\r\n`)
-  let seen = ''
-  while ((seen.match(/k\d+(?= |\r\n)/g) ?? []).length < clients || !seen.endsWith('\r\n')) seen += (await t.backend.readExactly(1)).toString('latin1')
-  const lines = seen.trimEnd().split('\r\n')
+  const lines = await linesWith(t, clients)
   expect(lines.length).toBeLessThan(clients)
   t.backend.says(lines.map(line => line.split(' ').slice(1).map(key => value(key, key)).join('') + 'END\r\n').join(''))
   for (let n = 1; n <= clients; n++) await t.client(n).gets(value(`k${n}`, `k${n}`), 'END\r\n')

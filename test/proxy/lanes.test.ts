@@ -20,10 +20,7 @@ test('replies are told apart however they arrive', async () => {
   await t.backend.sees('get a\r\nset b 0 0 1\r\nx\r\n')
   t.client(2).sends('get c\r\n')
   await t.backend.sees('get c\r\n')
-  for (const byte of 'VALUE a 0 2\r\n\r\n\r\nEND\r\nSTORED\r\nVALUE c 0 1\r\nC\r\nEND\r\n') {
-    t.backend.says(byte)
-    await new Promise(setImmediate)
-  }
+  await t.backend.saysByteByByte('VALUE a 0 2\r\n\r\n\r\nEND\r\nSTORED\r\nVALUE c 0 1\r\nC\r\nEND\r\n')
   await t.client(1).gets('VALUE a 0 2\r\n\r\n\r\nEND\r\nSTORED\r\n')
   await t.client(2).gets('VALUE c 0 1\r\nC\r\nEND\r\n')
 })

@@ -252,6 +252,13 @@ class BackendWire extends End {
     void this.write(Buffer.concat(bytes.map(toBuffer)))
   }
 
+  async saysByteByByte(text: string): Promise<void> {
+    for (const byte of text) {
+      this.says(byte)
+      await new Promise(setImmediate)
+    }
+  }
+
   /** Reads binary packets and gives their opaques, which are memseal's own. */
   async seesPackets(...opcodes: number[]): Promise<number[]> {
     const opaques: number[] = []
