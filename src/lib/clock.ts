@@ -1,18 +1,40 @@
 /** Coarse time for deadlines: one tick for all of them instead of a timer per request. */
 export const TICK_MS = 100
 
+/** Where time comes from: the system's, or a simulation's. Times are milliseconds of a clock that never goes back; what is
+ *  started returns how to end it. */
+export interface Time {
+  now(): number
+  every(ms: number, task: () => void): () => void
+  after(ms: number, task: () => void): () => void
+}
+
+const systemTime: Time = {
+  now: () => performance.now(),
+  every(ms, task) {
+    const timer = setInterval(task, ms).unref()
+    return () => clearInterval(timer)
+  },
+  after(ms, task) {
+    const timer = setTimeout(task, ms)
+    return () => clearTimeout(timer)
+  },
+}
+
 export class Clock {
   /** Milliseconds of a clock that never goes back, at most one tick old. */
-  now = performance.now()
+  now: number
   readonly #watchers = new Set<(now: number) => void>()
-  readonly #timer: NodeJS.Timeout
+  readonly #time: Time
+  readonly #endTicks: () => void
 
-  constructor() {
-    this.#timer = setInterval(() => {
-      this.now = performance.now()
+  constructor(time: Time = systemTime) {
+    this.#time = time
+    this.now = time.now()
+    this.#endTicks = time.every(TICK_MS, () => {
+      this.now = time.now()
       for (const watcher of this.#watchers) watcher(this.now)
-    }, TICK_MS)
-    this.#timer.unref()
+    })
   }
 
   /** Calls `watcher` at every tick. @returns how to end it */
@@ -21,7 +43,12 @@ export class Clock {
     return () => this.#watchers.delete(watcher)
   }
 
+  /** Calls `task` once, to the millisecond: for what is rare. @returns how to end it */
+  after(ms: number, task: () => void): () => void {
+    return this.#time.after(ms, task)
+  }
+
   stop(): void {
-    clearInterval(this.#timer)
+    this.#endTicks()
   }
 }

@@ -14,7 +14,7 @@ import type { Histogram } from '../lib/histogram.ts'
 import { ProtocolError, Shape } from '../proto/frame.ts'
 import type { BackendClose } from '../telemetry/reasons.ts'
 import type { ClientSession } from './client-session.ts'
-import { dial } from './dial.ts'
+import type { Dial } from './dial.ts'
 import { Fate, Pending } from './pending.ts'
 import type { Slab, SlabPool } from './slab.ts'
 import type { Route } from './target.ts'
@@ -36,6 +36,7 @@ export type BackendContext = {
   settings: BackendSettings
   turn: Turn
   clock: Clock
+  dial: Dial
   slabs: SlabPool
   /** Seconds, of a sample. */
   latency: { backend: Histogram; own: Histogram }
@@ -123,7 +124,7 @@ export abstract class BackendConnection {
     this.#slabBytes = this.slab.bytes.length
     this.#window = this.slab.bytes
     this.#connectBy = context.clock.now + context.settings.connectTimeoutMs
-    this.#socket = dial(route, { buffer: this.#nextWindow, callback: this.#read }, {
+    this.#socket = context.dial(route, { buffer: this.#nextWindow, callback: this.#read }, {
       ready: () => this.#dialed(),
       failed: (error, failure) => {
         if (this.state !== 'connecting') this.fail('backend-error', describe(error))

@@ -17,9 +17,11 @@ export interface DialEvents {
   ended(failure: BackendFailure | undefined): void
 }
 
+export type Dial = (route: Route, onread: net.OnReadOpts, on: DialEvents) => net.Socket
+
 /** @param onread memory to read into. Honoured with TLS too, since the TLS socket opens its own connection: seen on Node 26
  *  with windows that change after each read, resumed sessions included. */
-export function dial(route: Route, onread: net.OnReadOpts, on: DialEvents): net.Socket {
+export const dial: Dial = (route, onread, on) => {
   const options = {
     ...route.address,
     noDelay: true,

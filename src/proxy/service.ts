@@ -14,6 +14,7 @@ import { readBackendTls, type BackendTls } from '../tls/backend.ts'
 import type { BackendClose, BackendContext } from './backend-connection.ts'
 import { BinaryLane } from './binary-lane.ts'
 import { ClientSession, type ClientClose } from './client-session.ts'
+import { dial, type Dial } from './dial.ts'
 import { AUTO_LANES, Pool } from './pool.ts'
 import { ReplyMemory, SlabPool } from './slab.ts'
 import { Target } from './target.ts'
@@ -47,6 +48,7 @@ export class Service {
   readonly clock: Clock
   readonly turn: Turn
   readonly log: Logger
+  readonly #dial: Dial
   /** Bytes of unfinished requests that are held. */
   heldBytes = 0
 
@@ -71,7 +73,7 @@ export class Service {
   #checkedAt = 0
   readonly #unwatch: () => void
 
-  constructor(name: string, config: ServiceConfig, shared: { clock: Clock; turn: Turn; log: Logger }) {
+  constructor(name: string, config: ServiceConfig, shared: { clock: Clock; turn: Turn; log: Logger; dial?: Dial }) {
     this.name = name
     this.limits = config.limits
     this.sharing = config.backend.sharing
@@ -80,6 +82,7 @@ export class Service {
     this.clock = shared.clock
     this.turn = shared.turn
     this.log = shared.log
+    this.#dial = shared.dial ?? dial
     this.#memory = new ReplyMemory(config.limits.reply_memory, () => this.#closeMostBehind())
     this.#privateSlabs = new SlabPool(PRIVATE_SLAB_BYTES, this.#memory)
     this.#backend = config.backend
@@ -122,7 +125,7 @@ export class Service {
     this.#resolveIntervalMs = backend.resolve_interval
     const context: BackendContext = {
       settings: { connectTimeoutMs: backend.connect_timeout, replyTimeoutMs: backend.reply_timeout, probeIntervalMs: backend.probe_interval, joinsGets: backend.join_gets },
-      turn: this.turn, clock: this.clock, slabs: new SlabPool(SHARED_SLAB_BYTES, this.#memory),
+      turn: this.turn, clock: this.clock, dial: this.#dial, slabs: new SlabPool(SHARED_SLAB_BYTES, this.#memory),
       latency: { backend: this.traffic.backendSeconds, own: this.traffic.ownSeconds },
     }
     this.#context = context

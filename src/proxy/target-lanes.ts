@@ -46,7 +46,7 @@ export class TargetLanes<Lane extends BackendConnection> implements BackendOwner
   readonly #options: TargetLanesOptions<Lane>
   readonly #lanes: Lane[] = []
   readonly #backoff: Backoff
-  readonly #retries = new Set<NodeJS.Timeout>()
+  readonly #retries = new Set<() => void>()
   /** Reasons that the log has been told since a lane was last ready. */
   readonly #told = new Set<string>()
   /** Lanes in a row that went as soon as they were ready. */
@@ -79,7 +79,7 @@ export class TargetLanes<Lane extends BackendConnection> implements BackendOwner
 
   close(): void {
     this.#isOpen = false
-    for (const retry of this.#retries) clearTimeout(retry)
+    for (const endRetry of this.#retries) endRetry()
     this.#retries.clear()
     for (const lane of [...this.#lanes]) lane.fail('drained', 'memseal is shutting down')
   }
@@ -87,7 +87,7 @@ export class TargetLanes<Lane extends BackendConnection> implements BackendOwner
   /** No more lanes; those that stand close when nothing is in flight on them. */
   retire(): void {
     this.#isOpen = false
-    for (const retry of this.#retries) clearTimeout(retry)
+    for (const endRetry of this.#retries) endRetry()
     this.#retries.clear()
     for (const lane of [...this.#lanes]) {
       lane.isRetiring = true
@@ -224,11 +224,11 @@ export class TargetLanes<Lane extends BackendConnection> implements BackendOwner
     }
     // A lane that cannot be replaced goes on being used.
     if (wasReady || !this.isReady) this.failedAt = clock.now
-    const retry = setTimeout(() => {
-      this.#retries.delete(retry)
+    const endRetry = clock.after(isAtOnce ? 0 : retryMs, () => {
+      this.#retries.delete(endRetry)
       this.#fill()
-    }, isAtOnce ? 0 : retryMs)
-    this.#retries.add(retry)
+    })
+    this.#retries.add(endRetry)
     this.#options.onChange()
   }
 }

@@ -17,6 +17,12 @@ export class Turn {
   /** When this turn's first bytes had been read, if it is one that is timed (one in 16); else 0. Milliseconds. */
   startedAt = 0
   #timed: ((endedAt: number) => void)[] = []
+  readonly #atEndOfPoll: (end: () => void) => void
+
+  /** @param atEndOfPoll calls its argument once all that has arrived was read */
+  constructor(atEndOfPoll: (end: () => void) => void = setImmediate) {
+    this.#atEndOfPoll = atEndOfPoll
+  }
 
   /** Each is put here once per turn: the caller keeps the mark. */
   backend(connection: Flushable): void {
@@ -45,7 +51,7 @@ export class Turn {
   #schedule(): void {
     this.#isScheduled = true
     this.startedAt = (++this.#turns & 15) === 0 ? performance.now() : 0
-    setImmediate(this.#end)
+    this.#atEndOfPoll(this.#end)
   }
 
   readonly #end = (): void => {
