@@ -6,7 +6,7 @@ import type { Daemon } from '../process/daemon.ts'
 import { ListenError } from '../process/listener.ts'
 import type { Logger } from '../telemetry/log.ts'
 import { contentType, prometheusText } from './prometheus.ts'
-import { takeConnections, takeSnapshot } from './snapshot.ts'
+import { connectionsText, takeSnapshot } from './snapshot.ts'
 
 // Asks and orders, in HTTP. Whoever can write to the unix socket (owner and group) may give orders; over loopback TCP,
 // where every user of the host gets through, there is only reading.
@@ -19,6 +19,7 @@ const SOCKET_MODE = 0o660
 const METRICS_KEPT_MS = 1_000
 /** Requests here are a line and a few headers, and come from this host. */
 const REQUEST_TIMEOUT_MS = 5_000
+const jsonType = 'application/json'
 const HEADER_BYTES = 8 * 1024
 const MOST_CLIENTS = 64
 
@@ -41,7 +42,7 @@ export class AdminServer {
       '/readyz': () => this.#ready(),
       '/metrics': (_, request) => ({ status: 200, body: this.#metrics(request), type: contentType }),
       '/status': () => json(200, takeSnapshot(daemon)),
-      '/connections': url => json(200, takeConnections(daemon, limitOf(url))),
+      '/connections': async url => ({ status: 200, body: await connectionsText(daemon, limitOf(url)), type: jsonType }),
     }
   }
 
@@ -162,7 +163,7 @@ function text(status: number, body: string): Answer {
 }
 
 function json(status: number, value: unknown): Answer {
-  return { status, body: `${JSON.stringify(value, (_, each) => each instanceof Float64Array ? [...each] : each)}\n`, type: 'application/json' }
+  return { status, body: `${JSON.stringify(value, (_, each) => each instanceof Float64Array ? [...each] : each)}\n`, type: jsonType }
 }
 
 function limitOf(url: URL): number {

@@ -47,6 +47,7 @@ export class Daemon {
   readonly startedAt = Date.now()
   readonly services: Services
   fdPlan: FdPlan
+  readonly #fdLimit = readFdLimit()
   readonly #cap: ClientCap = { limit: Infinity, open: 0 }
   readonly loopDelay = new LoopDelay()
   reloader!: Reloader
@@ -61,7 +62,7 @@ export class Daemon {
   constructor(source: ConfigurationSource, log: Log) {
     this.source = source
     this.#log = log
-    this.fdPlan = planFor(source.loaded.config!)
+    this.fdPlan = planFor(source.loaded.config!, this.#fdLimit)
     this.#cap.limit = capOf(this.fdPlan)
     this.services = new Services({ clock: this.#clock, turn: new Turn(), log: log.log, cap: this.#cap })
     this.#admin = new AdminServer(this, log.log)
@@ -80,7 +81,7 @@ export class Daemon {
     this.reloader = new Reloader({
       log: this.#log, services: this.services, loaded, load, materials,
       onApplied: config => {
-        this.fdPlan = planFor(config)
+        this.fdPlan = planFor(config, this.#fdLimit)
         this.#cap.limit = capOf(this.fdPlan)
       },
     })
@@ -164,10 +165,10 @@ function capOf({ warning, limit }: FdPlan): number {
   return warning === undefined ? Infinity : limit
 }
 
-function planFor(config: Config): FdPlan {
+function planFor(config: Config, fdLimit: number | undefined): FdPlan {
   const services = Object.values(config.services)
   const sum = (of: (service: ServiceConfig) => number): number => services.reduce((total, service) => total + of(service), 0)
-  return planFds(readFdLimit(), {
+  return planFds(fdLimit, {
     listeners: sum((service) => service.listen.length) + config.admin.listen.length,
     sharedBackends: sum((service) => mostLanes(service.backend)),
     clients: sum((service) => service.limits.connections),

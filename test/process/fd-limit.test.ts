@@ -1,5 +1,7 @@
-import { expect, test } from 'vitest'
-import { planFds, readFdLimit } from '../../src/process/fd-limit.ts'
+import { execFileSync } from 'node:child_process'
+import { closeSync, openSync, statSync } from 'node:fs'
+import { expect, onTestFinished, test } from 'vitest'
+import { countOpenFds, planFds, readFdLimit } from '../../src/process/fd-limit.ts'
 
 const wants = { listeners: 2, sharedBackends: 4, clients: 1000, privateBackends: 512 }
 const needed = 64 + 2 + 4 + 1000 + 512
@@ -23,4 +25,17 @@ test('clients and the connections they cause share what is left', () => {
 
 test('however low the limit, one client gets in', () => {
   expect(planFds(10, wants).limit).toBe(1)
+})
+
+test('the limit is the one that the shell of this process has', () => {
+  const told = execFileSync('/bin/sh', ['-c', 'ulimit -n'], { encoding: 'utf8' }).trim()
+  expect(String(readFdLimit() ?? 'unlimited')).toBe(told)
+})
+
+test('the open files are counted by the system', () => {
+  const before = countOpenFds()
+  const opened = Array.from({ length: 50 }, () => openSync('/dev/null', 'r'))
+  onTestFinished(() => { for (const fd of opened) closeSync(fd) })
+  // Before Linux 6.2 the number is the one of the last count.
+  if (statSync('/proc/self/fd', { throwIfNoEntry: false })?.size) expect(countOpenFds()).toBeGreaterThanOrEqual(before + 40)
 })
