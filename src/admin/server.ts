@@ -1,9 +1,7 @@
-import { chmodSync, unlinkSync } from 'node:fs'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import { connect } from 'node:net'
 import { endpointText, type Endpoint } from '../config/endpoint.ts'
+import { bind, type Bound } from '../lib/bind.ts'
 import type { Daemon } from '../process/daemon.ts'
-import { ListenError } from '../process/listener.ts'
 import type { Logger } from '../telemetry/log.ts'
 import { contentType, prometheusText } from './prometheus.ts'
 import { connectionsText, takeSnapshot } from './snapshot.ts'
@@ -13,7 +11,7 @@ import { connectionsText, takeSnapshot } from './snapshot.ts'
 
 const MOST_CONNECTIONS_SHOWN = 10_000
 const DEFAULT_CONNECTIONS_SHOWN = 1_000
-const SOCKET_MODE = 0o660
+const PERMISSIONS = { mode: 0o660, owner: undefined, group: undefined }
 /** The page of metrics is given out for so long. It is made between the requests of clients, and they would wait for each one
  *  that is made: with ten a second their 99th percentile grew by a tenth. Whoever sends `Cache-Control: no-cache` gets his own. */
 const METRICS_KEPT_MS = 1_000
@@ -29,7 +27,7 @@ type Route = (url: URL, request: IncomingMessage) => Answer | Promise<Answer>
 export class AdminServer {
   readonly #daemon: Daemon
   readonly #log: Logger
-  readonly #servers: Server[] = []
+  readonly #bound: Bound<Server>[] = []
   readonly #reads: Record<string, Route>
   #metricsKept = { bytes: Buffer.alloc(0), madeAt: -Infinity }
 
@@ -52,8 +50,8 @@ export class AdminServer {
   }
 
   close(): void {
-    for (const server of this.#servers) {
-      server.close()
+    for (const bound of this.#bound) bound.close()
+    for (const server of this.#bound.flatMap(({ servers }) => servers)) {
       // The answer to an order may still be on its way.
       server.closeIdleConnections()
       setTimeout(() => server.closeAllConnections(), 1000).unref()
@@ -63,25 +61,22 @@ export class AdminServer {
   async #listen(endpoint: Endpoint): Promise<void> {
     if (endpoint.kind === 'systemd') throw new Error('the admin listener takes no socket of systemd')
     const mayOrder = endpoint.kind === 'unix'
+    const bound = await bind(endpoint, { make: () => this.#server(mayOrder), permissions: PERMISSIONS })
+    this.#bound.push(bound)
+    for (const server of bound.servers) {
+      server.on('error', error => this.#log.warn({ event: 'admin-error', error: error.message }, 'the admin listener has trouble'))
+    }
+    const listener = endpointText(endpoint)
+    for (const { level, words } of bound.remarks) this.#log[level]({ event: 'listening-elsewhere', listener }, `${listener}: ${words}`)
+    this.#log.info({ event: 'admin-listening', listener, port: bound.address.port }, `the admin listener is ${listener}`)
+  }
+
+  #server(mayOrder: boolean): Server {
     const server = createServer(
       { maxHeaderSize: HEADER_BYTES, headersTimeout: REQUEST_TIMEOUT_MS, requestTimeout: REQUEST_TIMEOUT_MS, keepAliveTimeout: REQUEST_TIMEOUT_MS },
       (request, response) => void this.#answer(request, response, mayOrder))
     server.maxConnections = MOST_CLIENTS
-    server.on('error', error => this.#log.warn({ event: 'admin-error', error: error.message }, 'the admin listener has trouble'))
-    if (endpoint.kind === 'unix') await removeStale(endpoint.path)
-    await new Promise<void>((resolve, reject) => {
-      server.once('error', (error: NodeJS.ErrnoException) => reject(new ListenError(endpoint, error)))
-      const where = endpoint.kind === 'unix' ? { path: endpoint.path } : { host: endpoint.host, port: endpoint.port }
-      // The socket is made with the process's umask; nobody may come in between that and chmod.
-      const umask = process.umask(0o117)
-      server.listen(where, () => resolve())
-      process.umask(umask)
-    })
-    if (endpoint.kind === 'unix') chmodSync(endpoint.path, SOCKET_MODE)
-    this.#servers.push(server)
-    const address = server.address()
-    const port = typeof address === 'object' ? address?.port : undefined
-    this.#log.info({ event: 'admin-listening', listener: endpointText(endpoint), port }, `the admin listener is ${endpointText(endpoint)}`)
+    return server
   }
 
   async #answer(request: IncomingMessage, response: ServerResponse, mayOrder: boolean): Promise<void> {
@@ -174,13 +169,4 @@ function limitOf(url: URL): number {
 function isLoopbackName(host: string | undefined): boolean {
   const name = (host ?? '').replace(/:\d+$/, '')
   return name === 'localhost' || name === '[::1]' || /^127\.\d+\.\d+\.\d+$/.test(name)
-}
-
-/** A process that was killed leaves its socket behind. */
-async function removeStale(path: string): Promise<void> {
-  const code = await new Promise<string | undefined>(resolve => {
-    const probe = connect({ path }, () => { probe.destroy(); resolve(undefined) })
-    probe.on('error', (error: NodeJS.ErrnoException) => resolve(error.code))
-  })
-  if (code === 'ECONNREFUSED') unlinkSync(path)
 }

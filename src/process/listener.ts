@@ -1,17 +1,14 @@
-import { existsSync, unlinkSync } from 'node:fs'
-import { connect, createServer, type AddressInfo, type ListenOptions, type Server, type Socket } from 'node:net'
-import { dirname } from 'node:path'
+import { createServer, type Server, type Socket } from 'node:net'
 import type { Logger } from 'pino'
 import { normalAddress } from '../admission/address.ts'
 import type { Admission } from '../admission/admission.ts'
 import { Repeats } from '../admission/repeats.ts'
 import type { Endpoint } from '../config/endpoint.ts'
-import { endpointText } from '../config/endpoint.ts'
 import type { SocketConfig } from '../config/schema.ts'
+import { bind, type Bound } from '../lib/bind.ts'
 import { TlsAcceptor } from '../tls/acceptor.ts'
 import type { ListenerTls } from '../tls/context.ts'
 import type { PeerTls } from '../tls/peer.ts'
-import { bindForNobodyElse, openTo } from './socket-permissions.ts'
 import { passedSockets } from './systemd.ts'
 
 // From accept to a client that is ready to be served. Sockets stay paused: nothing is read before admission, and a
@@ -40,15 +37,6 @@ export interface ListenerOptions {
   onClient: (socket: Socket, peer: Peer) => void
 }
 
-/** Listening failed, in words for the operator. */
-export class ListenError extends Error {
-  readonly code: string
-  constructor(endpoint: Endpoint, error: NodeJS.ErrnoException) {
-    super(`cannot listen on ${endpointText(endpoint)}: ${whyNot(endpoint, error)}`)
-    this.code = error.code ?? 'UNKNOWN'
-  }
-}
-
 // Dead peers are found even if neither side has anything to say: first probe after a minute.
 const KEEPALIVE_MS = 60_000
 
@@ -67,8 +55,7 @@ export class Listener {
   #log: Logger
   #onClient: ListenerOptions['onClient']
   #tls: TlsAcceptor | undefined
-  /** One, or as many as systemd passed under one name. */
-  #servers: Server[] = []
+  #bound: Bound<Server> | undefined
   #permissions: SocketConfig | undefined
   #isClosed = false
   #acceptErrors = new Repeats()
@@ -108,77 +95,33 @@ export class Listener {
 
   /** @returns the address in use; the port is the system's choice if 0 was asked for   @throws ListenError */
   async listen(): Promise<{ address: string, port?: number }> {
-    try {
-      await this.#bindForOwner()
-    } catch (error) {
-      if (!(await this.#isStaleSocket(error as NodeJS.ErrnoException))) throw new ListenError(this.endpoint, error as NodeJS.ErrnoException)
-      await this.#bindForOwner().catch(again => { throw new ListenError(this.endpoint, again) })
+    const bound = await bind(this.endpoint, {
+      make: () => this.#server(), backlog: BACKLOG, permissions: this.#permissions, passed: name => passedSockets.take(name),
+    })
+    this.#bound = bound
+    for (const { level, words } of bound.remarks) {
+      this.#log[level]({ event: 'listening-elsewhere', service: this.#service, listener: this.name }, `${this.name}: ${words}`)
     }
-    for (const server of this.#servers) server.on('error', error => this.#acceptFailed(error))
-    const address = this.#servers[0].address() as AddressInfo | string | null
-    if (address === null) return { address: 'unix' }   // a unix socket from systemd does not say where it lies
-    return typeof address === 'string' ? { address } : { address: address.address, port: address.port }
+    for (const server of bound.servers) server.on('error', error => this.#acceptFailed(error))
+    return bound.address
   }
 
-  /** Stops accepting at once. Handshakes that wait or run are dropped, clients that are served stay. A unix socket's
-   *  path is removed by the system call that closes it. */
+  /** Stops accepting at once. Handshakes that wait or run are dropped, clients that are served stay. */
   close(): void {
     if (this.#isClosed) return
     this.#isClosed = true
-    for (const server of this.#servers) if (server.listening) server.close()
+    this.#bound?.close()
     this.#tls?.close()
   }
 
-  async #bind(): Promise<void> {
-    this.#servers = await Promise.all(this.#listenOptions().map(options => this.#open(options)))
-  }
-
-  #open(options: ListenOptions): Promise<Server> {
-    return new Promise((resolve, reject) => {
-      let isUnix = this.endpoint.kind === 'unix'
-      const server = createServer({
-        pauseOnConnect: true, allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEPALIVE_MS,
-      }, socket => this.#accepted(socket, isUnix))
-      server.once('error', reject)
-      server.listen(options, () => {
-        server.off('error', reject)
-        isUnix = server.address() === null || typeof server.address() === 'string'
-        resolve(server)
-      })
-    })
-  }
-
-  #listenOptions(): ListenOptions[] {
-    switch (this.endpoint.kind) {
-      case 'tcp': return [{ host: this.endpoint.host, port: this.endpoint.port, backlog: BACKLOG }]
-      case 'unix': return [{ path: this.endpoint.path, backlog: BACKLOG }]
-      case 'systemd': return passedSockets.take(this.endpoint.name).map(fd => ({ fd, backlog: BACKLOG }))
-      default: return this.endpoint satisfies never
-    }
-  }
-
-  async #bindForOwner(): Promise<void> {
-    if (this.endpoint.kind !== 'unix' || this.#permissions === undefined) return this.#bind()
-    await bindForNobodyElse(() => this.#bind())
-    try {
-      openTo(this.endpoint.path, this.#permissions)
-    } catch (error) {
-      this.close()
-      throw new SocketPermissionError((error as Error).message)
-    }
-  }
-
-  /** A process that was killed leaves its socket's path behind. If nobody answers there, it is ours to take. */
-  async #isStaleSocket(error: NodeJS.ErrnoException): Promise<boolean> {
-    if (error.code !== 'EADDRINUSE' || this.endpoint.kind !== 'unix') return false
-    const { path } = this.endpoint
-    const code = await new Promise<string | undefined>(resolve => {
-      const probe = connect({ path }, () => { probe.destroy(); resolve(undefined) })
-      probe.on('error', (refused: NodeJS.ErrnoException) => resolve(refused.code))
-    })
-    if (code !== 'ECONNREFUSED') return false
-    unlinkSync(path)
-    return true
+  #server(): Server {
+    let isUnix = this.endpoint.kind === 'unix'
+    const server = createServer({
+      pauseOnConnect: true, allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEPALIVE_MS,
+    }, socket => this.#accepted(socket, isUnix))
+    // What systemd passes may be either.
+    server.once('listening', () => { isUnix = server.address() === null || typeof server.address() === 'string' })
+    return server
   }
 
   #accepted(socket: Socket, isUnix: boolean): void {
@@ -229,24 +172,4 @@ function refuse(socket: Socket): void {
   socket.on('error', () => {})
   if (socket.remoteAddress === undefined) socket.destroy()
   else socket.resetAndDestroy()
-}
-
-class SocketPermissionError extends Error {}
-
-function whyNot(endpoint: Endpoint, error: NodeJS.ErrnoException): string {
-  if (error instanceof SocketPermissionError) return error.message
-  if (endpoint.kind === 'unix') {
-    // libuv says EACCES for a folder that is missing, too.
-    const folder = dirname(endpoint.path)
-    if (!existsSync(folder)) return `there is no folder ${folder}. Create it, owned by the user of memseal.`
-    if (error.code === 'EACCES') return `not permitted. Let the user of memseal write to ${folder}.`
-    if (error.code === 'EADDRINUSE') return 'another process listens there. Stop it, or choose another path.'
-  }
-  switch (error.code) {
-    case 'EADDRINUSE': return 'another process listens there. Stop it, or choose another port (ss -ltnp names it).'
-    case 'EADDRNOTAVAIL': return 'this host has no such address. Write one of its own (ip address), or 0.0.0.0 or [::].'
-    case 'EACCES': case 'EPERM': return 'not permitted. Ports below 1024 need CAP_NET_BIND_SERVICE; choose another, or grant it.'
-    case 'EMFILE': return 'too many open files. Raise the open-files limit.'
-    default: return `${error.message}.`
-  }
 }

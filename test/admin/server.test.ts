@@ -1,5 +1,6 @@
-import { statSync } from 'node:fs'
+import { readFileSync, statSync, writeFileSync } from 'node:fs'
 import { connect as connectSocket } from 'node:net'
+import { networkInterfaces } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { metrics } from '../../src/telemetry/metrics.ts'
@@ -9,6 +10,8 @@ import { startMemcached } from '../support/memcached.ts'
 import { pki } from '../support/pki.ts'
 import { freePort } from '../support/ports.ts'
 import { as, connect } from '../support/wire.ts'
+
+const hasIPv6 = Object.values(networkInterfaces()).flat().some(each => each?.address === '::1')
 
 interface Running { daemon: Daemon, admin: string, tcp: number }
 
@@ -197,4 +200,20 @@ test('a socket that a killed process left behind is taken over', async () => {
   const again = await startDaemon({ admin: { listen: `unix:${admin}` }, services: { cache: { listen: '127.0.0.1:0', backend: { connect: `127.0.0.1:${memcached.port}` } } } })
   await again.waitForLog('admin-listening')
   expect((await askAdmin(admin, '/healthz')).status).toBe(200)
+})
+
+test('a file that lies where the socket should be stays as it is, and the log says so', async () => {
+  const daemon = await startDaemon(folder => {
+    writeFileSync(join(folder, 'notes.txt'), 'precious')
+    return { admin: { listen: `unix:${join(folder, 'notes.txt')}` }, services: { cache: { listen: '127.0.0.1:0' } } }
+  })
+  await daemon.waitForLog(({ msg }) => msg?.includes('notes.txt: a file lies there') ?? false)
+  expect(readFileSync(join(daemon.folder, 'notes.txt'), 'utf8')).toBe('precious')
+})
+
+test.skipIf(!hasIPv6)('localhost is both addresses of loopback here, too', async () => {
+  const port = await freePort()
+  const daemon = await startDaemon({ admin: { listen: `localhost:${port}` }, services: { cache: { listen: '127.0.0.1:0' } } })
+  await daemon.waitForLog('admin-listening')
+  for (const host of ['127.0.0.1', '[::1]']) expect((await fetch(`http://${host}:${port}/healthz`)).status).toBe(200)
 })

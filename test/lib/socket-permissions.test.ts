@@ -2,7 +2,7 @@ import { statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createServer } from 'node:net'
 import { expect, test } from 'vitest'
-import { bindForNobodyElse, openTo } from '../../src/process/socket-permissions.ts'
+import { bindForNobodyElse, openTo } from '../../src/lib/socket-permissions.ts'
 import { tempFolder } from '../support/temp-folder.ts'
 
 const isRoot = process.getuid?.() === 0
