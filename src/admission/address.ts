@@ -12,18 +12,29 @@ export function isLoopback(address: string): boolean {
   return address === '::1' || address.startsWith('127.')
 }
 
-/** Whom the limits per client count: an IPv4 address, or the /64 of an IPv6 one, since a host has the whole /64 at will.
- *  @param address as `normalAddress` gives it, in the short form of the system (lower case, `::`) */
-export function clientKey(address: string): string {
-  if (!address.includes(':')) return address
+/** Who counts as one client, for limits, turns and the log alike: an IPv4 address, or the network that an IPv6 one lies in.
+ *  @param address as `normalAddress` gives it, in the short form of the system (lower case, `::`)
+ *  @param prefix bits of an IPv6 address that make a client   @returns the address itself with 128, else `2001:db8:0:1::/64` */
+export function clientKey(address: string, prefix: number): string {
+  if (prefix >= 128 || !address.includes(':')) return address
   const [head, tail] = address.split('::') as [string, string?]
   const groups = head === '' ? [] : head.split(':')
   if (tail !== undefined) {
     const ending = tail === '' ? 0 : tail.split(':').length + (tail.includes('.') ? 1 : 0)
     const zeros = 8 - groups.length - ending
     for (let i = 0; i < zeros; i++) groups.push('0')
-    // The tail may reach into the first four groups (`::1:2:3:4:5`).
-    if (groups.length < 4) groups.push(...tail.split(':'))
+    // The tail may reach into the groups that count (`::1:2:3:4:5`).
+    if (groups.length < 8 && tail !== '') groups.push(...tail.split(':').flatMap(groupsOf))
   }
-  return `${groups.slice(0, 4).join(':')}::/64`
+  const whole = groups.slice(0, Math.ceil(prefix / 16))
+  const spare = whole.length * 16 - prefix
+  if (spare > 0) whole.push((parseInt(whole.pop()!, 16) >> spare << spare).toString(16))
+  return `${whole.join(':')}${whole.length < 8 ? '::' : ''}/${prefix}`
+}
+
+/** `10.1.2.3` at the end of an IPv6 address is two groups. */
+function groupsOf(part: string): string[] {
+  if (!part.includes('.')) return [part]
+  const [a, b, c, d] = part.split('.').map(Number)
+  return [(a << 8 | b).toString(16), (c << 8 | d).toString(16)]
 }

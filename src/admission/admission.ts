@@ -1,6 +1,6 @@
 import type { Logger } from 'pino'
 import type { Counters } from '../telemetry/counters.ts'
-import { isLoopback } from './address.ts'
+import { clientKey, isLoopback } from './address.ts'
 import { CidrList } from './cidr.ts'
 import { ConnectRate, OpenPerClient } from './client-limits.ts'
 import { Handshakes } from './handshakes.ts'
@@ -27,6 +27,13 @@ const words: Record<RefusalReason, string> = {
   'handshake-queue-full': 'too many clients wait for a TLS handshake',
 }
 
+/** Without a number of the operator's own: a web host with 200 workers that each keep one connection, and a fiftieth of
+ *  the default of `connections`, so that one host cannot fill it. */
+const CONNECTIONS_PER_CLIENT = 200
+/** A stranger has a whole /64 at will. Within `allow` the operator says who is who, and each address is a host. */
+const PREFIX_OF_STRANGERS = 64
+const PREFIX_WITHIN_ALLOW = 128
+
 /** Client connections of the whole process; shared by all services. */
 export interface ClientCap { limit: number, open: number }
 
@@ -36,7 +43,8 @@ export interface AdmissionOptions {
   deny?: readonly string[]
   limits: {
     connections: number
-    connections_per_client: number
+    connections_per_client: number | 'auto'
+    ipv6_prefix: number | 'auto'
     new_connections_per_second: number
     handshakes: number
   }
@@ -45,6 +53,16 @@ export interface AdmissionOptions {
   cap?: ClientCap
   now?: () => number          // milliseconds
   handshakeQueue?: number
+}
+
+export interface Caller {
+  /** As `normalAddress` gives it. */
+  address: string
+  /** Name of the listener, for the log. */
+  listener: string
+  isTls: boolean
+  /** From this very host: by loopback, by a unix socket, or by an address that is its own. */
+  isLocal: boolean
 }
 
 export class Admission {
@@ -89,40 +107,56 @@ export class Admission {
     return this.#open
   }
 
-  /** Client addresses (IPv6: /64) that hold a place now. */
+  /** Clients that hold a place now. */
   get clients(): number {
     return this.#perClient.clients
   }
 
   /** Asks the questions. Admitted, the caller must `release()` the place when the client's socket has closed; refused,
-   *  it is counted and logged here, and the caller destroys the socket.
-   *  @param address as `normalAddress` gives it */
-  admit(address: string, listener: string, isTls: boolean): Place | RefusalReason {
-    const refusal = this.#refusalOf(address, isTls)
+   *  it is counted and logged here, and the caller destroys the socket. */
+  admit(caller: Caller): Place | RefusalReason {
+    const rule = this.#ruleAgainst(caller.address)
+    const client = clientKey(caller.address, this.#prefixOf(rule === undefined))
+    const refusal = rule ?? this.#limitAgainst(caller, client)
     if (refusal !== undefined) {
-      this.#refused(refusal, address, listener)
+      this.#refused(refusal, caller, client)
       return refusal
     }
     this.#open += 1
     this.#cap.open += 1
-    // Whoever shares a unix socket has no address to be told apart by.
-    if (address !== 'unix') this.#perClient.add(address)
+    this.#perClient.add(client)
     this.counters.accepted += 1
-    return new Place(() => this.#left(address))
+    return new Place(client, () => this.#left(client))
   }
 
-  #refusalOf(address: string, isTls: boolean): RefusalReason | undefined {
-    const limits = this.#limits
+  #ruleAgainst(address: string): RefusalReason | undefined {
     if (this.#deny.has(address)) return 'denied'
-    if (!this.#isAllowed(address)) return 'not-allowed'
+    return this.#isAllowed(address) ? undefined : 'not-allowed'
+  }
+
+  #prefixOf(isAllowed: boolean): number {
+    const { ipv6_prefix: prefix } = this.#limits
+    if (prefix !== 'auto') return prefix
+    return isAllowed ? PREFIX_WITHIN_ALLOW : PREFIX_OF_STRANGERS
+  }
+
+  #limitAgainst({ address, isTls, isLocal }: Caller, client: string): RefusalReason | undefined {
     if (this.#cap.open >= this.#cap.limit) return 'process-full'
-    if (this.#open >= limits.connections) return 'service-full'
+    if (this.#open >= this.#limits.connections) return 'service-full'
+    // Whoever shares a unix socket has no address to be told apart by.
     if (address !== 'unix') {
-      if (this.#perClient.of(address) >= limits.connections_per_client) return 'client-full'
-      if (!this.#rate.take(address)) return 'too-fast'
+      if (this.#perClient.of(client) >= this.#mostPerClient(isLocal)) return 'client-full'
+      if (!this.#rate.take(client)) return 'too-fast'
     }
     if (isTls && this.handshakes.isFull) return 'handshake-queue-full'
     return undefined
+  }
+
+  /** The applications of this host are many clients behind one address. */
+  #mostPerClient(isLocal: boolean): number {
+    const { connections_per_client: most } = this.#limits
+    if (most !== 'auto') return most
+    return isLocal ? Infinity : CONNECTIONS_PER_CLIENT
   }
 
   /** Without an allow list only this host comes in: the configuration demands a list on every other listener. Who may
@@ -132,26 +166,29 @@ export class Admission {
     return this.#allow.size === 0 ? isLoopback(address) : this.#allow.has(address)
   }
 
-  #refused(reason: RefusalReason, address: string, listener: string): void {
+  #refused(reason: RefusalReason, { address, listener }: Caller, client: string): void {
     this.counters.refused[reason] += 1
-    const suppressed = this.#repeats.tell(`${reason} ${address}`)
+    const suppressed = this.#repeats.tell(reason, client)
     if (suppressed === undefined) return
-    this.#log.warn({ event: 'refused', service: this.service, listener, address, reason, suppressed },
+    this.#log.warn({ event: 'refused', service: this.service, listener, address, ...(client !== address && { countedAs: client }), reason, suppressed },
       `refused a connection: ${words[reason]}`)
   }
 
-  #left(address: string): void {
+  #left(client: string): void {
     this.#open -= 1
     this.#cap.open -= 1
-    if (address !== 'unix') this.#perClient.remove(address)
+    this.#perClient.remove(client)
   }
 }
 
 /** A place under the limits, given back exactly once. */
 export class Place {
+  /** Whose it is: what counts as one client. */
+  readonly countedAs: string
   #giveBack: (() => void) | undefined
 
-  constructor(giveBack: () => void) {
+  constructor(countedAs: string, giveBack: () => void) {
+    this.countedAs = countedAs
     this.#giveBack = giveBack
   }
 

@@ -1,38 +1,34 @@
-import { clientKey } from './address.ts'
-
 type Milliseconds = number
 interface Bucket { tokens: number, at: Milliseconds }
 
 // 65,536 buckets of about 150 bytes are 10 MiB, and a full one says no more than an absent one.
 const MOST_BUCKETS = 65_536
 
-/** How many connections each client address has open. Bounded by the connections themselves. */
+/** How many connections each client has open, by its key. Bounded by the connections themselves. */
 export class OpenPerClient {
   #open = new Map<string, number>()
 
-  of(address: string): number {
-    return this.#open.get(clientKey(address)) ?? 0
+  of(client: string): number {
+    return this.#open.get(client) ?? 0
   }
 
-  add(address: string): void {
-    const key = clientKey(address)
-    this.#open.set(key, (this.#open.get(key) ?? 0) + 1)
+  add(client: string): void {
+    this.#open.set(client, this.of(client) + 1)
   }
 
-  remove(address: string): void {
-    const key = clientKey(address)
-    const left = (this.#open.get(key) ?? 0) - 1
-    if (left > 0) this.#open.set(key, left)
-    else this.#open.delete(key)
+  remove(client: string): void {
+    const left = this.of(client) - 1
+    if (left > 0) this.#open.set(client, left)
+    else this.#open.delete(client)
   }
 
-  /** Client addresses with a connection open. */
+  /** Clients with a connection open. */
   get clients(): number {
     return this.#open.size
   }
 }
 
-/** New connections per second and client address: a token bucket that holds one second's worth. */
+/** New connections per second and client: a token bucket that holds one second's worth. */
 export class ConnectRate {
   #buckets = new Map<string, Bucket>()
   #perSecond: number
@@ -47,14 +43,13 @@ export class ConnectRate {
   }
 
   /** Takes a token. False: this client connects too fast. */
-  take(address: string): boolean {
+  take(client: string): boolean {
     if (this.#perSecond === 0) return true
-    const key = clientKey(address)
     const now = this.#now()
-    const bucket = this.#buckets.get(key)
+    const bucket = this.#buckets.get(client)
     if (bucket === undefined) {
       if (this.#buckets.size >= this.#most) this.#clean(now)
-      this.#buckets.set(key, { tokens: this.#perSecond - 1, at: now })
+      this.#buckets.set(client, { tokens: this.#perSecond - 1, at: now })
       return true
     }
     bucket.tokens = this.#filled(bucket, now)

@@ -49,14 +49,21 @@ const limits = section('What one service, and one client of it, may take up.', {
     default: '10000', min: 1, max: 1_000_000,
     doc: 'Client connections of this service. Past it new ones are closed before TLS.',
   }),
-  // A web host with 200 workers that each keep one connection; a fiftieth of `connections`, so one host cannot fill it.
-  connections_per_client: count({
-    default: '200', min: 1, max: 1_000_000,
-    doc: 'Client connections from one source address (IPv6: from one /64).',
+  connections_per_client: countOrAuto({
+    default: 'auto', min: 1, max: 1_000_000,
+    doc: 'Client connections from one source address. `auto`: 200, and no limit for this host itself (loopback, unix sockets, its ' +
+      'own addresses), whose applications share an address. A number holds for loopback too. Many hosts behind one NAT or load ' +
+      'balancer are one address: write a number that is enough for all of them.',
+  }),
+  ipv6_prefix: countOrAuto({
+    default: 'auto', min: 16, max: 128,
+    doc: 'Leading bits of an IPv6 address that make one client, for limits per client, turns of TLS handshakes and repeated lines of ' +
+      'the log. `auto`: 128 for addresses that `allow` admits, 64 for those that are refused. Write 64 where `allow` names networks of ' +
+      'strangers, who may take any address of their /64.',
   }),
   new_connections_per_second: count({
     default: '0', min: 0, max: 100_000,
-    doc: 'New connections a second from one source address. 0: no limit.',
+    doc: 'New connections a second from one client (see `ipv6_prefix`). 0: no limit.',
   }),
   // Measured with a storm of 500 new connections: 16 at once keep the p99 of those already in at 8 to 13 ms, 64 at once
   // let it grow to 30 to 62 ms, and 4 at once only make the storm last longer.

@@ -1,6 +1,6 @@
 import { createServer, type Server, type Socket } from 'node:net'
 import type { Logger } from 'pino'
-import { normalAddress } from '../admission/address.ts'
+import { isLoopback, normalAddress } from '../admission/address.ts'
 import type { Admission } from '../admission/admission.ts'
 import { Repeats } from '../admission/repeats.ts'
 import type { Endpoint } from '../config/endpoint.ts'
@@ -23,6 +23,7 @@ export interface Peer {
   service: string
   listener: string        // 0.0.0.0:11212, unix:/path
   address: string         // IPv4-mapped as IPv4; 'unix'
+  countedAs: string       // what limits count as one client: the address, or the network of an IPv6 one
   port: number            // 0 on a unix socket
   tls?: PeerTls
 }
@@ -137,15 +138,16 @@ export class Listener {
       refuse(socket)
       return
     }
-    const place = this.#admission.admit(address, this.name, this.#tls !== undefined)
+    const isLocal = isUnix || isLoopback(address) || socket.remoteAddress === socket.localAddress
+    const place = this.#admission.admit({ address, listener: this.name, isTls: this.#tls !== undefined, isLocal })
     if (typeof place === 'string') {
       refuse(socket)
       return
     }
     socket.once('close', () => place.release())
-    const peer: Peer = { id: `c${++clients}`, service: this.#service, listener: this.name, address, port }
+    const peer: Peer = { id: `c${++clients}`, service: this.#service, listener: this.name, address, countedAs: place.countedAs, port }
     if (this.#tls === undefined) this.#plain(socket, peer)
-    else this.#tls.accept(socket, { service: peer.service, listener: peer.listener, client: peer.id, address, port },
+    else this.#tls.accept(socket, { service: peer.service, listener: peer.listener, client: peer.id, address, port }, peer.countedAs,
       (secure, tls) => this.#onClient(secure, { ...peer, tls }))
   }
 

@@ -207,7 +207,7 @@ export class Service {
 
   /** A command was refused: one line per client, command and minute. */
   refused(peer: Peer, command: string): void {
-    const suppressed = this.#repeats.tell(`${peer.address} ${command}`)
+    const suppressed = this.#repeats.tell(command, peer.countedAs)
     if (suppressed === undefined) return
     this.log.warn({
       event: 'command-refused', client: peer.id, service: this.name, address: peer.address, subject: peer.tls?.subject, command, suppressed,

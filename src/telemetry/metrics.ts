@@ -7,7 +7,7 @@ export interface Metric { kind: MetricKind, help: string, labels: readonly strin
 /** Units stand in the names, as Prometheus has it. */
 export const metrics = {
   memseal_connections: { kind: 'gauge', labels: ['service'], help: 'Client connections that are being served.' },
-  memseal_clients: { kind: 'gauge', labels: ['service'], help: 'Client addresses (IPv6: /64) with a connection open.' },
+  memseal_clients: { kind: 'gauge', labels: ['service'], help: 'Clients with a connection open: IPv4 addresses, or IPv6 addresses or networks (limits.ipv6_prefix).' },
   memseal_connections_accepted_total: { kind: 'counter', labels: ['service'], help: 'Connections that were admitted.' },
   memseal_connections_refused_total: { kind: 'counter', labels: ['service', 'reason'], help: 'Connections closed before anything was read, by the rule or limit that kept them out.' },
   memseal_connections_closed_total: { kind: 'counter', labels: ['service', 'reason'], help: 'Client connections that ended, by why.' },

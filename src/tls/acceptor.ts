@@ -66,9 +66,10 @@ export class TlsAcceptor {
     return this.#pending.size
   }
 
-  /** @param socket paused, nothing read   @param who fields for the log   @param ready called once if all is well */
-  accept(socket: Socket, who: Record<string, unknown>, ready: Ready): void {
-    const accepting = new Accepting(socket, who, ready, () => this.#begin(accepting))
+  /** @param socket paused, nothing read   @param who fields for the log   @param countedAs whom limits and repeated lines count
+   *  it as   @param ready called once if all is well */
+  accept(socket: Socket, who: Record<string, unknown>, countedAs: string, ready: Ready): void {
+    const accepting = new Accepting(socket, who, countedAs, ready, () => this.#begin(accepting))
     this.#pending.add(accepting)
     socket.on('error', ignore)     // told by the close that follows
     socket.once('close', () => this.#closed(accepting))
@@ -154,7 +155,7 @@ export class TlsAcceptor {
     this.#settle(accepting)
     const { reason, words, advice } = handshakeFailure(code)
     this.#counters.handshakesFailed[reason] += 1
-    const suppressed = this.#repeats.tell(`${reason} ${accepting.who['address']}`)
+    const suppressed = this.#repeats.tell(reason, accepting.countedAs)
     if (suppressed !== undefined) {
       const certificate = subject === '' ? {} : { subject }
       this.#log.warn({ event: 'handshake-failed', ...accepting.who, reason, ...certificate, words, advice, code, suppressed },
@@ -175,6 +176,7 @@ export class TlsAcceptor {
 class Accepting implements Handshake {
   readonly socket: Socket
   readonly who: Record<string, unknown>
+  readonly countedAs: string
   readonly ready: Ready
   readonly begin: () => void
   timer: NodeJS.Timeout | undefined = undefined
@@ -182,9 +184,10 @@ class Accepting implements Handshake {
   begunAt = 0
   isGone = false
 
-  constructor(socket: Socket, who: Record<string, unknown>, ready: Ready, begin: () => void) {
+  constructor(socket: Socket, who: Record<string, unknown>, countedAs: string, ready: Ready, begin: () => void) {
     this.socket = socket
     this.who = who
+    this.countedAs = countedAs
     this.ready = ready
     this.begin = begin
   }

@@ -22,7 +22,20 @@ test.each([
   ['1:2:3:4::', '1:2:3:4::/64'],
   ['64:ff9b::10.1.2.3', '64:ff9b:0:0::/64'],
 ])('%s is counted as %s', (address, key) => {
-  expect(clientKey(address)).toBe(key)
+  expect(clientKey(address, 64)).toBe(key)
+  expect(clientKey(address, 128)).toBe(address)
+})
+
+test.each([
+  ['2001:db8:1:2:3:4:5:6', 16, '2001::/16'],
+  ['2001:db8:1:2ff:3:4:5:6', 56, '2001:db8:1:200::/56'],
+  ['2001:db8::ff', 127, '2001:db8:0:0:0:0:0:fe/127'],
+  ['64:ff9b::10.1.2.3', 120, '64:ff9b:0:0:0:0:a01:200/120'],
+  ['::1', 96, '0:0:0:0:0:0::/96'],
+  ['10.0.0.1', 16, '10.0.0.1'],
+  ['unix', 64, 'unix'],
+])('%s with a prefix of %i is counted as %s', (address, prefix, key) => {
+  expect(clientKey(address, prefix)).toBe(key)
 })
 
 test('loopback is 127.0.0.0/8 and ::1', () => {

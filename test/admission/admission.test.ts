@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { isLoopback } from '../../src/admission/address.ts'
 import { Admission, Place, type AdmissionOptions } from '../../src/admission/admission.ts'
 import { Counters } from '../../src/telemetry/counters.ts'
 import { createLogger } from '../../src/telemetry/log.ts'
@@ -8,9 +9,10 @@ function make(options: Partial<Omit<AdmissionOptions, 'limits'>> & { limits?: Pa
   const clock = { ms: 0 }
   const { log } = createLogger({ level: 'info', format: 'json', file: '-' }, { write: line => { lines.push(JSON.parse(line)) } })
   const counters = new Counters()
-  const limits = { connections: 100, connections_per_client: 100, new_connections_per_second: 0, handshakes: 4, ...options.limits }
+  const limits = { connections: 100, connections_per_client: 100, ipv6_prefix: 'auto' as const, new_connections_per_second: 0, handshakes: 4, ...options.limits }
   const admission = new Admission({ service: 'cache', counters, log, now: () => clock.ms, ...options, limits })
-  const admit = (address: string, isTls = false) => admission.admit(address, 'test', isTls)
+  const admit = (address: string, isTls = false) =>
+    admission.admit({ address, listener: 'test', isTls, isLocal: address === 'unix' || isLoopback(address) })
   return { admission, admit, counters, lines, clock }
 }
 
@@ -46,13 +48,45 @@ test('limits hold at the limit, refuse one past it, and are free again when a cl
   expect(admit('10.0.0.3')).toBe('service-full')
 })
 
-test('an IPv6 client is its /64, and clients of a unix socket are not told apart', () => {
-  const { admit, admission } = make({ limits: { connections_per_client: 1, new_connections_per_second: 1 }, allow: ['2001:db8::/32'] })
+test('an IPv6 address that allow admits is a client of its own, and with ipv6_prefix a network is', () => {
+  const limits = { connections_per_client: 1, new_connections_per_second: 1 }
+  const { admit, admission } = make({ limits, allow: ['2001:db8::/32'] })
   expect(admit('2001:db8:0:1::1')).toBeInstanceOf(Place)
-  expect(admit('2001:db8:0:1::2')).toBe('client-full')
-  expect(admit('2001:db8:0:2::1')).toBeInstanceOf(Place)
+  expect(admit('2001:db8:0:1::1')).toBe('client-full')
+  expect(admit('2001:db8:0:1::2')).toBeInstanceOf(Place)
   expect(admission.clients).toBe(2)
-  for (let i = 0; i < 5; i++) expect(admit('unix')).toBeInstanceOf(Place)
+
+  const networks = make({ limits: { ...limits, ipv6_prefix: 64 }, allow: ['2001:db8::/32', '10.0.0.0/8'] })
+  expect(networks.admit('2001:db8:0:1::1')).toBeInstanceOf(Place)
+  expect(networks.admit('2001:db8:0:1::2')).toBe('client-full')
+  expect(networks.admit('2001:db8:0:2::1')).toBeInstanceOf(Place)
+  for (const address of ['10.0.0.1', '10.0.0.2']) expect(networks.admit(address)).toBeInstanceOf(Place)
+})
+
+test('another prefix after a reload: those who came before it still give their own place back', () => {
+  const { admit, admission } = make({ allow: ['2001:db8::/32'] })
+  const place = admit('2001:db8::1') as Place
+  admission.update({ allow: ['2001:db8::/32'], limits: { connections: 100, connections_per_client: 1, ipv6_prefix: 64, new_connections_per_second: 0, handshakes: 4 } })
+  expect(admit('2001:db8::2')).toBeInstanceOf(Place)
+  expect(admission.clients).toBe(2)
+  place.release()
+  expect([admission.clients, admit('2001:db8::3')]).toEqual([1, 'client-full'])
+})
+
+test('left alone, the limit per client is 200 for other hosts and does not hold for this one; a number holds for both', () => {
+  const { admit, admission } = make({ allow: ['10.0.0.0/8', '127.0.0.0/8', '::1'], limits: { connections: 10_000, connections_per_client: 'auto' } })
+  for (const address of ['127.0.0.1', '::1', 'unix']) {
+    for (let i = 0; i <= 200; i++) expect(admit(address)).toBeInstanceOf(Place)
+  }
+  for (let i = 0; i < 200; i++) expect(admit('10.0.0.1')).toBeInstanceOf(Place)
+  expect(admit('10.0.0.1')).toBe('client-full')
+  // This host by an address that is its own, as a listener on 0.0.0.0 sees it.
+  expect(admission.admit({ address: '10.0.0.1', listener: 'test', isTls: false, isLocal: true })).toBeInstanceOf(Place)
+
+  const told = make({ limits: { connections_per_client: 1 } })
+  expect(told.admit('127.0.0.1')).toBeInstanceOf(Place)
+  expect(told.admit('127.0.0.1')).toBe('client-full')
+  for (let i = 0; i < 5; i++) expect(told.admit('unix')).toBeInstanceOf(Place)
 })
 
 test('new connections of one client are paced, one a second here, and others are not', () => {
@@ -101,9 +135,31 @@ test('refusals are logged once per source and reason and minute, with the number
   expect(counters.refused.denied).toBe(102)
 })
 
+test('refusals are folded by what counts as one client, so that a network of strangers is one line', () => {
+  const { admit, lines } = make({ allow: ['2001:db8::/64', '10.0.0.0/8'], limits: { connections: 1 } })
+  for (let host = 1; host <= 1000; host++) admit(`2001:db8:0:1::${host.toString(16)}`)
+  expect(lines).toEqual([expect.objectContaining({ reason: 'not-allowed', address: '2001:db8:0:1::1', countedAs: '2001:db8:0:1::/64' })])
+  for (const address of ['10.0.0.1', '2001:db8::1', '2001:db8::1', '2001:db8::2']) admit(address)
+  expect(lines.slice(1).map(line => [line.reason, line.address, line.countedAs]))
+    .toEqual([['service-full', '2001:db8::1', undefined], ['service-full', '2001:db8::2', undefined]])
+})
+
+test('a flood from many addresses writes at most 60 lines a minute for each reason', () => {
+  const { admit, lines, clock } = make({ deny: ['10.9.0.0/16'] })
+  for (let host = 0; host < 5000; host++) {
+    admit(`10.9.${host >> 8}.${host & 255}`)
+    admit(`11.0.${host >> 8}.${host & 255}`)
+  }
+  expect(lines.filter(line => line.reason === 'denied')).toHaveLength(60)
+  expect(lines.filter(line => line.reason === 'not-allowed')).toHaveLength(60)
+  clock.ms = 60_000
+  admit('10.9.0.0')
+  expect(lines.at(-1)).toMatchObject({ address: '10.9.0.0', suppressed: 4940 })
+})
+
 test('other rules hold for whoever comes from then on; whoever is in stays and counts', () => {
   const { admission, admit } = make({ allow: ['10.0.0.0/8'], limits: { connections: 3 } })
-  const limits = { connections: 3, connections_per_client: 100, new_connections_per_second: 0, handshakes: 4 }
+  const limits = { connections: 3, connections_per_client: 100, ipv6_prefix: 'auto' as const, new_connections_per_second: 0, handshakes: 4 }
   expect(admit('10.1.0.1')).toBeInstanceOf(Place)
   admission.update({ allow: ['11.0.0.0/8'], deny: ['11.9.0.0/16'], limits })
   expect(['10.1.0.1', '11.9.0.1'].map(address => admit(address))).toEqual(['not-allowed', 'denied'])

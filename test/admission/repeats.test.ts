@@ -4,7 +4,7 @@ import { Repeats } from '../../src/admission/repeats.ts'
 test('a key is told once a minute, with how many were left out', () => {
   let now = 0
   const repeats = new Repeats(() => now)
-  expect([repeats.tell('a'), repeats.tell('a'), repeats.tell('b'), repeats.tell('a')]).toEqual([0, undefined, 0, undefined])
+  expect([repeats.tell('a'), repeats.tell('a'), repeats.tell('a', 'b'), repeats.tell('a')]).toEqual([0, undefined, 0, undefined])
   now = 59_999
   expect(repeats.tell('a')).toBeUndefined()
   now = 60_000
@@ -19,4 +19,16 @@ test('the table is bounded; the oldest key is forgotten first', () => {
   expect(repeats.size).toBe(3)
   expect(repeats.tell('d')).toBeUndefined()
   expect(repeats.tell('a')).toBe(0)
+})
+
+test('a reason is told so often a minute and no more, by whomever; what was left out stands in the next line', () => {
+  let now = 0
+  const repeats = new Repeats(() => now, 100, 3)
+  const clients = ['a', 'b', 'c', 'd', 'e', 'a']
+  expect(clients.map(client => repeats.tell('denied', client))).toEqual([0, 0, 0, undefined, undefined, undefined])
+  expect(repeats.tell('too-fast', 'a')).toBe(0)
+  now = 60_000
+  expect(repeats.tell('denied', 'e')).toBe(2)
+  expect(repeats.tell('denied', 'a')).toBe(1)
+  expect(repeats.size).toBe(5)
 })

@@ -7,7 +7,7 @@ import { Counters } from '../../src/telemetry/counters.ts'
 // An echo behind a listener, in a process with few open files and limits that do not know of it (listener.test.ts).
 // Each line on standard input is answered with its CPU time and open connections.
 
-const limits = { connections: 1000, connections_per_client: 1000, new_connections_per_second: 0, handshakes: 16, handshake_timeout: 5000 }
+const limits = { connections: 1000, connections_per_client: 1000, ipv6_prefix: 'auto', new_connections_per_second: 0, handshakes: 16, handshake_timeout: 5000 } as const
 const log = pino({ level: 'silent' })
 const counters = new Counters()
 const admission = new Admission({ service: 'cache', limits, counters, log })

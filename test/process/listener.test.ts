@@ -125,6 +125,18 @@ async function enter(e: Edge, tls: EdgeOptions['tls'], localAddress: string) {
   return wire
 }
 
+test('with limits left alone the applications of this host get in as long as the service has room', async () => {
+  const path = join(tempFolder(), 'many.sock')
+  for (const endpoint of [{ kind: 'tcp', host: '127.0.0.1', port: 0 }, { kind: 'unix', path }] as const) {
+    const e = await edge({ tls: false, endpoint, limits: { connections: 250, connections_per_client: 'auto' } })
+    const sockets = Array.from({ length: 251 }, () => (
+      connectPlain(endpoint.kind === 'unix' ? { path } : { port: e.port, host: '127.0.0.1' }).on('error', () => {})))
+    await atEndOfTest(async () => { for (const socket of sockets) socket.destroy() })
+    await until(() => e.counters.refused['service-full'] === 1, 'one past the limit of the service is refused')
+    expect([e.admission.open, e.counters.refused['client-full']]).toEqual([250, 0])
+  }
+})
+
 test('an IPv4 client of a listener on [::] matches IPv4 rules', async () => {
   const e = await edge({ tls: false, endpoint: { kind: 'tcp', host: '::', port: 0 }, allow: ['127.0.0.1'] })
   const wire = await connect({ port: e.port, host: '127.0.0.1' })

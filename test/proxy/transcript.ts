@@ -55,7 +55,7 @@ class Transcript {
     this.#back = createServer({ allowHalfOpen: true }, socket => { this.#greet(socket) })
     let clients = 0
     this.#front = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true }, socket => {
-      this.service.serve(socket, { id: `c${++clients}`, service: 'cache', listener: 'test', address: '127.0.0.1', port: 0 })
+      this.service.serve(socket, { id: `c${++clients}`, service: 'cache', listener: 'test', address: '127.0.0.1', countedAs: '127.0.0.1', port: 0 })
     })
   }
 
