@@ -1,5 +1,6 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { endpointText, type Endpoint } from '../config/endpoint.ts'
+import { Backoff } from '../lib/backoff.ts'
 import { bind, type Bound } from '../lib/bind.ts'
 import type { Daemon } from '../process/daemon.ts'
 import type { Logger } from '../telemetry/log.ts'
@@ -20,6 +21,9 @@ const REQUEST_TIMEOUT_MS = 5_000
 const jsonType = 'application/json'
 const HEADER_BYTES = 8 * 1024
 const MOST_CLIENTS = 64
+/** Pauses between two tries to open a listener: a port that is held or a folder that is late is had within the longest one. */
+const FIRST_RETRY_MS = 1_000
+const LONGEST_RETRY_MS = 30_000
 
 interface Answer { status: number, body: string | Buffer, type?: string }
 type Route = (url: URL, request: IncomingMessage) => Answer | Promise<Answer>
@@ -29,6 +33,10 @@ export class AdminServer {
   readonly #log: Logger
   readonly #bound: Bound<Server>[] = []
   readonly #reads: Record<string, Route>
+  /** What could not be opened yet, and why. */
+  readonly #missing = new Map<Endpoint, string>()
+  #retries = new Set<NodeJS.Timeout>()
+  #isClosed = false
   #metricsKept = { bytes: Buffer.alloc(0), madeAt: -Infinity }
 
   constructor(daemon: Daemon, log: Logger) {
@@ -44,12 +52,19 @@ export class AdminServer {
     }
   }
 
-  /** @throws Error that says what is wrong and what to do */
+  /** Opens what can be opened. The rest is told and tried again: memseal serves its clients without it. */
   async listen(endpoints: readonly Endpoint[]): Promise<void> {
-    for (const endpoint of endpoints) await this.#listen(endpoint)
+    for (const endpoint of endpoints) await this.#tryToListen(endpoint, new Backoff(FIRST_RETRY_MS, LONGEST_RETRY_MS))
+  }
+
+  /** Why there are listeners that nobody can ask; empty: all are open. */
+  get missing(): string[] {
+    return [...this.#missing.values()]
   }
 
   close(): void {
+    this.#isClosed = true
+    for (const retry of this.#retries) clearTimeout(retry)
     for (const bound of this.#bound) bound.close()
     for (const server of this.#bound.flatMap(({ servers }) => servers)) {
       // The answer to an order may still be on its way.
@@ -58,10 +73,30 @@ export class AdminServer {
     }
   }
 
+  async #tryToListen(endpoint: Endpoint, pauses: Backoff): Promise<void> {
+    try {
+      await this.#listen(endpoint)
+      this.#missing.delete(endpoint)
+    } catch (error) {
+      const why = `the admin listener ${(error as Error).message}`
+      if (this.#missing.get(endpoint) !== why) {
+        this.#log.error({ event: 'admin-unavailable', listener: endpointText(endpoint) },
+          `${why} memseal serves its clients without it, takes no orders there meanwhile, and tries again.`)
+      }
+      this.#missing.set(endpoint, why)
+      const retry = setTimeout(() => {
+        this.#retries.delete(retry)
+        void this.#tryToListen(endpoint, pauses)
+      }, pauses.nextMs()).unref()
+      this.#retries.add(retry)
+    }
+  }
+
   async #listen(endpoint: Endpoint): Promise<void> {
     if (endpoint.kind === 'systemd') throw new Error('the admin listener takes no socket of systemd')
     const mayOrder = endpoint.kind === 'unix'
     const bound = await bind(endpoint, { make: () => this.#server(mayOrder), permissions: PERMISSIONS })
+    if (this.#isClosed) return bound.close()
     this.#bound.push(bound)
     for (const server of bound.servers) {
       server.on('error', error => this.#log.warn({ event: 'admin-error', error: error.message }, 'the admin listener has trouble'))

@@ -63,7 +63,10 @@ const adminFlags: readonly Flag[] = [
 export const commands: readonly Command[] = [
   { name: 'run', help: 'runs the proxy (also with no command)', flags: setupFlags, run },
   { name: 'check', help: 'prints every fault of the configuration and of its certificates', flags: setupFlags, run: check },
-  { name: 'status', help: 'says how the running memseal is; exit status 1 when it is not ready', flags: adminFlags, run: status },
+  {
+    name: 'status', help: 'says how the running memseal is; exit status 1 when it is not ready',
+    flags: [...adminFlags, { name: 'alive', value: '', doc: 'exit status 0 when it answers, ready or not: for health checks that restart' }], run: status,
+  },
   {
     name: 'connections', help: 'lists the clients that are connected',
     flags: [...adminFlags, { name: 'limit', value: 'COUNT', doc: 'how many at the most; default 1000' }], run: connections,

@@ -8,13 +8,14 @@ import type { Terminal } from './terminal.ts'
 /** As it comes over HTTP: dates are texts. */
 type Sent<T> = T extends Date ? string : T extends object ? { [K in keyof T]: Sent<T[K]> } : T
 
-/** `memseal status`: exit status 0 when the daemon is ready, 1 when it is not or cannot be asked. */
+/** `memseal status`: exit status 0 when the daemon is ready, 1 when it is not or cannot be asked. With `--alive`: 0 when it
+ *  answers, ready or not, for whoever restarts what does not. */
 export function status(flags: Record<string, unknown>, terminal: Terminal): Promise<number> {
   return asking('status', flags, terminal, async client => {
     const { body } = await client.ask('GET', '/status')
     const snapshot = JSON.parse(body) as Sent<Snapshot>
     terminal.out(flags['json'] === true ? body : statusText(snapshot, Date.now()))
-    return (snapshot.notReady.length === 0 ? exitStatuses.fine : exitStatuses.failed).status
+    return (snapshot.notReady.length === 0 || flags['alive'] === true ? exitStatuses.fine : exitStatuses.failed).status
   })
 }
 

@@ -43,6 +43,7 @@ function includeFile(file: string, entry: Node, path: string, reading: Reading, 
     text = readFileSync(file, 'utf8')
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
+    reading.isUnread = true
     const why = code === 'ENOENT' ? 'there is no such file' : code === 'EISDIR' ? 'this is a folder' : `it cannot be read (${code})`
     reading.fault(path, entry, new Problem(`${file}: ${why}.`, 'Write the path of a file that memseal may read.'))
     return

@@ -17,6 +17,8 @@ export interface Loaded {
   services: Config['services']
   admin: Config['admin'] | undefined
   isSound(path: string): boolean   // no fault at this path or below it
+  /** The file is not there, or cannot be read: that may pass by itself, unlike what is written in it. */
+  isUnread: boolean
   issues: Issue[]                  // from the top of the file down; warnings among them
   origins: Map<string, Origin>     // by path, of every value, defaults too
   originOf(path: string): Origin   // of the value, or of the closest section above it that was written down
@@ -36,7 +38,7 @@ export function loadFile(file: string, options: LoadOptions): Loaded {
     return loadText(readFileSync(file, 'utf8'), file, options)
   } catch (error) {
     const [message, fix] = unreadable(error as NodeJS.ErrnoException)
-    return refused([{ severity: 'fault', origin: { kind: 'file', file, line: 1, col: 1 }, path: '', message, fix }])
+    return { ...refused([{ severity: 'fault', origin: { kind: 'file', file, line: 1, col: 1 }, path: '', message, fix }]), isUnread: true }
   }
 }
 
@@ -71,6 +73,7 @@ export function loadText(text: string, file: string, options: LoadOptions): Load
     services: config?.services ?? {},
     admin: config?.admin,
     isSound: path => !reading.isFaulty(path),
+    isUnread: reading.isUnread,
     get config() { return hasFault(reading.issues) ? undefined : config },
     get issues() { return sortIssues(reading.issues) },
     origins: reading.origins,
@@ -94,7 +97,7 @@ function warnOfUnusedVariables(reading: Reading, environment: NodeJS.ProcessEnv)
 
 function refused(issues: Issue[]): Loaded {
   return {
-    config: undefined, services: {}, admin: undefined, isSound: () => false, issues, origins: new Map(), originOf: () => issues[0].origin,
+    config: undefined, services: {}, admin: undefined, isSound: () => false, isUnread: false, issues, origins: new Map(), originOf: () => issues[0].origin,
     report: (severity, path, message, fix) => void issues.push({ severity, origin: issues[0].origin, path, message, fix }),
   }
 }

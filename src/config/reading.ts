@@ -33,6 +33,8 @@ export class Reading {
   readonly origins = new Map<string, Origin>()
   readonly variables = new Set<string>()   // names seen as `${NAME}`
   readonly directory: string
+  /** A file that it takes could not be read. */
+  isUnread = false
   #source: Source
   #homes = new Map<Node, Page>()   // nodes of included files
 

@@ -87,8 +87,7 @@ export class Daemon {
     })
     this.#expiry = new ExpiryWatch(this.#log.log, () => ({ services: this.config.services, materials: this.reloader.materials }))
     await this.#admin.listen(config.admin.listen)
-    // Backends alone: with a certificate that has expired systemd would wait, give up and try again, for ever.
-    this.#manager.follow(() => this.services.running.flatMap(({ service }) => service.readiness()))
+    this.#manager.ready(() => [...this.readiness(), ...this.#admin.missing])
   }
 
   get config(): Config {

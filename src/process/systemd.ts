@@ -7,7 +7,12 @@ type Environment = Readonly<Record<string, string | undefined>>
 // READY=1 and its kin are datagrams to a unix socket, which Node cannot send: `systemd-notify` of systemd does. It is no
 // child that systemd calls main, so the unit has to say NotifyAccess=all. One at a time, so that they arrive in order.
 const NOTIFY_TIMEOUT_MS = 10_000
-const FOLLOW_MS = 100
+// Without READY=1 systemd ends the unit at TimeoutStartSec (90 s), with all its clients: it is said again until it arrived.
+const READY_AGAIN_MS = 1_000
+// A backend that comes and goes makes one process of systemd-notify a second at the most.
+const FOLLOW_MS = 1_000
+// systemd drops a message of more than 4,096 bytes, READY=1 with it; a character takes up to three (four as two of these).
+const MOST_STATUS_CHARACTERS = 1_000
 
 /** Sends one message, `['READY=1', 'STATUS=…']`. */
 export type Send = (assignments: readonly string[]) => Promise<void>
@@ -19,7 +24,9 @@ export class ServiceManager {
   #waiting: string[][] = []
   #isSending = false
   #isSilenced = false
+  #hasFailed = false
   #following: NodeJS.Timeout | undefined
+  #again: NodeJS.Timeout | undefined
   #watchdog: NodeJS.Timeout | undefined
 
   constructor(environment: Environment, log: Logger, send: Send = bySystemdNotify(environment)) {
@@ -30,31 +37,29 @@ export class ServiceManager {
     if (this.#send !== undefined && everyMs !== undefined) this.#watchdog = setInterval(() => this.#alive(), everyMs).unref()
   }
 
-  /** READY=1 once there are no `reasons` why not, for the first time; the line in `systemctl status` follows them before
-   *  and after. */
-  follow(reasons: () => readonly string[]): void {
+  /** READY=1 at once, since memseal listens: that a backend is down is no reason to end those that serve. What is `missing`
+   *  stands in the line of `systemctl status`, which follows it. */
+  ready(missing: () => readonly string[]): void {
     if (this.#send === undefined) return
-    let isReady = false
-    let told: string | undefined
-    const look = (): void => {
-      const status = reasons().join('; ') || 'serving'
+    let told = statusOf(missing())
+    this.#tell(['READY=1', `STATUS=${told}`])
+    this.#following = setInterval(() => {
+      const status = statusOf(missing())
       if (status === told) return
       told = status
-      const becomesReady = !isReady && status === 'serving'
-      isReady ||= becomesReady
-      this.#tell([...becomesReady ? ['READY=1'] : [], `STATUS=${status}`])
-    }
-    look()
-    this.#following = setInterval(look, FOLLOW_MS).unref()
+      this.#tell([`STATUS=${status}`])
+    }, FOLLOW_MS).unref()
   }
 
   stopping(status: string): void {
     clearInterval(this.#following)
+    clearTimeout(this.#again)
     this.#tell(['STOPPING=1', `STATUS=${status}`])
   }
 
   close(): void {
     clearInterval(this.#following)
+    clearTimeout(this.#again)
     clearInterval(this.#watchdog)
     this.#waiting = []
     this.#isSilenced = true
@@ -77,18 +82,30 @@ export class ServiceManager {
       try {
         // An event of its own keeps the watchdog content: WATCHDOG=1 rides along.
         await send(this.#watchdog === undefined || next.includes('WATCHDOG=1') ? next : [...next, 'WATCHDOG=1'])
+        this.#hasFailed = false
       } catch (error) {
         this.#failed(error as Error)
+        if (next.includes('READY=1')) this.#again = setTimeout(() => this.#tell(['READY=1']), READY_AGAIN_MS).unref()
       }
     }
     this.#isSending = false
   }
 
+  /** Once for all that fail in a row. */
   #failed(error: Error): void {
-    if (this.#isSilenced) return
+    if (this.#isSilenced || this.#hasFailed) return
+    this.#hasFailed = true
     this.#log.warn({ event: 'notify-failed' }, `systemd could not be told how memseal is: ${error.message.trim()} ` +
       'The unit needs systemd-notify (of the package systemd) on its PATH.')
   }
+}
+
+function statusOf(missing: readonly string[]): string {
+  if (missing.length === 0) return 'serving'
+  const status = `listening, but ${missing.join('; ')}`
+  if (status.length <= MOST_STATUS_CHARACTERS) return status
+  const end = `… (${missing.length} reasons; all of them: memseal status)`
+  return status.slice(0, MOST_STATUS_CHARACTERS - end.length) + end
 }
 
 function bySystemdNotify(environment: Environment): Send {

@@ -1,5 +1,6 @@
-import { readFileSync, statSync, writeFileSync } from 'node:fs'
-import { connect as connectSocket } from 'node:net'
+import { once } from 'node:events'
+import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { connect as connectSocket, createServer, type AddressInfo } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
@@ -190,6 +191,34 @@ test('what clients do is counted', async () => {
   const after = await readMetrics(admin)
   expect(after.get('memseal_requests_total{service="cache",group="read"}')).toBe(40)
   expect(after.get('memseal_connections_closed_total{service="cache",reason="client-closed"}')).toBe(1)
+})
+
+test('an admin listener that cannot be had is told and had later, and clients are served meanwhile', async () => {
+  const memcached = await startMemcached()
+  const taken = createServer().listen(0, '127.0.0.1')
+  await once(taken, 'listening')
+  const held = `127.0.0.1:${(taken.address() as AddressInfo).port}`
+  const daemon = await startDaemon(folder => ({
+    admin: { listen: [`unix:${join(folder, 'late', 'admin.sock')}`, held, `unix:${join(folder, 'admin.sock')}`] },
+    services: { cache: { listen: '127.0.0.1:0', backend: { connect: `127.0.0.1:${memcached.port}` } } },
+  }))
+  const late = `unix:${join(daemon.folder, 'late', 'admin.sock')}`
+  const missing = await Promise.all([late, held].map(each => daemon.waitForLog(line => line.event === 'admin-unavailable' && line['listener'] === each)))
+  expect(missing.map(({ level, msg }) => ({ level, msg }))).toEqual([
+    { level: 'error', msg: `the admin listener cannot listen on ${late}: there is no folder ${join(daemon.folder, 'late')}. Create it, owned by the user of memseal. memseal serves its clients without it, takes no orders there meanwhile, and tries again.` },
+    { level: 'error', msg: expect.stringContaining(`cannot listen on ${held}: another process listens there.`) },
+  ])
+  await daemon.waitForLog('ready')
+  const wire = await connect({ port: daemon.port() })
+  void wire.write('version\r\n')
+  expect(await wire.readLine()).toMatch(/^VERSION /)
+  expect(await askAdmin(join(daemon.folder, 'admin.sock'), '/readyz')).toMatchObject({ status: 200 })
+
+  mkdirSync(join(daemon.folder, 'late'))
+  await new Promise(resolve => taken.close(resolve))
+  for (const each of [late, held]) await daemon.waitForLog(line => line.event === 'admin-listening' && line['listener'] === each, 30_000)
+  expect(await askAdmin(join(daemon.folder, 'late', 'admin.sock'), '/healthz')).toMatchObject({ status: 200 })
+  expect(daemon.logs('admin-unavailable')).toHaveLength(2)
 })
 
 test('a socket that a killed process left behind is taken over', async () => {

@@ -44,6 +44,13 @@ test('status fails when memcached is away, and says so', async () => {
   expect(stdout).toMatch(/backend +127\.0\.0\.1:\d+: DOWN/)
 })
 
+test('status --alive is for health checks that restart: it fails only when nobody answers', async () => {
+  const { daemon, ask } = await running(`127.0.0.1:${await freePort()}`)
+  expect(await ask('status', '--alive')).toMatchObject({ code: 0, stdout: expect.stringContaining('NOT READY') })
+  await daemon.stop()
+  expect(await ask('status', '--alive')).toMatchObject({ code: 1, stderr: expect.stringContaining('nobody answers on') })
+})
+
 test('connections are a table, and kill closes one of them', async () => {
   const { daemon, ask } = await running()
   const { client, ca } = await pki()

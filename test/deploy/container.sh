@@ -25,8 +25,10 @@ start_memseal() {
 check 'it starts, hardened and read-only' start_memseal || exit
 at_end 'podman rm -f memseal'
 health() { podman healthcheck run memseal; }
-sick() { ! podman healthcheck run memseal; }
+ready() { podman exec memseal memseal status; }
+not_ready() { ! ready; }
 check 'its health check says healthy' until_true 15 health || podman logs memseal
+check 'and it is ready' until_true 15 ready
 client() { podman run --rm --pod t --pull never -v "$P:/opt/project:ro" -v "$W/certs:/certs:ro" docker.io/library/node:26.10.0-slim \
   node /opt/project/test/deploy/client.ts "$1" 127.0.0.1:11212 /certs; }
 check 'a get over mutual TLS' client get || podman logs memseal
@@ -37,9 +39,10 @@ check 'it is process 1' [ "$(podman exec memseal node -p "require('fs').readFile
 check 'its root cannot be written to' sh -c '! "$@"' sh podman exec memseal node -e "require('fs').writeFileSync('/opt/memseal/x', '')"
 check '`memseal status` by name' podman exec memseal memseal status
 podman stop -t 1 memcached >/dev/null 2>&1
-check 'memcached stopped: unhealthy' until_true 15 sick
+check 'memcached stopped: not ready' until_true 15 not_ready
+check 'and healthy all the same: a restart would mend nothing' health
 podman start memcached >/dev/null
-check 'memcached back: healthy' until_true 15 health
+check 'memcached back: ready' until_true 15 ready
 check 'and a get' client get
 podman kill -s HUP memseal >/dev/null
 reloaded() { podman logs memseal 2>&1 | grep '"event":"reloaded"' >/dev/null; }
@@ -62,5 +65,20 @@ check 'healthy' until_true 15 health || podman logs memseal
 podman logs memseal >"$W/log" 2>&1
 check 'it has nothing to warn of' sh -c "! grep -qi warn '$W/log'" || cat "$W/log"
 check 'a get over mutual TLS' client get
+podman rm -f memseal >/dev/null 2>&1
+
+# As another user: with group 0, as OpenShift runs images; then with none that may write to the admin socket's folder.
+install -m 0640 -g 0 "$W/certs/server.key" "$W/secrets"
+check 'as 1000650000:0 it starts' start_memseal --user 1000650000:0
+check 'healthy, so that its admin socket is there' until_true 15 health || podman logs memseal
+check 'and ready' until_true 15 ready || podman logs memseal
+check 'a get over mutual TLS' client get
+check 'the socket is open to group 0 and to nobody else' [ "$(podman exec memseal node -p "(require('fs').statSync('/run/memseal/admin.sock').mode & 0o777).toString(8)")" = 660 ]
+podman rm -f memseal >/dev/null 2>&1
+chmod 0644 "$W/secrets/server.key"
+check 'as a user that may not write there it starts as well' start_memseal --user 1000650000:1000650000
+check 'and serves' until_true 15 client get || podman logs memseal
+logged() { podman logs memseal 2>&1 | grep "$1" >/dev/null; }
+check 'the log says that there is no admin socket, and why' logged '"event":"admin-unavailable".*Let the user of memseal write to /run/memseal'
 podman rm -f memseal >/dev/null 2>&1
 check 'without a configuration it says what to write, and ends' sh -c 'podman run --rm --network none --pull never memseal; [ $? = 78 ]'

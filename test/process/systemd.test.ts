@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { expect, test, vi } from 'vitest'
+import { expect, onTestFinished, test, vi } from 'vitest'
 import { PassedSockets, ServiceManager, watchdogMs } from '../../src/process/systemd.ts'
 import { createLogger } from '../../src/telemetry/log.ts'
 import { startDaemon } from '../support/daemon.ts'
@@ -35,31 +35,59 @@ async function until(isThere: () => boolean): Promise<void> {
   while (!isThere()) await new Promise(resolve => setTimeout(resolve, 2))
 }
 
-test('READY=1 goes out once nothing speaks against it, and the status line follows the reasons', async () => {
+test('READY=1 goes out at once, and the status line follows what is missing', async () => {
+  vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] })
+  onTestFinished(() => void vi.useRealTimers())
   const { manager, sent, arrived } = listening(notifySocket)
-  let reasons = ['service cache: no backend', 'service other: no backend']
-  manager.follow(() => reasons)
+  let missing = ['service cache: no backend', 'service other: no backend']
+  manager.ready(() => missing)
   await arrived()
-  reasons = []
-  await until(() => sent.length === 2)
-  await arrived()
-  reasons = ['service cache: no backend']
-  await until(() => sent.length === 3)
-  await arrived()
-  reasons = []
-  await until(() => sent.length === 4)
+  for (const next of [[], ['service cache: no backend'], []]) {
+    missing = next
+    vi.advanceTimersByTime(2_000)   // the second time nothing has changed
+    await arrived()
+  }
   manager.close()
   expect(sent).toEqual([
-    ['STATUS=service cache: no backend; service other: no backend'],
-    ['READY=1', 'STATUS=serving'],
-    ['STATUS=service cache: no backend'],
+    ['READY=1', 'STATUS=listening, but service cache: no backend; service other: no backend'],
+    ['STATUS=serving'],
+    ['STATUS=listening, but service cache: no backend'],
     ['STATUS=serving'],
   ])
 })
 
+test('a READY=1 that did not arrive is sent again until it does, and the log says so once', async () => {
+  vi.useFakeTimers({ toFake: ['setTimeout'] })
+  onTestFinished(() => void vi.useRealTimers())
+  const { manager, sent, lines, arrived } = listening(notifySocket)
+  manager.ready(() => [])
+  for (const error of [new Error('spawn EAGAIN'), new Error('spawn EAGAIN'), undefined]) {
+    await arrived(error)
+    vi.advanceTimersByTime(2_000)
+  }
+  expect(sent).toEqual([['READY=1', 'STATUS=serving'], ['READY=1'], ['READY=1']])
+  expect(lines).toHaveLength(1)
+})
+
+test('however many backends are down, the message is one that systemd takes: 4,096 bytes at the most', () => {
+  const { manager, sent } = listening(notifySocket)
+  const prefix = 'listening, but '
+  manager.ready(() => ['x'.repeat(1_000 - prefix.length)])
+  expect(sent[0][1]).toBe(`STATUS=${prefix}${'x'.repeat(1_000 - prefix.length)}`)
+  const one = listening(notifySocket)
+  one.manager.ready(() => ['x'.repeat(1_001 - prefix.length)])
+  expect(one.sent[0][1]).toMatch(/^STATUS=listening, but x{900,}… \(1 reasons; all of them: memseal status\)$/)
+  const many = listening(notifySocket)
+  many.manager.ready(() => Array.from({ length: 500 }, (_, at) => `service \u20ac${at} has no connection to its backend`))
+  expect(Buffer.byteLength(many.sent[0].join('\n'))).toBeLessThan(4_096 - 'WATCHDOG=1\n'.length)
+  expect(many.sent[0][1]).toContain('500 reasons')
+  for (const { manager } of [one, many]) manager.close()
+  manager.close()
+})
+
 test('messages go to systemd one after the other, and each on one line', async () => {
   const { manager, sent, arrived } = listening(notifySocket)
-  manager.follow(() => [])
+  manager.ready(() => [])
   manager.stopping('draining 3 clients\nREADY=1')
   expect(sent).toEqual([['READY=1', 'STATUS=serving']])
   await arrived()
@@ -68,14 +96,14 @@ test('messages go to systemd one after the other, and each on one line', async (
 
 test('outside of a unit nothing is sent', () => {
   const { manager, sent } = listening({})
-  manager.follow(() => [])
+  manager.ready(() => [])
   manager.stopping('draining 0 clients')
   expect(sent).toEqual([])
 })
 
 test('a systemd-notify that fails is told, and the next message is sent all the same', async () => {
   const { manager, sent, lines, arrived } = listening(notifySocket)
-  manager.follow(() => [])
+  manager.ready(() => [])
   await arrived(new Error('spawn systemd-notify ENOENT'))
   expect(lines).toMatchObject([{ event: 'notify-failed', msg: expect.stringContaining('ENOENT The unit needs systemd-notify') }])
   manager.stopping('draining 0 clients')
