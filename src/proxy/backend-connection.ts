@@ -11,6 +11,7 @@
 import type { Socket } from 'node:net'
 import type { Clock } from '../lib/clock.ts'
 import type { Histogram } from '../lib/histogram.ts'
+import { printable } from '../lib/printable.ts'
 import { ProtocolError, Shape } from '../proto/frame.ts'
 import type { BackendClose } from '../telemetry/reasons.ts'
 import type { ClientSession } from './client-session.ts'
@@ -42,12 +43,21 @@ export type BackendContext = {
   latency: { backend: Histogram; own: Histogram }
 }
 
-/** Why it could not be opened, if it is TLS that failed, and what to do. */
-export type Loss = { reason: string; advice: string }
+/** What else the log says of a connection that was lost. */
+export type Loss = {
+  /** In place of `BackendClose`, if it is TLS that failed. */
+  reason?: string
+  advice: string
+  /** Of one that went out of step: what was asked, what came instead (the first bytes of both, printable), and how many clients
+   *  were closed for it. */
+  asked?: string
+  answered?: string
+  clients?: number
+}
 
 export interface BackendOwner {
   backendReady(connection: BackendConnection): void
-  /** @param words what happened, for people   @param loss what else the log is to say of it */
+  /** @param words what happened, for people */
   backendClosed(connection: BackendConnection, why: BackendClose, words: string, loss: Loss | undefined): void
   /** Another connection that is ready now, for reads whose connection was lost before they were answered. */
   heirOf?(connection: BackendConnection): BackendConnection | undefined
@@ -61,8 +71,12 @@ const READ_ROOM = 4
 /** Replies are held until they are whole up to this size, so that a client can still be told of an error; larger ones
  *  flow as they come. A fraction of a slab, since what is held moves along to the next one. */
 const STREAM_BYTES = 32 * 1024
+/** What of a request and of its reply is shown in the log when they do not fit. */
+export const SHOWN_BYTES = 80
 /** memcached does not read: clients stop being read. */
 const FULL_BYTES = 8 * 1024 * 1024
+const OUT_OF_STEP_ADVICE =
+  'if it comes again, compare what was asked with what was answered: behind backend.connect may be no memcached, or a proxy that answers in another order'
 /** Buffers that requests are joined in, free for the next turn. Each is written again only after its write was confirmed. */
 const freeStaging: Buffer[] = []
 const MOST_FREE_STAGING = 32
@@ -82,7 +96,7 @@ export abstract class BackendConnection {
   /** It has a successor and closes when it is empty. */
   isRetiring = false
   readyAt = 0
-  /** Nothing was in flight when it closed. */
+  /** Nothing was in flight when it closed, so that no client noticed. */
   wasIdle = true
   /** When its successor is due. */
   replaceAt = Infinity
@@ -151,6 +165,8 @@ export abstract class BackendConnection {
   protected abstract failPending(words: string, heir: BackendConnection | undefined): void
   /** Asks for a sign of life. */
   protected abstract probe(): void
+  /** The start of the request at the head of the queue, for the log. */
+  protected abstract asked(head: number): string
 
   #dialed(): void {
     if (this.state === 'connecting') this.greet()
@@ -303,7 +319,7 @@ export abstract class BackendConnection {
     if (this.state === 'closed') return false
     if (window !== this.#window) {
       // Should Node ever read twice into one place, replies that wait there are no longer what they were.
-      this.#closeEveryone('Node read into memory that was in use')
+      this.#outOfStep('Node read into memory that was in use')
       return false
     }
     this.end += count
@@ -316,15 +332,15 @@ export abstract class BackendConnection {
       }
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error
-      if (this.state === 'connecting') this.fail('not-memcached', `it answered ${this.#printable()}`)
-      else this.#closeEveryone(error.message)
+      if (this.state === 'connecting') this.fail('not-memcached', `it answered "${this.#answered()}"`)
+      else this.#outOfStep(error.message)
     }
     return !this.#isPaused
   }
 
-  /** The start of what came instead of a version, for people who have to find out why. */
-  #printable(): string {
-    return JSON.stringify(this.slab.bytes.toString('latin1', this.from, Math.min(this.end, this.from + 80)))
+  /** The start of what came and was not understood, for people who have to find out why. */
+  #answered(): string {
+    return printable(this.slab.bytes, this.from, this.end, SHOWN_BYTES)
   }
 
   #passOn(session: ClientSession): void {
@@ -410,24 +426,42 @@ export abstract class BackendConnection {
   }
 
   /** The stream is no longer in step: nobody can say whose bytes come next, so every client with a request on it goes. */
-  #closeEveryone(words: string): void {
-    const pending = this.pending
+  #outOfStep(words: string): void {
+    const { pending } = this
     const mask = pending.sessions.length - 1
-    for (let n = 0; n < pending.count; n++) pending.sessions[(pending.head + n) & mask]?.destroy('backend-out-of-step')
+    const clients = new Set<ClientSession>()
+    for (let n = 0; n < pending.count; n++) {
+      const session = pending.sessions[(pending.head + n) & mask]
+      if (session !== undefined && !session.isClosed) clients.add(session)
+    }
+    const asked = pending.count === 0 ? '' : this.asked(pending.head)
+    const loss = { advice: OUT_OF_STEP_ADVICE, asked, answered: this.#answered(), clients: clients.size }
+    // Told even when nobody waited for anything: there it may be somebody's reply the next time.
+    this.wasIdle = false
+    this.#close('out-of-step')
+    for (const session of clients) session.destroy('backend-out-of-step')
     while (pending.count > 0) pending.shift()
-    this.fail('out-of-step', words)
+    this.#tellClosed('out-of-step', words, undefined, loss)
   }
 
   fail(why: BackendClose, words: string, loss?: Loss): void {
     if (this.state === 'closed') return
     this.wasIdle = this.pending.count === 0
+    this.#close(why)
+    // After `reply_timeout` a client has waited as long as it may.
+    this.#tellClosed(why, words, why === 'reply-timeout' || this.wasIdle ? undefined : this.#owner.heirOf?.(this), loss)
+  }
+
+  #close(why: BackendClose): void {
     this.state = 'closed'
     // Over TLS an orderly end says so to the other side.
     if (why === 'replaced') this.#socket.destroySoon()
     else this.#socket.destroy()
     this.slab.spoil()
-    // After `reply_timeout` a client has waited as long as it may.
-    this.failPending(words, why === 'reply-timeout' || this.wasIdle ? undefined : this.#owner.heirOf?.(this))
+  }
+
+  #tellClosed(why: BackendClose, words: string, heir: BackendConnection | undefined, loss: Loss | undefined): void {
+    this.failPending(words, heir)
     this.#drained()
     this.#owner.backendClosed(this, why, words, loss)
   }

@@ -3,13 +3,14 @@
  *  Each request goes out with a number of ours in the place of its opaque, so every reply proves which request it answers,
  *  and the client's opaque is put back before the reply leaves. Requests that may stay silent are settled by the reply to
  *  any later one; if a client's input ends with one of them, a NOOP of ours goes behind it. */
+import { printable } from '../lib/printable.ts'
 import { commands } from '../proto/commands.ts'
 import { BinaryReplyFramer } from '../proto/binary-reply.ts'
 import { HEADER, Status, type BinaryRequestFramer } from '../proto/binary-request.ts'
 import { Got, ProtocolError, Shape } from '../proto/frame.ts'
 import { release } from '../proto/bytes.ts'
 import { binaryReply } from '../proto/refusal.ts'
-import { BackendConnection } from './backend-connection.ts'
+import { BackendConnection, SHOWN_BYTES } from './backend-connection.ts'
 import type { ClientSession } from './client-session.ts'
 import { Fate, Pending } from './pending.ts'
 
@@ -173,6 +174,12 @@ export class BinaryLane extends BackendConnection {
 
   protected probe(): void {
     this.#own(NOOP)
+  }
+
+  /** Opcode and key: the rest of a header says nothing to people. */
+  protected asked(head: number): string {
+    const { opcode, asked, from, to } = this.pending
+    return `opcode 0x${opcode[head].toString(16).padStart(2, '0')} ${printable(asked[head], from[head], to[head], SHOWN_BYTES)}`.trimEnd()
   }
 
   protected failPending(words: string, heir: BinaryLane | undefined): void {

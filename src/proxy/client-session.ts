@@ -17,7 +17,7 @@ import { binaryReply, textReply } from '../proto/refusal.ts'
 import { TextRequestFramer } from '../proto/text-request.ts'
 import type { Peer } from '../process/listener.ts'
 import type { BinaryLane } from './binary-lane.ts'
-import type { BackendClose, BackendConnection, BackendOwner } from './backend-connection.ts'
+import type { BackendClose, BackendConnection, BackendOwner, Loss } from './backend-connection.ts'
 import { ClientRecord, type RecordFields } from './client-record.ts'
 import type { ClientClose, PrivateReason } from '../telemetry/reasons.ts'
 import { ReplyQueue, type ReplyOwner } from './reply-queue.ts'
@@ -350,6 +350,8 @@ export class ClientSession implements ReplyOwner, BackendOwner {
     if (this.inFlight > 0) return this.#waitWith(found, Pause.handover)
     this.#leaveLane()
     this.#private = this.#service.openPrivate(this.#dialect, this)
+    // Its memory was more than there may be, and this client was the one that had to go for it.
+    if (this.isClosed) return this.#private?.fail('client-gone', 'its client has left')
     if (this.#private !== undefined) return this.#waitWith(found, Pause.handover)
     this.#answer(framer, found, 'SERVER_ERROR memseal: too many private connections', Status.unavailable)
     this.finish('private-limit')
@@ -366,13 +368,17 @@ export class ClientSession implements ReplyOwner, BackendOwner {
     this.#resume(Pause.handover)
   }
 
-  backendClosed(connection: BackendConnection, why: BackendClose): void {
-    this.#service.privateClosed()
+  backendClosed(connection: BackendConnection, why: BackendClose, words: string, loss: Loss | undefined): void {
+    this.#service.privateClosed(connection)
     if (this.#private !== connection) return
-    if (why !== 'client-gone') this.#service.lost(why)
     this.#private = undefined
-    if (this.isClosed) return
     const wasConnecting = why === 'connect-failed' || why === 'connect-timeout' || why === 'tls-failed'
+    if (why !== 'client-gone') {
+      this.#service.lost(why)
+      const isNoticed = wasConnecting || !connection.wasIdle || this.#isRaw || this.#isStreaming
+      if (isNoticed) this.#service.privateLost(this.peer, connection.route, loss?.reason ?? why, words, loss)
+    }
+    if (this.isClosed) return
     if (this.#isRaw || this.#isStreaming) return this.finish('backend-closed')
     if (!wasConnecting) return this.#resume(Pause.backendFull)
     // Nobody answers: the request that waits gets its error; one whose end is not known cannot be read over.

@@ -36,6 +36,8 @@ export class Pending {
   /** Keys of the request in `asked`; for a run, how many requests it has and how many of them must answer. */
   from = new Int32Array(FIRST_SIZE)
   to = new Int32Array(FIRST_SIZE)
+  /** Of a run or batch: where the first line begins in `asked`. */
+  start = new Int32Array(FIRST_SIZE)
   /** Number that we put in the place of the client's opaque, and the client's own. */
   ticket = new Uint32Array(FIRST_SIZE)
   opaque = new Uint32Array(FIRST_SIZE)
@@ -111,6 +113,7 @@ export class Pending {
     this.opcode = typed(this.opcode)
     this.from = typed(this.from)
     this.to = typed(this.to)
+    this.start = typed(this.start)
     this.ticket = typed(this.ticket)
     this.opaque = typed(this.opaque)
     this.sentAt = typed(this.sentAt)

@@ -11,13 +11,14 @@ import { isDeepStrictEqual } from 'node:util'
 import { Traffic } from '../telemetry/counters.ts'
 import type { Logger } from '../telemetry/log.ts'
 import { readBackendTls, type BackendTls } from '../tls/backend.ts'
-import type { BackendClose, BackendContext } from './backend-connection.ts'
+import type { BackendClose, BackendConnection, BackendContext, Loss } from './backend-connection.ts'
 import { BinaryLane } from './binary-lane.ts'
 import { ClientSession, type ClientClose } from './client-session.ts'
 import { dial, type Dial } from './dial.ts'
 import { AUTO_LANES, Pool } from './pool.ts'
 import { ReplyMemory, SlabPool } from './slab.ts'
-import { Target } from './target.ts'
+import { addressText, lossText } from './target-lanes.ts'
+import { Target, type Route } from './target.ts'
 import { TextLane } from './text-lane.ts'
 import type { Turn } from './turn.ts'
 import { Repeats } from '../admission/repeats.ts'
@@ -67,7 +68,8 @@ export class Service {
   readonly #retired = new Set<Pool<TextLane> | Pool<BinaryLane>>()
   readonly #sessions = new Set<ClientSession>()
   readonly #repeats = new Repeats()
-  #privates = 0
+  /** Connections to the backend that belong to one client each. */
+  readonly #privates = new Set<BackendConnection>()
   #isDraining = false
   #onEmpty: (() => void) | undefined
   #checkedAt = 0
@@ -183,26 +185,33 @@ export class Service {
   /** @returns undefined when there are as many as there may be */
   openPrivate(dialect: Dialect, session: ClientSession): TextLane | BinaryLane | undefined {
     const most = this.sharing === 'private' ? this.limits.connections : this.limits.private_connections
-    if (this.#privates >= most) return undefined
-    this.#privates++
+    if (this.#privates.size >= most) return undefined
     const Connection = dialect === 'binary' ? BinaryLane : TextLane
     this.traffic.privates[session.record.whyPrivate]++
     const route = this.#hasLanes ? this.#text.target.routeNow : this.#targets[0].routeByName
     const connection = new Connection(this.#context, route, session, this.#privateSlabs, true)
-    this.#privateConnections.add(connection)
+    this.#privates.add(connection)
     return connection
   }
-
-  readonly #privateConnections = new Set<TextLane | BinaryLane>()
 
   /** A connection to the backend ended, or could not be opened. */
   lost(why: BackendClose): void {
     this.traffic.backendClosed[why]++
   }
 
-  privateClosed(): void {
-    this.#privates--
-    for (const connection of this.#privateConnections) if (connection.state === 'closed') this.#privateConnections.delete(connection)
+  privateClosed(connection: BackendConnection): void {
+    this.#privates.delete(connection)
+  }
+
+  /** A client's own connection ended, and the client noticed. All of them end when memcached does, so one line for each reason
+   *  and minute. */
+  privateLost(peer: Peer, route: Route, reason: string, words: string, loss: Loss | undefined): void {
+    const suppressed = this.#repeats.tell(`private ${reason}`)
+    if (suppressed === undefined) return
+    this.log.warn({
+      event: 'private-backend-lost', client: peer.id, service: this.name, address: peer.address, backend: addressText(route), ...loss,
+      reason, words, suppressed,
+    }, `a client's own connection to the backend: ${lossText(words, loss)}`)
   }
 
   /** A command was refused: one line per client, command and minute. */
@@ -231,7 +240,7 @@ export class Service {
   #checkDeadlines(now: number): void {
     this.#text.checkDeadlines(now)
     this.#binary.checkDeadlines(now)
-    for (const connection of this.#privateConnections) connection.checkDeadline(now)
+    for (const connection of this.#privates) connection.checkDeadline(now)
     for (const pool of this.#retired) {
       pool.checkDeadlines(now)
       if (pool.lanes.length === 0) this.#retired.delete(pool)
@@ -307,7 +316,7 @@ export class Service {
     const { traffic } = this
     const now: ServiceNow = {
       connections: this.#sessions.size, inFlight: 0, replyBacklogBytes: 0, requestHeldBytes: this.heldBytes,
-      privateConnections: this.#privates, backends: { ...this.#text.states },
+      privateConnections: this.#privates.size, backends: { ...this.#text.states },
     }
     const total: Traffic = { ...traffic, requests: traffic.requests.slice() }
     for (const session of this.#sessions) {

@@ -147,7 +147,7 @@ export class TargetLanes<Lane extends BackendConnection> implements BackendOwner
       this.#lookups--
       if (!this.#isOpen) return
       if (target.route !== undefined) this.#connect()
-      else this.#lost('lookup-failed', target.lookupFault, 'ask DNS (getent hosts), and compare the name in backend.connect')
+      else this.#lost('lookup-failed', target.lookupFault, { advice: 'ask DNS (getent hosts), and compare the name in backend.connect' })
     })
   }
 
@@ -176,8 +176,11 @@ export class TargetLanes<Lane extends BackendConnection> implements BackendOwner
     const lane = connection as Lane
     const { target, clock } = this.#options
     this.#lanes.splice(this.#lanes.indexOf(lane), 1)
-    if (!this.#isOpen || why === 'replaced') return
+    if (why === 'replaced' || why === 'drained') return
+    // Of a backend that the configuration no longer names nothing is opened again; clients that still waited there are told of.
+    if (!this.#isOpen && lane.wasIdle) return
     this.#options.onLoss(why)
+    if (!this.#isOpen) return this.#warn(loss?.reason ?? why, words, loss)
     target.lookUpIfOlder(LOOKUP_AT_MOST_EVERY_MS, clock.now)
     const wasReady = lane.version !== ''
     if (!wasReady && target.failed(lane.route) && why !== 'connect-timeout') {
@@ -190,7 +193,7 @@ export class TargetLanes<Lane extends BackendConnection> implements BackendOwner
     if (wasReady && !isShortLived) this.#backoff.reset()
     const isAtOnce = wasReady && this.#shortLived <= 1
     if (isAtOnce && lane.wasIdle) this.#ended(words)
-    else this.#lost(loss?.reason ?? why, words, loss?.advice, wasReady, isAtOnce)
+    else this.#lost(loss?.reason ?? why, words, loss, wasReady, isAtOnce)
   }
 
   /** Between two requests, as a host does that restarts, or that lets no connection grow old. Another is opened at once, and
@@ -209,13 +212,13 @@ export class TargetLanes<Lane extends BackendConnection> implements BackendOwner
   }
 
   /** @param wasReady a lane was lost, and not just a try   @param isAtOnce another is opened now, and clients wait for that try */
-  #lost(reason: string, words: string, advice: string | undefined, wasReady = false, isAtOnce = false): void {
-    const { log, service, dialect, target, clock } = this.#options
+  #lost(reason: string, words: string, loss: Loss | undefined, wasReady = false, isAtOnce = false): void {
+    const { clock } = this.#options
     const retryMs = Math.round(this.#backoff.nextMs())
     // One line when it goes, one for each new reason, and one when it is back; the tries between are silent.
     if (wasReady || !this.#told.has(reason)) {
       this.#told.add(reason)
-      log.warn({ event: 'backend-lost', service, dialect, backend: target.text, reason, words, advice, retryMs }, 'the backend does not answer: ' + words)
+      this.#warn(reason, words, loss, retryMs)
     }
     this.words = words
     if (!this.isReady) {
@@ -231,8 +234,20 @@ export class TargetLanes<Lane extends BackendConnection> implements BackendOwner
     this.#retries.add(endRetry)
     this.#options.onChange()
   }
+
+  #warn(reason: string, words: string, loss: Loss | undefined, retryMs?: number): void {
+    const { log, service, dialect, target } = this.#options
+    log.warn({ event: 'backend-lost', service, dialect, backend: target.text, ...loss, reason, words, retryMs }, lossText(words, loss))
+  }
 }
 
-function addressText({ address }: Route): string {
+export function addressText({ address }: Route): string {
   return 'path' in address ? `unix:${address.path}` : `${address.host}:${address.port}`
+}
+
+/** One sentence for the log. */
+export function lossText(words: string, loss: Loss | undefined): string {
+  if (loss?.answered === undefined) return `the backend does not answer: ${words}`
+  const asked = loss.asked === '' ? 'to nothing' : `to "${loss.asked}"`
+  return `the backend is out of step (${words}): ${asked} it answered "${loss.answered}"; clients closed for it: ${loss.clients}`
 }

@@ -14,13 +14,14 @@
  *  The last entry may be an open run only while its client's input is being read: nobody else writes in between. */
 import assert from 'node:assert'
 import { commands, GET, MG, GETS, MN } from '../proto/commands.ts'
-import { Got, ProtocolError, Shape, shapeOfRow } from '../proto/frame.ts'
+import { printable } from '../lib/printable.ts'
+import { Got, LF, ProtocolError, Shape, shapeOfRow } from '../proto/frame.ts'
 import { release } from '../proto/bytes.ts'
 import { textReply } from '../proto/refusal.ts'
 import { TextReplyFramer } from '../proto/text-reply.ts'
 import type { TextRequestFramer } from '../proto/text-request.ts'
 import { Assembly } from './assembly.ts'
-import { BackendConnection, type BackendContext, type BackendOwner } from './backend-connection.ts'
+import { BackendConnection, SHOWN_BYTES, type BackendContext, type BackendOwner } from './backend-connection.ts'
 import type { ClientSession } from './client-session.ts'
 import { COPY_BYTES, GetJoin } from './get-join.ts'
 import { Fate, Pending } from './pending.ts'
@@ -154,11 +155,10 @@ export class TextLane extends BackendConnection {
     const last = pending.last
     if (this.#hasOpenBatch && pending.sessions[last] === session && pending.row[last] === frame.row) {
       pending.from[last]++
-      pending.asked[last] = NO_BYTES
       return
     }
-    // Only a batch of one can be asked again: of more, the requests need not lie side by side.
-    pending.push(session, Shape.metaBatch, Fate.forward, frame.row, frame.row === MG ? frame.chunk : NO_BYTES, 1, frame.start, this.context.clock.now)
+    const i = pending.push(session, Shape.metaBatch, Fate.forward, frame.row, frame.chunk, 1, 0, this.context.clock.now)
+    pending.start[i] = frame.start
     this.#hasOpenBatch = true
   }
 
@@ -169,7 +169,8 @@ export class TextLane extends BackendConnection {
     this.#hasOpenBatch = false
     if (isMetaRow[frame.row] === 1) {
       if (!this.#hasOpenRun) {
-        pending.push(session, Shape.metaRun, Fate.quiet, frame.row, NO_BYTES, 1, frame.quiet ? 0 : 1, this.context.clock.now)
+        const i = pending.push(session, Shape.metaRun, Fate.quiet, frame.row, frame.chunk, 1, frame.quiet ? 0 : 1, this.context.clock.now)
+        pending.start[i] = frame.start
         this.#hasOpenRun = true
         return true
       }
@@ -297,6 +298,16 @@ export class TextLane extends BackendConnection {
     this.send(request, 0, request.length)
   }
 
+  /** Its line, as the client wrote it; of a run or batch the first one's. */
+  protected asked(head: number): string {
+    const { asked, shape, from, start } = this.pending
+    const bytes = asked[head]
+    if (bytes === NO_BYTES) return shape[head] === Shape.version ? 'version' : 'mn'
+    const isBatch = shape[head] === Shape.metaRun || shape[head] === Shape.metaBatch
+    const at = isBatch ? start[head] : lineStart(bytes, from[head])
+    return printable(bytes, at, bytes.indexOf(LF, at) + 1, SHOWN_BYTES)
+  }
+
   protected failPending(words: string, heir: TextLane | undefined): void {
     const pending = this.pending
     this.#hasOpenRun = this.#hasOpenBatch = false
@@ -353,9 +364,10 @@ export class TextLane extends BackendConnection {
         return Buffer.from(`${commands[row].verb} ${asked.toString('latin1', pending.from[head], pending.to[head])}\r\n`, 'latin1')
       }
       case Shape.metaBatch: {
-        const end = asked.indexOf(10, pending.to[head])
-        if (row !== MG || end === -1) return undefined
-        const line = asked.subarray(pending.to[head], end + 1)
+        // Only a batch of one: of more, the requests need not lie side by side.
+        if (row !== MG || pending.from[head] !== 1) return undefined
+        const start = pending.start[head]
+        const line = asked.subarray(start, asked.indexOf(LF, start) + 1)
         return READS_ONLY.test(line.toString('latin1')) ? line : undefined
       }
       default: return undefined
@@ -367,9 +379,15 @@ export class TextLane extends BackendConnection {
     this.#hasOpenBatch = false
     // It keeps the time of its first sending, so that nobody waits longer than for one request.
     const shape = from.shape[head] === Shape.joined ? Shape.values : from.shape[head]
-    this.pending.push(session, shape, Fate.again, from.row[head], from.asked[head], from.from[head], from.to[head], from.sentAt[head])
+    const i = this.pending.push(session, shape, Fate.again, from.row[head], from.asked[head], from.from[head], from.to[head], from.sentAt[head])
+    this.pending.start[i] = from.start[head]
     this.send(line, 0, line.length)
   }
+}
+
+/** @returns the start of the line that `at` is in */
+function lineStart(bytes: Buffer, at: number): number {
+  return at === 0 ? 0 : bytes.lastIndexOf(LF, at - 1) + 1
 }
 
 /** Behind whatever the client asked again at the heir. @returns how many requests are settled there, later */

@@ -3,6 +3,9 @@ import { transcript } from './transcript.ts'
 
 // Requests of many clients on one connection to memcached, and whose the replies are.
 
+/** As the log shows bytes. */
+const shown = (bytes: string) => bytes.replaceAll('\r', '\\r').replaceAll('\n', '\\n')
+
 test('replies go to whom they belong, in each client\'s order', async () => {
   const t = await transcript({ clients: 2 })
   t.client(1).sends('get a\r\nincr n 1\r\n')
@@ -186,7 +189,16 @@ test.each([
   await t.backend.sees(seen)
   t.client(2).sends('get b\r\n')
   await t.backend.sees('get b\r\n')
+  t.passes(2000)
   t.backend.says(says)
+  // A lane that has held for long is told of as one that has not.
+  const told = await t.logged('backend-lost')
+  expect(told).toMatchObject({
+    level: 'warn', reason: 'out-of-step', dialect: 'text', clients: 2, advice: expect.any(String), asked: shown(request.slice(0, request.indexOf('\n') + 1)),
+  })
+  expect(told.answered).not.toBe('')
+  expect(shown(says)).toContain(String(told.answered).replace('…', ''))
+  expect(told.msg).toContain(`it answered "${String(told.answered)}"; clients closed for it: 2`)
   expect(await t.reason(1)).toBe('backend-out-of-step')
   expect(await t.reason(2)).toBe('backend-out-of-step')
   await t.client(2).readToEnd()
@@ -197,14 +209,18 @@ test.each([
   await t.client(3).gets('END\r\n')
 })
 
-test('bytes that nobody asked for close the lane and no client', async () => {
+test('bytes that nobody asked for close the lane and no client, and are told', async () => {
   const t = await transcript()
   t.client(1).sends('get a\r\n')
   await t.backend.sees('get a\r\n')
   t.backend.says('END\r\n')
   await t.client(1).gets('END\r\n')
-  t.backend.says('STORED\r\n')
+  t.passes(2000)
+  t.backend.says('\x1b[2J\xff"STORED\r\n')
   const lane = await t.lanes(2)
+  expect(await t.logged('backend-lost')).toMatchObject({
+    level: 'warn', reason: 'out-of-step', asked: '', answered: '\\x1b[2J\\xff"STORED\\r\\n', clients: 0,
+  })
   t.client(1).sends('get b\r\n')
   await lane.sees('get b\r\n')
   lane.says('END\r\n')
@@ -235,6 +251,27 @@ test('memcached closes before any reply: an error for each request, and for none
   const lane = await t.lanes(2)
   t.client(1).sends('get again\r\n')
   await lane.sees('get again\r\n')
+})
+
+test('a backend that the configuration no longer names is told of when it is lost with requests in flight, and only then', async () => {
+  const t = await transcript({ clients: 1 })
+  t.client(1).sends('get a\r\n')
+  await t.backend.sees('get a\r\n')
+  const old = t.backend
+  t.service.apply({ ...t.config, backend: { ...t.config.backend, reply_timeout: 4000 } }, undefined)
+  await t.lanes(2)
+  await t.settle()
+  old.destroy()
+  await t.client(1).gets(lostWords)
+  expect(t.lines.filter(line => line.event === 'backend-lost')).toMatchObject([{ level: 'warn', reason: 'closed-by-backend' }])
+  expect(t.service.traffic.backendClosed['closed-by-backend']).toBe(1)
+
+  t.service.apply({ ...t.config, backend: { ...t.config.backend, reply_timeout: 3000 } }, undefined)
+  await t.lanes(3)
+  await t.settle()
+  t.passes(1000)
+  await t.settle()
+  expect(t.lines.filter(line => line.event === 'backend-lost')).toHaveLength(1)
 })
 
 test('memcached closes between two replies', async () => {

@@ -188,6 +188,10 @@ test('a private connection out of step closes its client alone', async () => {
   await own.sees('stats\r\nget a\r\n')
   own.says('END\r\nVALUE b 0 1\r\nx\r\nEND\r\n')
   expect(await t.reason(1)).toBe('backend-out-of-step')
+  expect(await t.logged('private-backend-lost')).toMatchObject({
+    level: 'warn', reason: 'out-of-step', client: 'c1', asked: 'get a\\r\\n', answered: 'VALUE b 0 1\\r\\nx\\r\\nEND\\r\\n', clients: 1,
+  })
+  expect(t.service.traffic.backendClosed['out-of-step']).toBe(1)
   t.client(2).sends('get b\r\n')
   await t.backend.sees('get b\r\n')
   t.backend.says('END\r\n')
@@ -201,4 +205,46 @@ test('refusals wait for their turn on a private connection too', async () => {
   await own.sees('get a\r\nget b\r\n')
   own.says('END\r\nEND\r\n')
   await t.client(1).gets('END\r\nCLIENT_ERROR memseal: command not allowed\r\nEND\r\n')
+})
+
+test('private connections that are lost while something is owed are told of once a minute for each reason, however many they are', async () => {
+  const t = await transcript({ clients: 3, backend: { sharing: 'private' } })
+  for (const n of [1, 2, 3]) {
+    t.client(n).sends('get a\r\n')
+    const own = await t.private(n)
+    await own.sees('get a\r\n')
+  }
+  for (const n of [1, 2]) {
+    (await t.private(n)).end()
+    await t.client(n).gets('SERVER_ERROR memseal: the backend closed the connection\r\n')
+  }
+  // Nothing is owed here, so nobody has noticed.
+  const idle = await t.private(3)
+  idle.says('END\r\n')
+  await t.client(3).gets('END\r\n')
+  idle.end()
+  await idle.readToEnd()
+  expect(t.lines.filter(line => line.event === 'private-backend-lost')).toMatchObject([
+    { level: 'warn', reason: 'closed-by-backend', client: 'c1', address: '127.0.0.1', suppressed: 0 },
+  ])
+  expect(t.service.traffic.backendClosed['closed-by-backend']).toBe(3)
+})
+
+test('a private connection whose memory is too much closes the client it is for, and is not left behind', async () => {
+  const t = await transcript()
+  const [session] = t.service.sessions
+  t.client(1).socket.pause()
+  const value = `VALUE a 0 ${512 * 1024}\r\n${'x'.repeat(512 * 1024)}\r\nEND\r\n`
+  while (session.replies.backlog === 0) {
+    t.client(1).sends('get a\r\n')
+    await t.backend.sees('get a\r\n')
+    t.backend.says(value)
+    await t.settle()
+  }
+  // From now on one slab more is one too many.
+  t.service.apply({ ...t.config, limits: { ...t.config.limits, reply_memory: 1 } }, undefined)
+  t.client(1).sends('stats\r\n')
+  expect(await t.reason(1)).toBe('reply-memory')
+  await t.settle()
+  expect(t.service.measure().now.privateConnections).toBe(0)
 })

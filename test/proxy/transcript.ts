@@ -7,7 +7,9 @@ import { expect } from 'vitest'
 import { once } from 'node:events'
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net'
 import { loadText } from '../../src/config/load.ts'
+import type { ServiceConfig } from '../../src/config/schema.ts'
 import { Clock } from '../../src/lib/clock.ts'
+import { dial } from '../../src/proxy/dial.ts'
 import { Service } from '../../src/proxy/service.ts'
 import { Turn } from '../../src/proxy/turn.ts'
 import { createLogger } from '../../src/telemetry/log.ts'
@@ -40,7 +42,21 @@ export async function transcript(setting: Setting = {}): Promise<Transcript> {
 class Transcript {
   readonly lines: Line[] = []
   service!: Service
-  readonly clock = new Clock()
+  config!: ServiceConfig
+  readonly #ticks: (() => void)[] = []
+  #passedMs = 0
+  readonly clock = new Clock({
+    now: () => performance.now() + this.#passedMs,
+    every: (ms, task) => {
+      this.#ticks.push(task)
+      const timer = setInterval(task, ms).unref()
+      return () => { clearInterval(timer) }
+    },
+    after: (ms, task) => {
+      const timer = setTimeout(task, ms)
+      return () => { clearTimeout(timer) }
+    },
+  })
   readonly #setting: Setting
   readonly #front: Server
   readonly #back: Server
@@ -48,6 +64,11 @@ class Transcript {
   readonly #lanes: BackendWire[] = []
   readonly #privates: BackendWire[] = []
   readonly #sockets: Socket[] = []
+  /** Both ends of each connection, by the port that tells it from others: those of clients, and those to the backend. */
+  readonly #fronts = new Map<number, Ends>()
+  readonly #backs = new Map<number, Ends>()
+  readonly #dialled = new Set<Socket>()
+  #turnsToCome = 0
   #wake: (() => void)[] = []
 
   constructor(setting: Setting) {
@@ -55,6 +76,7 @@ class Transcript {
     this.#back = createServer({ allowHalfOpen: true }, socket => { this.#greet(socket) })
     let clients = 0
     this.#front = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true }, socket => {
+      put(this.#fronts, socket.remotePort, 'served', socket)
       this.service.serve(socket, { id: `c${++clients}`, service: 'cache', listener: 'test', address: '127.0.0.1', countedAs: '127.0.0.1', port: 0 })
     })
   }
@@ -72,7 +94,24 @@ class Transcript {
         this.#changed()
       },
     })
-    this.service = new Service('cache', config!.services.cache, { clock: this.clock, turn: new Turn(), log })
+    const turn = new Turn(end => {
+      this.#turnsToCome++
+      setImmediate(() => { this.#turnsToCome--; end() })
+    })
+    this.config = config!.services.cache
+    this.service = new Service('cache', this.config, {
+      clock: this.clock, turn, log,
+      dial: (...how) => {
+        const socket = dial(...how)
+        this.#dialled.add(socket)
+        socket.once('close', () => { this.#dialled.delete(socket) })
+        socket.once('connect', () => {
+          this.#dialled.delete(socket)
+          put(this.#backs, socket.localPort, 'served', socket)
+        })
+        return socket
+      },
+    })
     atEndOfTest(() => this.#close())
     for (let n = this.#setting.clients ?? 1; n > 0; n--) await this.connect()
     const isShared = backend.sharing !== 'private' && this.#setting.greeting === undefined
@@ -81,7 +120,8 @@ class Transcript {
 
   /** One more client. */
   async connect(): Promise<ClientWire> {
-    const client = new ClientWire(await connect({ port: portOf(this.#front), allowHalfOpen: true }))
+    const client = new ClientWire(this, await connect({ port: portOf(this.#front), allowHalfOpen: true }))
+    put(this.#fronts, client.socket.localPort, 'theirs', client.socket)
     // The order of accepting is the order of their numbers.
     await this.#until(() => this.service.clients + this.lines.filter(line => line.event === 'closed').length > this.#clients.length, 'an accepted client')
     this.#clients.push(client)
@@ -121,6 +161,27 @@ class Transcript {
     return this.lines.find(line => line.event === event)!
   }
 
+  /** Time passes for the service, and it looks at its deadlines; nobody waits. */
+  passes(ms: number): void {
+    this.#passedMs += ms
+    for (const tick of this.#ticks) tick()
+  }
+
+  /** Returns when all that was sent has been read, by whoever reads, and all that follows from it has been sent and read too. What
+   *  has not happened then will not happen before somebody sends something, or time passes. */
+  async settle(): Promise<void> {
+    const deadline = Date.now() + 60_000
+    for (let still = 0; still < 2; still = this.#isStill() ? still + 1 : 0) {
+      if (Date.now() > deadline) throw new Error('bytes are still on their way after a minute')
+      await new Promise(setImmediate)
+    }
+  }
+
+  #isStill(): boolean {
+    const isStill = ({ served, theirs }: Ends) => served !== undefined && theirs !== undefined && hasArrived(served, theirs) && hasArrived(theirs, served)
+    return this.#turnsToCome === 0 && this.#dialled.size === 0 && [...this.#fronts.values(), ...this.#backs.values()].every(isStill)
+  }
+
   async #nth(wires: BackendWire[], count: number): Promise<BackendWire> {
     await this.#until(() => wires.length >= count, `backend connection ${count}`)
     return wires[count - 1]
@@ -128,7 +189,8 @@ class Transcript {
 
   /** Lanes are told from private connections by the question for the version, which is answered here. */
   #greet(socket: Socket): void {
-    const wire = new BackendWire(socket)
+    const wire = new BackendWire(this, socket)
+    put(this.#backs, socket.remotePort, 'theirs', socket)
     this.#sockets.push(socket)
     const { greeting, dialect, version = '1.6.45' } = this.#setting
     const answer = greeting ?? `VERSION ${version}\r\n`
@@ -160,9 +222,9 @@ class Transcript {
   }
 
   async #until(isThere: () => boolean, wanted: string): Promise<void> {
-    const deadline = Date.now() + 10_000
+    const deadline = Date.now() + 30_000
     while (!isThere()) {
-      if (Date.now() > deadline) throw new Error(`no ${wanted} within 10 s; logged: ${JSON.stringify(this.lines)}`)
+      if (Date.now() > deadline) throw new Error(`no ${wanted} within 30 s; logged: ${JSON.stringify(this.lines)}`)
       await new Promise<void>(resolve => {
         const timer = setTimeout(resolve, 20)
         this.#wake.push(() => { clearTimeout(timer); resolve() })
@@ -182,10 +244,36 @@ class Transcript {
   }
 }
 
+interface Ends { served?: Socket, theirs?: Socket }
+
+function put(all: Map<number, Ends>, port: number | undefined, end: keyof Ends, socket: Socket): void {
+  all.set(port!, { ...all.get(port!), [end]: socket })
+}
+
+/** All that one has sent, its end included, was read by the other; but for one who does not read. */
+function hasArrived(from: Socket, to: Socket): boolean {
+  if (to.destroyed || to.isPaused()) return true
+  const hasEnded = from.destroyed || from.writableEnded
+  return (from.destroyed || from.bytesWritten === to.bytesRead) && (!hasEnded || to.readableEnded)
+}
+
 const portOf = (server: Server): number => (server.address() as AddressInfo).port
 const toBuffer = (bytes: string | Buffer): Buffer => typeof bytes === 'string' ? Buffer.from(bytes, 'latin1') : bytes
 
 class End extends Wire {
+  readonly #transcript: Transcript
+
+  constructor(of: Transcript, socket: Wire['socket']) {
+    super(socket, 30_000)
+    this.#transcript = of
+  }
+
+  /** All that was sent so far has had its effect, and nothing has come here. */
+  protected async hasNothing(): Promise<void> {
+    await this.#transcript.settle()
+    expect(this.received.toString('latin1')).toBe('')
+  }
+
   async #expects(bytes: string | Buffer): Promise<void> {
     const wanted = toBuffer(bytes)
     try {
@@ -209,8 +297,8 @@ class End extends Wire {
 }
 
 class ClientWire extends End {
-  constructor(wire: Wire) {
-    super(wire.socket, 10_000)
+  constructor(of: Transcript, wire: Wire) {
+    super(of, wire.socket)
   }
 
   sends(...bytes: (string | Buffer)[]): void {
@@ -226,26 +314,19 @@ class ClientWire extends End {
     this.reset()
   }
 
-  /** Answers to what was sent before have all come when this has. */
   async getsNothing(): Promise<void> {
-    for (let turn = 0; turn < 5; turn++) await new Promise(resolve => { setTimeout(resolve, 5) })
-    expect(this.received.toString('latin1')).toBe('')
+    await this.hasNothing()
     expect(this.hasEnded).toBe(false)
   }
 }
 
 class BackendWire extends End {
-  constructor(socket: Socket) {
-    super(socket, 10_000)
-  }
-
   sees(...bytes: (string | Buffer)[]): Promise<void> {
     return this.expects(...bytes)
   }
 
-  async seesNothing(): Promise<void> {
-    for (let turn = 0; turn < 5; turn++) await new Promise(resolve => { setTimeout(resolve, 5) })
-    expect(this.received.toString('latin1')).toBe('')
+  seesNothing(): Promise<void> {
+    return this.hasNothing()
   }
 
   says(...bytes: (string | Buffer)[]): void {
