@@ -1,17 +1,25 @@
 /** Our own answers, in the words of each dialect. No byte of a client is ever put into them. */
+import { printable } from '../lib/printable.ts'
 import { HEADER } from './binary-request.ts'
 
-const line = (words: string): Buffer => Buffer.from(words + '\r\n')
-const cache = new Map<string, Buffer>()
+const LONGEST_WORDS = 200
+/** More wordings than the tables of ours have. */
+const MOST_KEPT = 64
+const kept = new Map<string, Buffer>()
 
 /** A line of the text protocol. @param words fixed ones, from a table of ours: each is kept */
 export function textReply(words: string): Buffer {
-  let made = cache.get(words)
-  if (made === undefined) {
-    made = line(words)
-    cache.set(words, made)
-  }
-  return made
+  const made = kept.get(words)
+  if (made !== undefined) return made
+  const line = textLine(words)
+  if (kept.size < MOST_KEPT) kept.set(words, line)
+  return line
+}
+
+/** A line for one occasion, not kept. @param words may hold what others wrote: the line stays one line, and short */
+export function textLine(words: string): Buffer {
+  const bytes = Buffer.from(words)
+  return Buffer.from(`${printable(bytes, 0, bytes.length, LONGEST_WORDS)}\r\n`)
 }
 
 /** A packet of the binary protocol that answers `opcode` and `opaque`. */

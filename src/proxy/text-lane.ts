@@ -17,7 +17,7 @@ import { commands, GET, MG, GETS, MN } from '../proto/commands.ts'
 import { printable } from '../lib/printable.ts'
 import { Got, LF, ProtocolError, Shape, shapeOfRow } from '../proto/frame.ts'
 import { release } from '../proto/bytes.ts'
-import { textReply } from '../proto/refusal.ts'
+import { textLine } from '../proto/refusal.ts'
 import { TextReplyFramer } from '../proto/text-reply.ts'
 import type { TextRequestFramer } from '../proto/text-request.ts'
 import { Assembly } from './assembly.ts'
@@ -313,7 +313,7 @@ export class TextLane extends BackendConnection {
     this.#hasOpenRun = this.#hasOpenBatch = false
     this.#assembly.close()
     heir?.endTurn()
-    const error = textReply(`SERVER_ERROR memseal: ${words}`)
+    const error = textLine(`SERVER_ERROR memseal: ${words}`)
     const settled: [ClientSession, number][] = []
     let answered = this.#framer.answers
     let hasBytes = this.end > this.from || answered > 0
