@@ -1,11 +1,19 @@
-#!/usr/bin/env node
+#!/bin/sh
+//bin/sh -c :; case "$(node --version)" in v?.*|v1?.*|v2[0-3].*) exec node "$0" "$@";; esac; exec node --disable-sigusr1 "$0" "$@"
+// For a shell this is a script that starts Node, for Node a comment. SIGUSR1 would open a debugger to every user of this host,
+// in the process that holds the keys. (`env -S` would be shorter, and Alpine has none; a Node before 24 need not know the flag,
+// and is to say that it is too old.)
+
 // Start reading here. From here on:
 //   cli/commands.ts      which command, with which flags
 //   cli/run.ts           the configuration (config/load.ts), then the daemon (process/daemon.ts)
 //   process/             opens listeners, and wires admission, TLS, sessions and backends together
 //   proxy/               one client's session, and the backend connections that sessions share
 
-import { runCommandLine } from './cli/commands.ts'
+import './process/early-signals.ts'
+
+// Not a plain import: Node would read all of them before it runs the first, and leave the signals as they are for so long.
+const { runCommandLine } = await import('./cli/commands.ts')
 
 // `memseal config reference | head` is no fault: head has seen enough.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {

@@ -5,7 +5,7 @@ import { bind, type Bound } from '../lib/bind.ts'
 import type { Daemon } from '../process/daemon.ts'
 import type { Logger } from '../telemetry/log.ts'
 import { contentType, prometheusText } from './prometheus.ts'
-import { connectionsText, takeSnapshot } from './snapshot.ts'
+import { connectionsText, jsonText, takeSnapshot } from './snapshot.ts'
 
 // Asks and orders, in HTTP. Whoever can write to the unix socket (owner and group) may give orders; over loopback TCP,
 // where every user of the host gets through, there is only reading.
@@ -165,7 +165,7 @@ export class AdminServer {
   }
 
   async #reload(): Promise<Answer> {
-    const outcome = await this.#daemon.reloader.reload('admin')
+    const outcome = await this.#daemon.reload('admin')
     return json(outcome.result === 'refused' ? 409 : 200, outcome)
   }
 
@@ -193,7 +193,7 @@ function text(status: number, body: string): Answer {
 }
 
 function json(status: number, value: unknown): Answer {
-  return { status, body: `${JSON.stringify(value, (_, each) => each instanceof Float64Array ? [...each] : each)}\n`, type: jsonType }
+  return { status, body: `${jsonText(value)}\n`, type: jsonType }
 }
 
 function limitOf(url: URL): number {

@@ -84,6 +84,15 @@ function serviceSnapshot({ name, config, service, admission, material }: Running
   }
 }
 
+/** As JSON can say it: histograms count in typed arrays, which it would write as objects. */
+export function plain(value: unknown): unknown {
+  return JSON.parse(jsonText(value))
+}
+
+export function jsonText(value: unknown): string {
+  return JSON.stringify(value, (_, each: unknown) => each instanceof Float64Array ? [...each] : each)
+}
+
 /** Clients are served between two slices: to write down 10,000 at once takes 40 ms. */
 const SLICE = 250
 

@@ -1,5 +1,6 @@
 import { hasFault } from '../config/issue.ts'
 import { exitStatuses } from '../errors.ts'
+import { logFileFault } from '../telemetry/log-file.ts'
 import { readBackendMaterial, readMaterial, type MaterialFault } from '../tls/material.ts'
 import { chooseConfiguration, noConfiguration, printIssues } from './configuration.ts'
 import type { Terminal } from './terminal.ts'
@@ -22,6 +23,8 @@ export async function check(flags: Record<string, unknown>, terminal: Terminal):
     if (service?.tls !== undefined && loaded.isSound(front)) tell(front, readMaterial(service.tls))
     if (service?.backend?.tls !== undefined && loaded.isSound(back)) tell(back, readBackendMaterial(service.backend.tls))
   }
+  const fault = loaded.isSound('log.file') ? logFileFault(loaded.log!.file) : undefined
+  if (fault !== undefined) loaded.report('fault', 'log.file', fault.message, fault.fix)
   printIssues(loaded, terminal)
   if (hasFault(loaded.issues)) return exitStatuses.configuration.status
   terminal.out(`${file ?? 'The configuration'} is fine.\n`)

@@ -16,6 +16,7 @@ export interface Loaded {
   /** What could be read, for further checks; hold each against `isSound` first. */
   services: Config['services']
   admin: Config['admin'] | undefined
+  log: Config['log'] | undefined
   isSound(path: string): boolean   // no fault at this path or below it
   /** The file is not there, or cannot be read: that may pass by itself, unlike what is written in it. */
   isUnread: boolean
@@ -72,6 +73,7 @@ export function loadText(text: string, file: string, options: LoadOptions): Load
   return {
     services: config?.services ?? {},
     admin: config?.admin,
+    log: config?.log,
     isSound: path => !reading.isFaulty(path),
     isUnread: reading.isUnread,
     get config() { return hasFault(reading.issues) ? undefined : config },
@@ -97,7 +99,8 @@ function warnOfUnusedVariables(reading: Reading, environment: NodeJS.ProcessEnv)
 
 function refused(issues: Issue[]): Loaded {
   return {
-    config: undefined, services: {}, admin: undefined, isSound: () => false, isUnread: false, issues, origins: new Map(), originOf: () => issues[0].origin,
+    config: undefined, services: {}, admin: undefined, log: undefined, isSound: () => false, isUnread: false, issues, origins: new Map(),
+    originOf: () => issues[0].origin,
     report: (severity, path, message, fix) => void issues.push({ severity, origin: issues[0].origin, path, message, fix }),
   }
 }

@@ -272,7 +272,10 @@ const log = section('What memseal tells of itself, and where.', {
     default: 'json', reload: 'restart',
     doc: '`json`: one object a line, for machines. `pretty`: for people.',
   }),
-  file: path({ default: '-', dash: 'standard output', reload: 'restart', doc: 'Where the log goes.', example: '/var/log/memseal.log' }),
+  file: path({
+    default: '-', dash: 'standard output', reload: 'restart',
+    doc: 'Where the log goes. SIGUSR1, SIGHUP and `memseal reload` open it anew, for whoever rotates it.', example: '/var/log/memseal/memseal.log',
+  }),
 })
 
 const admin = section(

@@ -1,5 +1,6 @@
 /** The running proxy: services and their listeners, from start to the end of the drain. */
 import { AdminServer } from '../admin/server.ts'
+import { plain, takeSnapshot } from '../admin/snapshot.ts'
 import type { ClientCap } from '../admission/admission.ts'
 import { hasFault, issueLine } from '../config/issue.ts'
 import type { Loaded } from '../config/load.ts'
@@ -8,11 +9,12 @@ import { Clock } from '../lib/clock.ts'
 import { mostLanes } from '../proxy/pool.ts'
 import { Turn } from '../proxy/turn.ts'
 import { LoopDelay } from '../telemetry/loop-delay.ts'
+import { LogFileError } from '../telemetry/log-file.ts'
 import { createLogger, type Log } from '../telemetry/log.ts'
 import { ExpiryWatch, expiringOf } from './expiry.ts'
 import { planFds, readFdLimit, type FdPlan } from './fd-limit.ts'
 import { readMaterials } from './materials.ts'
-import { Reloader } from './reload.ts'
+import { Reloader, type ReloadOutcome } from './reload.ts'
 import { Services } from './services.ts'
 import { ServiceManager } from './systemd.ts'
 
@@ -25,7 +27,7 @@ export interface ConfigurationSource {
   file: string | undefined
 }
 
-/** Runs until it is told to end. @returns the exit status */
+/** Runs until it is told to end. @returns the exit status   @throws LogFileError */
 export async function startDaemon(source: ConfigurationSource): Promise<number> {
   const log = createLogger(source.loaded.config!.log)
   const daemon = new Daemon(source, log)
@@ -57,6 +59,7 @@ export class Daemon {
   readonly #admin: AdminServer
   readonly #manager: ServiceManager
   #expiry: ExpiryWatch | undefined
+  readonly #started = Promise.withResolvers<void>()
   #ended: ((status: number) => void) | undefined
 
   constructor(source: ConfigurationSource, log: Log) {
@@ -71,6 +74,7 @@ export class Daemon {
 
   /** @throws Error that says what is wrong and what to do */
   async start(): Promise<void> {
+    this.#followSignals()
     const { loaded, load } = this.source
     const config = loaded.config!
     this.#tellFds()
@@ -88,6 +92,7 @@ export class Daemon {
     this.#expiry = new ExpiryWatch(this.#log.log, () => ({ services: this.config.services, materials: this.reloader.materials }))
     await this.#admin.listen(config.admin.listen)
     this.#manager.ready(() => [...this.readiness(), ...this.#admin.missing])
+    this.#started.resolve()
   }
 
   get config(): Config {
@@ -109,7 +114,45 @@ export class Daemon {
     return [...this.services.running.flatMap(({ service }) => service.readiness()), ...expired]
   }
 
-  /** SIGTERM or SIGINT: drain; a second one ends at once. SIGHUP: reload. */
+  /** Those that are no end. None of them may find Node's own answer, not even during the start: a debugger, or death. */
+  #followSignals(): void {
+    process.on('SIGHUP', () => void this.reload('signal'))
+    process.on('SIGUSR1', () => void this.reopenLog('SIGUSR1'))
+    process.on('SIGUSR2', () => void this.#tellStatus())
+  }
+
+  /** Takes what is on disk now, and opens the log anew: whoever rotates it need not know more than one order. */
+  async reload(cause: 'signal' | 'admin'): Promise<ReloadOutcome> {
+    await this.#started.promise
+    const fault = await this.reopenLog(cause)
+    const outcome = await this.reloader.reload(cause)
+    return fault === undefined ? outcome : { ...outcome, warnings: [...outcome.warnings, fault] }
+  }
+
+  /** @returns why the log goes on in the file that it had */
+  async reopenLog(cause: string): Promise<string | undefined> {
+    const { log } = this.#log
+    try {
+      if (await this.#log.reopen()) log.info({ event: 'log-reopened', cause }, 'the log goes on here')
+      return undefined
+    } catch (error) {
+      if (!(error instanceof LogFileError)) throw error
+      const words = `${error.message} ${error.fix} Until then it goes on in the file that was open.`
+      log.error({ event: 'log-reopen-failed', cause }, words)
+      return words
+    }
+  }
+
+  /** Whoever asks is answered, however little is logged. */
+  async #tellStatus(): Promise<void> {
+    await this.#started.promise
+    const { log } = this.#log
+    const snapshot = takeSnapshot(this)
+    const words = snapshot.notReady.length === 0 ? 'ready' : `not ready: ${snapshot.notReady.join('; ')}`
+    log[log.isLevelEnabled('info') ? 'info' : log.level as 'error']({ event: 'status', status: plain(snapshot) }, words)
+  }
+
+  /** SIGTERM or SIGINT: drain; a second one ends at once. */
   untilEnd(): Promise<number> {
     return new Promise((resolve) => {
       this.#ended = resolve
@@ -121,7 +164,6 @@ export class Daemon {
       }
       process.on('SIGTERM', onSignal)
       process.on('SIGINT', onSignal)
-      process.on('SIGHUP', () => void this.reloader.reload('signal'))
     })
   }
 

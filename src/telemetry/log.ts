@@ -1,63 +1,64 @@
-import { openSync } from 'node:fs'
 import pino, { type Logger } from 'pino'
+import { LogFile } from './log-file.ts'
 
 export type { Logger } from 'pino'
 
 // The log: JSON lines with an ISO time and the level by name. Each line has a field `event`. Lines are written in the
-// background; what waits is written at exit, or by `flush` before a process ends in another way.
+// background (log-file.ts); what waits is written at exit, or by `flush` before a process ends in another way.
 
 export interface LogSettings { level: string, format: 'json' | 'pretty', file: string }
 
 /** Where lines go; pino's own destination in the daemon, a list in tests. */
 export interface LogSink { write(line: string): void }
 
-export interface Log { log: Logger, flush: () => void }
+export interface Log {
+  log: Logger
+  flush(): void
+  /** Goes on in the file that has the name of `log.file` now. @returns false when there is none   @throws LogFileError;
+   *  then the old one goes on */
+  reopen(): Promise<boolean>
+}
 
-// If nobody takes the lines (a stopped terminal, a full disk), this much is kept, then lines are dropped.
-const MOST_WAITING_BYTES = 8 * 1024 * 1024
-
-/** @param sink instead of `settings.file`, for tests   @throws Error when the file cannot be opened */
+/** @param sink instead of `settings.file`, for tests   @throws LogFileError */
 export function createLogger(settings: LogSettings, sink?: LogSink): Log {
-  const file = sink === undefined ? openFile(settings.file) : undefined
-  const out: LogSink = sink ?? file!
-  const destination = settings.format === 'pretty' ? { write: (line: string) => out.write(readable(line)) } : out
+  const file = sink === undefined ? new LogFile(settings.file) : undefined
+  const out = sink ?? file!
   const log = pino({
     level: settings.level,
     base: undefined,
     timestamp: pino.stdTimeFunctions.isoTime,
     formatters: { level: label => ({ level: label }) },
-  }, destination)
-  return { log, flush: () => { if (file !== undefined) flushQuietly(file) } }
+  }, settings.format === 'pretty' ? { write: (line: string) => out.write(readable(line)) } : out)
+  return { log, flush: () => file?.flush(), reopen: async () => await file?.reopen() ?? false }
 }
 
-function openFile(file: string): ReturnType<typeof pino.destination> {
-  // Opened here rather than by pino in the background: a path that cannot be written is known at once, and lines of a
-  // process that ends at once are not lost. pino itself flushes at exit.
-  const fd = file === '-' ? 1 : openSync(file, 'a', 0o640)
-  const destination = pino.destination({ dest: fd, sync: false, maxLength: MOST_WAITING_BYTES })
-  // A log that fails must not take the proxy down with it.
-  destination.on('error', () => {})
-  return destination
-}
-
-function flushQuietly(destination: ReturnType<typeof pino.destination>): void {
-  try {
-    destination.flushSync()
-  } catch {
-    // Standard output is gone, or the disk is full.
-  }
-}
-
-/** `12:00:01.123 WARN  refused  refused a connection: …  address=10.0.0.1 reason=denied`, for people. */
+/** `12:00:01.123 WARN  refused a connection: …  address=10.0.0.1 reason=denied`, for people: what the message says
+ *  already is not said again, and what came from a client moves no cursor. */
 export function readable(line: string): string {
   const { time, level, event, msg, ...fields } = JSON.parse(line) as Record<string, unknown>
   const at = typeof time === 'string' ? time.slice(11, 23) : ''
-  const head = [at, String(level).toUpperCase().padEnd(5), event, msg].filter(part => part !== undefined && part !== '')
-  const rest = Object.entries(fields).map(([key, value]) => `${key}=${shown(value)}`)
-  return `${head.concat(rest).join(' ')}\n`
+  const words = typeof msg === 'string' ? msg : ''
+  const name = typeof event === 'string' && words.startsWith(event.replaceAll('-', ' ')) ? '' : event
+  const head = [at, String(level).toUpperCase().padEnd(5), name, words].filter(part => part !== undefined && part !== '')
+  const rest = Object.entries(fields).filter(([, value]) => !isIn(words, value)).map(([key, value]) => `${key}=${shown(value)}`)
+  return `${printable(head.concat(rest).join(' '))}\n`
+}
+
+/** Sentences and places only: a plain word (a service's name, say) may stand in the message by chance. */
+function isIn(words: string, value: unknown): boolean {
+  if (Array.isArray(value)) return value.length > 0 && value.every(each => isIn(words, each))
+  return typeof value === 'string' && /[\s:/]/.test(value) && words.includes(value)
 }
 
 function shown(value: unknown): string {
   if (typeof value !== 'string') return JSON.stringify(value)
-  return /^[^\s"=]+$/.test(value) ? value : JSON.stringify(value)
+  return /^[^\s"=\p{C}]+$/u.test(value) ? value : JSON.stringify(value)
+}
+
+/** Control characters, and marks that turn the direction of writing, in the way of JSON. */
+function printable(text: string): string {
+  return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, each => [...each].map(one => {
+    const code = one.codePointAt(0)!
+    return code > 0xffff ? `\\u{${code.toString(16)}}` : `\\u${code.toString(16).padStart(4, '0')}`
+  }).join(''))
 }

@@ -28,6 +28,25 @@ test('pretty is one readable line, whatever the values hold', () => {
   expect(readable('{"level":"warn","msg":"words"}\n')).toBe('WARN  words\n')
 })
 
+test.each([
+  ['an escape sequence', '\u001b[2Jx', '"\\u001b[2Jx"'], ['the one-byte form of it', '\u009b2Jx', '"\\u009b2Jx"'],
+  ['a carriage return', 'a\rb', '"a\\rb"'], ['text from right to left', 'a\u202eb', '"a\\u202eb"'], ['DEL', 'a\u007f', '"a\\u007f"'],
+  ['a line separator', 'a\u2028b', '"a\\u2028b"'], ['letters', 'müller', 'müller'],
+])('pretty lets %s of a client move no cursor, in a field, a list or the message', (_, text, shown) => {
+  const one = readable(JSON.stringify({ level: 'warn', event: 'refused', msg: `got ${text}`, subject: `é${text}`, nested: { names: [text] }, [text]: 1 }))
+  expect(one.slice(0, -1)).not.toMatch(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u)
+  expect(one).toContain(`subject=${shown.replace(/^("?)/, "$1é")}`)
+})
+
+test('pretty says nothing twice', () => {
+  expect(readable(JSON.stringify({ level: 'info', event: 'listening', service: 'cache', listener: '127.0.0.1:1', tls: false, msg: 'listening on 127.0.0.1:1' })))
+    .toBe('INFO  listening on 127.0.0.1:1 service=cache tls=false\n')
+  expect(readable(JSON.stringify({ level: 'warn', event: 'not-ready', service: 'down', reasons: ['it is down', 'no way'], msg: 'not ready: it is down; no way' })))
+    .toBe('WARN  not ready: it is down; no way service=down\n')
+  expect(readable(JSON.stringify({ level: 'warn', event: 'x', reasons: ['it is down', 'other words'], msg: 'it is down' })))
+    .toBe('WARN  x it is down reasons=["it is down","other words"]\n')
+})
+
 test('lines written right before the end are not lost', () => {
   const file = join(tempFolder(), 'end.log')
   const script = `import { createLogger } from ${module}
@@ -37,10 +56,6 @@ test('lines written right before the end are not lost', () => {
   execFileSync(process.execPath, ['--input-type=module', '-e', script.replace('FILE', JSON.stringify(file))])
   expect(readFileSync(file, 'utf8').split('\n')).toHaveLength(1001)
   expect(execFileSync(process.execPath, ['--input-type=module', '-e', script.replace('FILE', '"-"')]).toString().split('\n')).toHaveLength(1001)
-})
-
-test('a file that cannot be opened is told at once', () => {
-  expect(() => createLogger({ level: 'info', format: 'json', file: '/nowhere/at-all/memseal.log' })).toThrow('ENOENT')
 })
 
 test('a reader of the log that goes away does not end the process', async () => {

@@ -1,0 +1,14 @@
+// What runs first: Node's own answer to SIGUSR1 is a debugger on port 9229, open to every user of this host, and to SIGUSR2
+// its end. Until there is something to do at them (daemon.ts), nothing is done.
+
+for (const signal of ['SIGUSR1', 'SIGUSR2'] as const) process.on(signal, () => {})
+
+// One that came while Node itself started, without --disable-sigusr1, has opened it already.
+const isAsked = /--inspect/.test(`${process.execArgv.join(' ')} ${process.env['NODE_OPTIONS'] ?? ''}`)
+if (!isAsked) closeDebugger()
+setImmediate(() => { if (!isAsked) closeDebugger() })
+
+function closeDebugger(): void {
+  const inspector = process.getBuiltinModule('node:inspector')
+  if (inspector?.url() !== undefined) inspector.close()
+}
