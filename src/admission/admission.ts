@@ -3,17 +3,19 @@ import type { Counters } from '../telemetry/counters.ts'
 import { clientKey, isLoopback } from './address.ts'
 import { CidrList } from './cidr.ts'
 import { ConnectRate, OpenPerClient } from './client-limits.ts'
+import { FirstRoom } from './first-room.ts'
 import { Handshakes } from './handshakes.ts'
 import { Repeats } from './repeats.ts'
 
 // Who may come in, asked before a byte of a connection is read, in this order; the first no is the verdict.
 //
-//   accept > deny > allow > process limit > service limit > limit per client > new-connection rate > handshake queue
+//   accept > deny > allow > process limit > service limit > limit per client > new-connection rate
+//              > first room (a TLS client's first bytes) > turn of its handshake
 //
-// One Admission per service, shared by its listeners.
+// Where a limit is reached, somebody who was admitted and has said nothing since yields the place. One Admission per service, shared by its listeners.
 
 export const refusals = [
-  'denied', 'not-allowed', 'process-full', 'service-full', 'client-full', 'too-fast', 'handshake-queue-full',
+  'denied', 'not-allowed', 'process-full', 'service-full', 'client-full', 'too-fast',
 ] as const
 export type RefusalReason = typeof refusals[number]
 
@@ -24,7 +26,6 @@ const words: Record<RefusalReason, string> = {
   'service-full': 'all connections of the service are in use (limits.connections)',
   'client-full': 'the client has all its connections in use (limits.connections_per_client)',
   'too-fast': 'the client connects too often (limits.new_connections_per_second)',
-  'handshake-queue-full': 'too many clients wait for a TLS handshake',
 }
 
 /** Without a number of the operator's own: a web host with 200 workers that each keep one connection, and a fiftieth of
@@ -60,7 +61,6 @@ export interface Caller {
   address: string
   /** Name of the listener, for the log. */
   listener: string
-  isTls: boolean
   /** From this very host: by loopback, by a unix socket, or by an address that is its own. */
   isLocal: boolean
 }
@@ -68,6 +68,7 @@ export interface Caller {
 export class Admission {
   readonly service: string
   readonly counters: Counters
+  readonly firstRoom: FirstRoom
   readonly handshakes: Handshakes
   #allow: CidrList
   #deny: CidrList
@@ -88,6 +89,7 @@ export class Admission {
     this.#limits = options.limits
     this.#rate = new ConnectRate(options.limits.new_connections_per_second, now)
     this.#cap = options.cap ?? { limit: Infinity, open: 0 }
+    this.firstRoom = new FirstRoom(now)
     this.handshakes = new Handshakes({ slots: options.limits.handshakes, queue: options.handshakeQueue })
     this.#log = options.log
     this.#repeats = new Repeats(now)
@@ -140,16 +142,13 @@ export class Admission {
     return isAllowed ? PREFIX_WITHIN_ALLOW : PREFIX_OF_STRANGERS
   }
 
-  #limitAgainst({ address, isTls, isLocal }: Caller, client: string): RefusalReason | undefined {
-    if (this.#cap.open >= this.#cap.limit) return 'process-full'
-    if (this.#open >= this.#limits.connections) return 'service-full'
+  #limitAgainst({ address, isLocal }: Caller, client: string): RefusalReason | undefined {
+    if (this.#cap.open >= this.#cap.limit && !this.firstRoom.makeRoom()) return 'process-full'
+    if (this.#open >= this.#limits.connections && !this.firstRoom.makeRoom()) return 'service-full'
     // Whoever shares a unix socket has no address to be told apart by.
-    if (address !== 'unix') {
-      if (this.#perClient.of(client) >= this.#mostPerClient(isLocal)) return 'client-full'
-      if (!this.#rate.take(client)) return 'too-fast'
-    }
-    if (isTls && this.handshakes.isFull) return 'handshake-queue-full'
-    return undefined
+    if (address === 'unix') return undefined
+    if (this.#perClient.of(client) >= this.#mostPerClient(isLocal) && !this.firstRoom.makeRoom(client)) return 'client-full'
+    return this.#rate.take(client) ? undefined : 'too-fast'
   }
 
   /** The applications of this host are many clients behind one address. */

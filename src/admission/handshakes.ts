@@ -1,36 +1,53 @@
+import { Waiting } from './waiting.ts'
+
 /** A handshake that waits for its turn. */
 export interface Handshake {
+  /** Whose it is: what limits count as one client. */
+  readonly client: string
   /** Its turn has come. `finished` must be called on it later, whatever becomes of it. */
   begin(): void
-  /** Gone while it waited: it is passed over. */
+  /** Too many wait, most of them of this client: it has to go, and was forgotten here. */
+  displace(): void
+  /** Gone while it waited: it is passed over. `finished` was called on it. */
   readonly isGone: boolean
 }
 
 interface Running { slotTimer: NodeJS.Timeout | undefined }
 
-// At 3 ms of CPU each, 4,096 take 12 s: past the handshake_timeout of any client, so more could not be served anyway.
+// At 3 ms of CPU each, 4,096 take 12 s: few clients are as patient as that.
 const LONGEST_QUEUE = 4_096
 
 // A handshake takes about 3 ms of CPU; one not finished by now waits for its peer and uses none. It gives its slot back,
-// else 16 peers that say nothing would keep everybody out for the length of handshake_timeout.
+// else 16 peers that stop halfway would keep everybody out for the length of handshake_timeout.
 const SLOT_MS = 250
 
+// How long newcomers may hold back the next handshake. libuv accepts one connection per listener and turn of the loop, so
+// with a handshake in each turn a storm would come in no faster than handshakes are done: the kernel's queue would fill
+// with dialers that have long gone.
+const ARRIVALS_MS = 5
+
 /** Paces handshakes so that a storm of reconnects does not starve the clients already in: at most `slots` in progress
- *  and one start per turn of the loop (PERFORMANCE: 500 new connections, p99 of the others 8-13 ms instead of 29-65). */
+ *  and one start per turn of the loop (PERFORMANCE: 500 new connections, p99 of the others 8-13 ms instead of 29-65), in
+ *  turns in which nobody arrives. */
 export class Handshakes {
   #slots: number
   #longest: number
   #slotMs: number
-  #queue: Handshake[] = []
-  #head = 0
+  #waiting = new Waiting()
+  #isWaiting = new Set<Handshake>()
   #running = new Map<Handshake, Running>()
+  #underWay = new Map<string, number>()
   #holdingSlots = 0
   #isScheduled = false
+  #hasArrival = false
+  #heldBackSince = 0
+  #now: () => number
 
-  constructor(options: { slots: number, queue?: number, slotMs?: number }) {
+  constructor(options: { slots: number, queue?: number, slotMs?: number, now?: () => number }) {
     this.#slots = options.slots
     this.#longest = options.queue ?? LONGEST_QUEUE
     this.#slotMs = options.slotMs ?? SLOT_MS
+    this.#now = options.now ?? (() => performance.now())
   }
 
   set slots(slots: number) {
@@ -38,12 +55,8 @@ export class Handshakes {
     this.#schedule()
   }
 
-  get isFull(): boolean {
-    return this.waiting >= this.#longest
-  }
-
   get waiting(): number {
-    return this.#queue.length - this.#head
+    return this.#waiting.count
   }
 
   /** Begun and not finished, those without a slot counted too. */
@@ -51,16 +64,31 @@ export class Handshakes {
     return this.#running.size
   }
 
+  /** Somebody connected; more may be waiting in the kernel. */
+  arrived(): void {
+    this.#hasArrival = true
+  }
+
   add(handshake: Handshake): void {
-    this.#queue.push(handshake)
+    if (this.waiting >= this.#longest) {
+      const surplus = this.#waiting.takeSurplus()!
+      this.#isWaiting.delete(surplus)
+      surplus.displace()
+    }
+    this.#waiting.add(handshake, this.#now())
+    this.#isWaiting.add(handshake)
+    // A peer that said its word and left is seen to be gone in the next turn.
+    this.#hasArrival = true
     this.#schedule()
   }
 
-  /** Succeeded, failed or gone. Does nothing for one that never began. */
+  /** Succeeded, failed or gone. Does nothing for one that was never added. */
   finished(handshake: Handshake): void {
+    if (this.#isWaiting.delete(handshake)) this.#waiting.left(handshake)
     const running = this.#running.get(handshake)
     if (running === undefined) return
     this.#running.delete(handshake)
+    this.#countUnderWay(handshake.client, -1)
     this.#giveSlotBack(running)
   }
 
@@ -69,31 +97,39 @@ export class Handshakes {
     this.#isScheduled = true
     setImmediate(() => {
       this.#isScheduled = false
-      this.#startNext()
+      if (this.waiting === 0) this.#heldBackSince = 0
+      else if (!this.#isHeldBack()) this.#startNext()
       this.#schedule()
     })
   }
 
+  #isHeldBack(): boolean {
+    const now = this.#now()
+    if (this.#heldBackSince === 0) this.#heldBackSince = now
+    if (this.#hasArrival && now - this.#heldBackSince < ARRIVALS_MS) {
+      this.#hasArrival = false
+      return true
+    }
+    this.#heldBackSince = 0
+    return false
+  }
+
   #startNext(): void {
-    let next = this.#take()
-    while (next !== undefined && next.isGone) next = this.#take()
+    const next = this.#waiting.take(this.#now(), client => this.#underWay.get(client) ?? 0)
     if (next === undefined) return
+    this.#isWaiting.delete(next)
     const running: Running = { slotTimer: undefined }
     running.slotTimer = setTimeout(() => this.#giveSlotBack(running), this.#slotMs)
     this.#running.set(next, running)
+    this.#countUnderWay(next.client, 1)
     this.#holdingSlots += 1
     next.begin()
   }
 
-  #take(): Handshake | undefined {
-    if (this.waiting === 0) return undefined
-    const next = this.#queue[this.#head++]
-    // Compacted now and then instead of shift(), which moves the whole queue each time.
-    if (this.#head === this.#queue.length || this.#head > 1_024) {
-      this.#queue = this.#queue.slice(this.#head)
-      this.#head = 0
-    }
-    return next
+  #countUnderWay(client: string, by: number): void {
+    const count = (this.#underWay.get(client) ?? 0) + by
+    if (count > 0) this.#underWay.set(client, count)
+    else this.#underWay.delete(client)
   }
 
   #giveSlotBack(running: Running): void {

@@ -11,11 +11,11 @@ import type { ListenerTls } from '../tls/context.ts'
 import type { PeerTls } from '../tls/peer.ts'
 import { passedSockets } from './systemd.ts'
 
-// From accept to a client that is ready to be served. Sockets stay paused: nothing is read before admission, and a
-// plain client's first byte is read by whoever `onClient` is.
+// From accept to a client that is ready to be served. Sockets stay paused: nothing is read before admission. A TLS client
+// is read until its ClientHello is there, a plain client's first byte is read by whoever `onClient` is.
 //
 //   accept ── Admission ──┬─ plain ─────────────────────┬─ onClient(socket, peer)
-//      (paused)   │       └─ TlsAcceptor (handshake) ───┘
+//      (paused)   │       └─ TlsAcceptor (hello, turn, handshake) ───┘
 //                 └─ refused: reset                         the socket's close gives the place back
 
 export interface Peer {
@@ -89,8 +89,8 @@ export class Listener {
     if (secure === undefined) this.#tls = undefined
     else if (this.#tls !== undefined) this.#tls.replace(secure, timeoutMs)
     else {
-      const { handshakes, counters } = this.#admission
-      this.#tls = new TlsAcceptor({ secure, handshakes, timeoutMs, counters, log: this.#log })
+      const { firstRoom, handshakes, counters } = this.#admission
+      this.#tls = new TlsAcceptor({ secure, firstRoom, handshakes, timeoutMs, counters, log: this.#log })
     }
   }
 
@@ -126,6 +126,7 @@ export class Listener {
   }
 
   #accepted(socket: Socket, isUnix: boolean): void {
+    this.#admission.handshakes.arrived()
     const address = normalAddress(socket.remoteAddress)
     const port = socket.remotePort ?? 0
     // Gone before we looked: on TCP there is always an address, and 'unix' would get past the allow list.
@@ -139,7 +140,7 @@ export class Listener {
       return
     }
     const isLocal = isUnix || isLoopback(address) || socket.remoteAddress === socket.localAddress
-    const place = this.#admission.admit({ address, listener: this.name, isTls: this.#tls !== undefined, isLocal })
+    const place = this.#admission.admit({ address, listener: this.name, isLocal })
     if (typeof place === 'string') {
       refuse(socket)
       return
@@ -147,7 +148,7 @@ export class Listener {
     socket.once('close', () => place.release())
     const peer: Peer = { id: `c${++clients}`, service: this.#service, listener: this.name, address, countedAs: place.countedAs, port }
     if (this.#tls === undefined) this.#plain(socket, peer)
-    else this.#tls.accept(socket, { service: peer.service, listener: peer.listener, client: peer.id, address, port }, peer.countedAs,
+    else this.#tls.accept(socket, { service: peer.service, listener: peer.listener, client: peer.id, address, port }, place,
       (secure, tls) => this.#onClient(secure, { ...peer, tls }))
   }
 

@@ -3,9 +3,12 @@ import type { Socket } from 'node:net'
 import type { X509Certificate } from 'node:crypto'
 import { Server, type TLSSocket } from 'node:tls'
 import type { Logger } from 'pino'
+import type { Place } from '../admission/admission.ts'
+import type { FirstRoom, Guest } from '../admission/first-room.ts'
 import type { Handshake, Handshakes } from '../admission/handshakes.ts'
 import { Repeats } from '../admission/repeats.ts'
 import type { Counters } from '../telemetry/counters.ts'
+import { HelloReader } from './client-hello.ts'
 import type { ListenerTls } from './context.ts'
 import { isRevoked, type RevocationList } from './crl.ts'
 import { handshakeFailure } from './handshake-failure.ts'
@@ -13,14 +16,15 @@ import { oneLine, peerTls, type PeerTls } from './peer.ts'
 
 // The TLS half of a listener: a TCP socket that has been admitted goes in, a TLS socket comes out, or a reason is told.
 //
-//   accept ── queue of Handshakes ── begin ── tls.Server ──┬─ secureConnection ── certificate fine? ── ready
-//                 (its turn)       (timeout starts)        ├─ tlsClientError ─────── failed
-//                                                          └─ close, timeout ─────── failed, or a probe
+//   accept ── FirstRoom ── Handshakes ── begin ── tls.Server ──┬─ secureConnection ── certificate fine? ── ready
+//          (a ClientHello) (its turn)                          ├─ tlsClientError ─────── failed
+//      in each of the three: close, timeout ── failed, or a probe
 
 type Ready = (socket: TLSSocket, tls: PeerTls) => void
 
 export class TlsAcceptor {
   #secure: ListenerTls
+  #firstRoom: FirstRoom
   #handshakes: Handshakes
   #timeoutMs: number
   #counters: Counters
@@ -32,8 +36,11 @@ export class TlsAcceptor {
   // address may be unreadable. The context of the call that started a handshake is the one dependable link.
   #current = new AsyncLocalStorage<Accepting | undefined>()
 
-  constructor(options: { secure: ListenerTls, handshakes: Handshakes, timeoutMs: number, counters: Counters, log: Logger }) {
+  constructor(options: {
+    secure: ListenerTls, firstRoom: FirstRoom, handshakes: Handshakes, timeoutMs: number, counters: Counters, log: Logger,
+  }) {
     this.#secure = options.secure
+    this.#firstRoom = options.firstRoom
     this.#handshakes = options.handshakes
     this.#timeoutMs = options.timeoutMs
     this.#counters = options.counters
@@ -66,13 +73,29 @@ export class TlsAcceptor {
     return this.#pending.size
   }
 
-  /** @param socket paused, nothing read   @param who fields for the log   @param countedAs whom limits and repeated lines count
-   *  it as   @param ready called once if all is well */
-  accept(socket: Socket, who: Record<string, unknown>, countedAs: string, ready: Ready): void {
-    const accepting = new Accepting(socket, who, countedAs, ready, () => this.#begin(accepting))
+  /** @param socket paused, nothing read   @param who fields for the log   @param place that it holds
+   *  @param ready called once if all is well */
+  accept(socket: Socket, who: Record<string, unknown>, place: Place, ready: Ready): void {
+    const accepting: Accepting = new Accepting(socket, who, place, ready, {
+      begin: () => this.#begin(accepting),
+      fail: code => this.#fail(accepting, code),
+    })
     this.#pending.add(accepting)
     socket.on('error', ignore)     // told by the close that follows
     socket.once('close', () => this.#closed(accepting))
+    this.#firstRoom.enter(accepting)
+    accepting.timer = setTimeout(() => this.#fail(accepting, 'ERR_TLS_HANDSHAKE_TIMEOUT'), this.#timeoutMs)
+    accepting.hello = new HelloReader(socket, {
+      whole: () => this.#queue(accepting),
+      notTls: code => this.#fail(accepting, code),
+      gone: () => this.#closed(accepting),
+    })
+  }
+
+  #queue(accepting: Accepting): void {
+    clearTimeout(accepting.timer)
+    accepting.stage = 'queue'
+    this.#firstRoom.leave(accepting)
     this.#handshakes.add(accepting)
   }
 
@@ -87,6 +110,8 @@ export class TlsAcceptor {
   #begin(accepting: Accepting): void {
     // Until the handshake is done, a client that ends its side is gone; only after it does half-close mean anything.
     accepting.socket.allowHalfOpen = false
+    accepting.stage = 'handshake'
+    accepting.hello.handOver()
     accepting.secure = this.#secure
     accepting.begunAt = performance.now()
     accepting.timer = setTimeout(() => this.#fail(accepting, 'ERR_TLS_HANDSHAKE_TIMEOUT'), this.#timeoutMs)
@@ -140,14 +165,16 @@ export class TlsAcceptor {
     this.#fail(accepting, error.code ?? error.message)
   }
 
+  /** The peer is gone, by its end or by a reset. */
   #closed(accepting: Accepting): void {
     if (accepting.isGone) return
     if (accepting.socket.bytesRead > 0) {
-      this.#fail(accepting, 'ECONNRESET')
+      this.#fail(accepting, accepting.stage === 'queue' ? 'GAVE_UP' : 'ECONNRESET')
       return
     }
     this.#settle(accepting)
     this.#counters.probes += 1
+    accepting.socket.destroy()
   }
 
   #fail(accepting: Accepting, code: string, subject = ''): void {
@@ -155,7 +182,7 @@ export class TlsAcceptor {
     this.#settle(accepting)
     const { reason, words, advice } = handshakeFailure(code)
     this.#counters.handshakesFailed[reason] += 1
-    const suppressed = this.#repeats.tell(reason, accepting.countedAs)
+    const suppressed = this.#repeats.tell(reason, accepting.client)
     if (suppressed !== undefined) {
       const certificate = subject === '' ? {} : { subject }
       this.#log.warn({ event: 'handshake-failed', ...accepting.who, reason, ...certificate, words, advice, code, suppressed },
@@ -168,28 +195,44 @@ export class TlsAcceptor {
     accepting.isGone = true
     clearTimeout(accepting.timer)
     this.#pending.delete(accepting)
+    this.#firstRoom.leave(accepting)
     this.#handshakes.finished(accepting)
   }
 }
 
 /** One connection from admission to the end of its handshake. */
-class Accepting implements Handshake {
+class Accepting implements Guest, Handshake {
   readonly socket: Socket
   readonly who: Record<string, unknown>
-  readonly countedAs: string
+  readonly place: Place
   readonly ready: Ready
   readonly begin: () => void
+  readonly #fail: (code: string) => void
+  hello!: HelloReader
+  /** Where it waits: for its ClientHello, for its turn, for the end of its handshake. */
+  stage: 'hello' | 'queue' | 'handshake' = 'hello'
   timer: NodeJS.Timeout | undefined = undefined
   secure!: ListenerTls
   begunAt = 0
   isGone = false
 
-  constructor(socket: Socket, who: Record<string, unknown>, countedAs: string, ready: Ready, begin: () => void) {
+  constructor(
+    socket: Socket, who: Record<string, unknown>, place: Place, ready: Ready, on: { begin: () => void, fail: (code: string) => void },
+  ) {
     this.socket = socket
     this.who = who
-    this.countedAs = countedAs
+    this.place = place
     this.ready = ready
-    this.begin = begin
+    this.begin = on.begin
+    this.#fail = on.fail
+  }
+
+  get client(): string {
+    return this.place.countedAs
+  }
+
+  displace(): void {
+    this.#fail(this.stage === 'hello' ? 'DISPLACED' : 'QUEUE_FULL')
   }
 }
 

@@ -3,7 +3,7 @@
 
 export const handshakeFailures = [
   'no-certificate', 'unknown-ca', 'expired', 'not-yet-valid', 'revoked', 'crl-expired', 'crl-missing', 'rules-changed', 'wrong-purpose', 'bad-certificate',
-  'bad-signature', 'tls-version', 'no-shared-cipher', 'plain-text', 'http', 'timeout',
+  'bad-signature', 'tls-version', 'no-shared-cipher', 'plain-text', 'http', 'timeout', 'displaced', 'queue-full', 'gave-up',
   'client-alert-unknown-ca', 'client-alert-bad-certificate', 'client-alert-expired', 'client-alert-other',
   'closed', 'other',
 ] as const
@@ -76,6 +76,18 @@ const failures: Record<HandshakeFailureReason, { words: string, advice: string }
     words: 'the handshake was not finished in time',
     advice: 'look for a client that connects and says nothing, or packet loss; see limits.handshake_timeout',
   },
+  'displaced': {
+    words: 'the client had connected and said nothing, and its place was needed for another',
+    advice: 'look for a client that opens connections and does not use them; else raise limits.connections or connections_per_client',
+  },
+  'queue-full': {
+    words: 'too many clients wait for their handshakes, most of them from this one',
+    advice: 'let the client reconnect less often, or more slowly; keep its connections open between requests',
+  },
+  'gave-up': {
+    words: 'the client left before the turn of its handshake came',
+    advice: 'more clients connect than can be admitted at once; let them keep connections open, or wait longer for a new one',
+  },
   'client-alert-unknown-ca': {
     words: "the client does not trust this listener's certificate",
     advice: "give the client the CA of tls.cert, and put any intermediate certificate into tls.cert",
@@ -138,6 +150,12 @@ const reasons: Record<string, HandshakeFailureReason> = {
   ERR_SSL_HTTP_REQUEST: 'http',
   ERR_SSL_HTTPS_PROXY_REQUEST: 'http',
   ERR_TLS_HANDSHAKE_TIMEOUT: 'timeout',
+  // our own words for what is seen before the handshake
+  PLAIN_TEXT: 'plain-text',
+  HTTP_REQUEST: 'http',
+  DISPLACED: 'displaced',
+  QUEUE_FULL: 'queue-full',
+  GAVE_UP: 'gave-up',
   ECONNRESET: 'closed',
   EPIPE: 'closed',
 }

@@ -11,8 +11,7 @@ function make(options: Partial<Omit<AdmissionOptions, 'limits'>> & { limits?: Pa
   const counters = new Counters()
   const limits = { connections: 100, connections_per_client: 100, ipv6_prefix: 'auto' as const, new_connections_per_second: 0, handshakes: 4, ...options.limits }
   const admission = new Admission({ service: 'cache', counters, log, now: () => clock.ms, ...options, limits })
-  const admit = (address: string, isTls = false) =>
-    admission.admit({ address, listener: 'test', isTls, isLocal: address === 'unix' || isLoopback(address) })
+  const admit = (address: string) => admission.admit({ address, listener: 'test', isLocal: address === 'unix' || isLoopback(address) })
   return { admission, admit, counters, lines, clock }
 }
 
@@ -81,7 +80,7 @@ test('left alone, the limit per client is 200 for other hosts and does not hold 
   for (let i = 0; i < 200; i++) expect(admit('10.0.0.1')).toBeInstanceOf(Place)
   expect(admit('10.0.0.1')).toBe('client-full')
   // This host by an address that is its own, as a listener on 0.0.0.0 sees it.
-  expect(admission.admit({ address: '10.0.0.1', listener: 'test', isTls: false, isLocal: true })).toBeInstanceOf(Place)
+  expect(admission.admit({ address: '10.0.0.1', listener: 'test', isLocal: true })).toBeInstanceOf(Place)
 
   const told = make({ limits: { connections_per_client: 1 } })
   expect(told.admit('127.0.0.1')).toBeInstanceOf(Place)
@@ -113,12 +112,34 @@ test('the cap of the process is shared by its services', () => {
   expect(cap.open).toBe(2)
 })
 
-test('a full handshake queue refuses TLS clients only', () => {
-  const { admit, admission } = make({ handshakeQueue: 1 })
-  expect(admit('127.0.0.1', true)).toBeInstanceOf(Place)
-  admission.handshakes.add({ begin: () => {}, isGone: true })
-  expect(admit('127.0.0.1', true)).toBe('handshake-queue-full')
-  expect(admit('127.0.0.1', false)).toBeInstanceOf(Place)
+test('where places are all taken, whoever has been silent for longest yields, of the same client where its limit is reached', () => {
+  const { admit, admission, clock } = make({ limits: { connections: 3, connections_per_client: 2 }, allow: ['10.0.0.0/8'] })
+  const displaced: string[] = []
+  const enter = (address: string) => {
+    const place = admit(address) as Place
+    admission.firstRoom.enter({ place, displace: () => displaced.push(address) })
+  }
+  enter('10.0.0.1')
+  enter('10.0.0.2')
+  admit('10.0.0.2')
+  clock.ms = 1_499
+  expect([admit('10.0.0.3'), admit('10.0.0.2')]).toEqual(['service-full', 'service-full'])
+  clock.ms = 1_500
+  expect(admit('10.0.0.3')).toBeInstanceOf(Place)
+  expect([displaced, admission.open]).toEqual([['10.0.0.1'], 3])
+  expect(admit('10.0.0.2')).toBeInstanceOf(Place)
+  expect([displaced, admission.firstRoom.size]).toEqual([['10.0.0.1', '10.0.0.2'], 0])
+  expect(admit('10.0.0.4')).toBe('service-full')
+})
+
+test('a client at its limit makes its own silent connections go, never those of others', () => {
+  const { admit, admission, clock } = make({ limits: { connections_per_client: 1 }, allow: ['10.0.0.0/8'] })
+  const displaced: string[] = []
+  for (const address of ['10.0.0.1', '10.0.0.2']) admission.firstRoom.enter({ place: admit(address) as Place, displace: () => displaced.push(address) })
+  clock.ms = 2_000
+  expect(admit('10.0.0.2')).toBeInstanceOf(Place)
+  expect(admit('10.0.0.2')).toBe('client-full')
+  expect(displaced).toEqual(['10.0.0.2'])
 })
 
 test('refusals are logged once per source and reason and minute, with the number left out', () => {

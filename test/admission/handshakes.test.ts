@@ -2,11 +2,27 @@ import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import { Handshakes, type Handshake } from '../../src/admission/handshakes.ts'
 
-function many(handshakes: Handshakes, count: number) {
-  const begun: number[] = []
-  const made = Array.from({ length: count }, (_, at) => ({ begin: () => { begun.push(at) }, isGone: false }))
-  for (const handshake of made) handshakes.add(handshake)
-  return { begun, made: made as (Handshake & { isGone: boolean })[] }
+interface Made extends Handshake { isGone: boolean }
+
+/** Handshakes that note their number when they begin, and when they are displaced. */
+function scene(options: ConstructorParameters<typeof Handshakes>[0]) {
+  const clock = { ms: 1 }
+  const handshakes = new Handshakes({ slotMs: 60_000, now: () => clock.ms, ...options })
+  const begun: string[] = []
+  const displaced: string[] = []
+  const made: Made[] = []
+  const add = (client: string, count = 1) => {
+    for (let i = 0; i < count; i++) {
+      const name = `${client}${made.length}`
+      made.push({ client, begin: () => { begun.push(name) }, displace: () => { displaced.push(name) }, isGone: false })
+      handshakes.add(made.at(-1)!)
+    }
+  }
+  const leave = (at: number) => {
+    made[at].isGone = true
+    handshakes.finished(made[at])
+  }
+  return { handshakes, clock, begun, displaced, made, add, leave, end: () => { for (const at of made.keys()) leave(at) } }
 }
 
 async function turns(count: number): Promise<void> {
@@ -14,8 +30,8 @@ async function turns(count: number): Promise<void> {
 }
 
 test('one starts per turn of the loop, and no more than there are slots', async () => {
-  const handshakes = new Handshakes({ slots: 3, slotMs: 60_000 })
-  const { begun, made } = many(handshakes, 10)
+  const { handshakes, begun, add, leave, end } = scene({ slots: 3 })
+  add('a', 10)
   expect(begun).toEqual([])
   let before = 0
   for (let i = 0; i < 8; i++) {
@@ -23,52 +39,134 @@ test('one starts per turn of the loop, and no more than there are slots', async 
     expect(begun.length - before).toBeLessThanOrEqual(1)
     before = begun.length
   }
-  expect(begun).toEqual([0, 1, 2])
+  expect(begun).toEqual(['a0', 'a1', 'a2'])
   expect([handshakes.running, handshakes.waiting]).toEqual([3, 7])
-  handshakes.finished(made[1])
-  handshakes.finished(made[1])
+  leave(1)
+  leave(1)
   await turns(4)
-  expect(begun).toEqual([0, 1, 2, 3])
-  for (const handshake of made) handshakes.finished(handshake)
+  expect(begun).toEqual(['a0', 'a1', 'a2', 'a3'])
+  end()
   await turns(4)
-  for (const handshake of made) handshakes.finished(handshake)
+  expect([begun.length, handshakes.running, handshakes.waiting]).toEqual([4, 0, 0])
 })
 
-test('one that is gone while it waits is passed over without using a turn', async () => {
-  const handshakes = new Handshakes({ slots: 1, slotMs: 60_000 })
-  const { begun, made } = many(handshakes, 5)
-  for (const at of [0, 1, 2, 3]) made[at].isGone = true
-  await turns(2)
-  expect(begun).toEqual([4])
-  handshakes.finished(made[4])
+test('those that are gone while they wait are forgotten at once and use no turn', async () => {
+  const { handshakes, begun, add, leave, end } = scene({ slots: 1 })
+  add('a', 5)
+  for (const at of [0, 3, 2]) leave(at)
+  expect(handshakes.waiting).toBe(2)
+  await turns(3)
+  expect(begun).toEqual(['a1'])
+  leave(1)
+  await turns(3)
+  expect(begun).toEqual(['a1', 'a4'])
+  end()
   expect([handshakes.running, handshakes.waiting]).toEqual([0, 0])
 })
 
+test('nobody begins in a turn in which somebody arrives: who has left is seen first', async () => {
+  const { handshakes, begun, clock, add, end } = scene({ slots: 4 })
+  add('a', 2)
+  for (let i = 0; i < 10; i++) {
+    handshakes.arrived()
+    await turn()
+  }
+  expect(begun).toEqual([])
+  await turn()
+  expect(begun).toEqual(['a0'])
+  // Newcomers without end hold nobody back for longer than 5 ms.
+  for (let ms = 0; ms < 5; ms++) {
+    handshakes.arrived()
+    await turn()
+    clock.ms += 1
+  }
+  expect(begun).toEqual(['a0'])
+  handshakes.arrived()
+  await turn()
+  expect(begun).toEqual(['a0', 'a1'])
+  end()
+})
+
+test('clients take turns, so that a crowd of one delays another by one turn', async () => {
+  const { begun, made, add, leave, end } = scene({ slots: 1 })
+  add('a', 50)
+  add('b', 2)
+  add('c', 1)
+  for (let at = 0; at < 6; at++) {
+    while (begun.length <= at) await turn()
+    leave(made.findIndex((_, index) => begun[at] === `${made[index].client}${index}`))
+  }
+  expect(begun).toEqual(['a0', 'b50', 'c52', 'a1', 'b51', 'a2'])
+  end()
+})
+
+test('whoever has fewest handshakes under way comes first: peers that stop halfway do not take the turns of others', async () => {
+  const { begun, add, end } = scene({ slots: 5 })
+  add('a', 20)
+  add('b', 20)
+  await turns(6)
+  expect(begun).toEqual(['a0', 'b20', 'a1', 'b21', 'a2'])
+  end()
+  const next = scene({ slots: 5 })
+  next.add('a', 4)
+  await turns(4)
+  next.add('a', 4)
+  next.add('b', 1)
+  await turns(4)
+  expect(next.begun).toEqual(['a0', 'a1', 'a2', 'b8', 'a3'])
+  next.end()
+})
+
+test('once the oldest of a client has waited for 200 ms, its newest begins first', async () => {
+  const { begun, clock, add, leave, end } = scene({ slots: 1 })
+  add('a', 4)
+  clock.ms += 199
+  await turns(3)
+  expect(begun).toEqual(['a0'])
+  clock.ms += 1
+  add('a')
+  leave(0)
+  await turns(3)
+  expect(begun).toEqual(['a0', 'a4'])
+  leave(3)
+  leave(4)
+  await turns(3)
+  expect(begun).toEqual(['a0', 'a4', 'a2'])
+  leave(2)
+  await turns(3)
+  expect(begun).toEqual(['a0', 'a4', 'a2', 'a1'])
+  end()
+})
+
 test('one that waits for its peer gives its slot back and goes on', async () => {
-  const handshakes = new Handshakes({ slots: 2, slotMs: 20 })
-  const { begun, made } = many(handshakes, 4)
+  const { handshakes, begun, made, add } = scene({ slots: 2, slotMs: 20 })
+  add('a', 4)
   await turns(5)
-  expect(begun).toEqual([0, 1])
+  expect(begun).toEqual(['a0', 'a1'])
   while (begun.length < 4) await sleep(5)
   expect(handshakes.running).toBe(4)
   for (const handshake of made) handshakes.finished(handshake)
   expect(handshakes.running).toBe(0)
   // Finished after its slot was given back: the slot is not given back twice.
-  const again = many(handshakes, 5)
+  add('b', 5)
   await turns(8)
-  expect(again.begun).toEqual([0, 1])
-  for (const handshake of again.made) handshakes.finished(handshake)
+  expect(begun.slice(4)).toEqual(['b4', 'b5'])
+  for (const handshake of made) handshakes.finished(handshake)
 })
 
-test('the queue is full at its bound, and a long one keeps its order', async () => {
-  const handshakes = new Handshakes({ slots: 1, queue: 3_000, slotMs: 60_000 })
-  const { begun, made } = many(handshakes, 2_999)
-  expect(handshakes.isFull).toBe(false)
-  handshakes.add({ begin: () => {}, isGone: true })
-  expect(handshakes.isFull).toBe(true)
-  for (let at = 0; at < 2_999; at++) {
+test('past the bound the oldest of the client with most goes, and a long queue keeps its order', async () => {
+  const { handshakes, begun, displaced, made, add, leave, end } = scene({ slots: 1, queue: 3_000 })
+  add('a', 2_999)
+  add('b')
+  expect(displaced).toEqual([])
+  add('b')
+  expect([displaced, handshakes.waiting]).toEqual([['a0'], 3_000])
+  end()
+  begun.length = 0
+  add('c', 2_500)
+  for (let at = 0; at < 2_500; at++) {
     while (begun.length <= at) await turn()
-    handshakes.finished(made[at])
+    leave(made.length - 2_500 + at)
   }
-  expect(begun).toEqual(made.map((_, at) => at))
+  expect(begun).toEqual(Array.from({ length: 2_500 }, (_, at) => `c${made.length - 2_500 + at}`))
 })

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
-import { connect as connectPlain, type Socket } from 'node:net'
+import { connect as connectPlain, createServer, type AddressInfo, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { connect as connectTls, type TLSSocket } from 'node:tls'
@@ -10,7 +10,7 @@ import { pki } from '../support/pki.ts'
 import { tempFolder } from '../support/temp-folder.ts'
 import { atEndOfTest } from '../support/test-life.ts'
 import { as, connect } from '../support/wire.ts'
-import { edge, until, type Edge, type EdgeOptions } from '../tls/edge.ts'
+import { clientHello, edge, until, type Edge, type EdgeOptions } from '../tls/edge.ts'
 
 async function tlsClient(e: Edge, more: object = {}, localAddress?: string) {
   const { ca, client } = await pki()
@@ -112,7 +112,7 @@ for (const tls of [false, {}] as const) {
       ['refused', '127.0.0.1', 'too-fast'], ['refused', '127.0.0.5', 'service-full'],
     ])
     expect(e.counters.refused).toEqual({
-      'not-allowed': 1, 'denied': 1, 'client-full': 1, 'too-fast': 1, 'service-full': 1, 'process-full': 0, 'handshake-queue-full': 0,
+      'not-allowed': 1, 'denied': 1, 'client-full': 1, 'too-fast': 1, 'service-full': 1, 'process-full': 0,
     })
     expect(e.counters.accepted).toBe(5)
   })
@@ -146,17 +146,92 @@ test('an IPv4 client of a listener on [::] matches IPv4 rules', async () => {
   wire.destroy()
 })
 
-test('slow peers do not keep the slots: with all of them taken a client still gets in', async () => {
+test('peers that stop halfway through a handshake do not keep the slots: a client still gets in', async () => {
+  const hello = await clientHello()
   const e = await edge({ limits: { handshakes: 2 } })
-  const slow = Array.from({ length: 6 }, () => connectPlain(e.port, '127.0.0.1').on('error', () => {}))
+  const slow = Array.from({ length: 6 }, () => connectPlain(e.port, '127.0.0.1').on('error', () => {}).resume())
   await atEndOfTest(async () => { for (const socket of slow) socket.destroy() })
-  await until(() => e.admission.open === 6, 'they are in')
+  for (const socket of slow) socket.write(hello)
+  await until(() => e.admission.handshakes.running >= 2, 'they have the slots')
   const wire = await tlsClient(e)
   expect(await wire.ask('hello', 5)).toBe('hello')
   expect(e.counters.handshakes).toBe(1)
 })
 
-test('a storm past the queue is refused, and all that were admitted get in', async () => {
+test('silent peers, and those with half a ClientHello, wait in the first room and have no turn', async () => {
+  const hello = await clientHello()
+  const e = await edge({ limits: { handshakes: 1 } })
+  const silent = Array.from({ length: 60 }, (_, at) => {
+    const socket = connectPlain({ port: e.port, host: '127.0.0.1', localAddress: `127.0.0.${2 + at % 20}` }).on('error', () => {}).resume()
+    if (at % 3 !== 0) socket.write(hello.subarray(0, at % 3 === 1 ? 1 : hello.length - 1))
+    return socket
+  })
+  await atEndOfTest(async () => { for (const socket of silent) socket.destroy() })
+  await until(() => e.admission.firstRoom.size === 60, 'they are in the first room')
+  const wire = await tlsClient(e)
+  expect(await wire.ask('hello', 5)).toBe('hello')
+  expect([e.counters.handshakes, e.admission.handshakes.running, e.admission.handshakes.waiting, e.admission.firstRoom.size]).toEqual([1, 0, 0, 60])
+  // What is missing comes, and the handshake goes on.
+  silent[2].write(hello.subarray(hello.length - 1))
+  await until(() => e.admission.handshakes.running === 1, 'one more begins')
+})
+
+test('what dialers that have gone had wanted costs no handshake', async () => {
+  const hello = await clientHello()
+  // One slot, and a peer in it that does not go on: the others wait.
+  const e = await edge({ limits: { handshakes: 1, handshake_timeout: 60_000 } })
+  let handshakes = 0
+  const first = connectPlain(e.port, '127.0.0.1').on('error', () => {}).once('data', () => { handshakes += 1 }).resume()
+  await atEndOfTest(async () => { first.destroy() })
+  first.write(hello)
+  await until(() => handshakes === 1, 'the slot is taken')
+  const dialers = Array.from({ length: 40 }, () => connectPlain(e.port, '127.0.0.1').on('error', () => {}).on('data', () => { handshakes += 1 }))
+  for (const [at, socket] of dialers.entries()) {
+    if (at % 2 === 0) socket.end(hello)
+    else socket.write(hello, () => socket.resetAndDestroy())
+  }
+  const gone = () => e.counters.handshakesFailed['gave-up'] + e.counters.handshakesFailed.closed + e.counters.probes
+  await until(() => gone() === 40 && e.admission.open === 1, 'they have come and gone')
+  expect(handshakes).toBe(1)
+  for (const socket of dialers) socket.destroy()
+})
+
+test('a ClientHello arrives whole however it is cut, and however long it is', async () => {
+  const { ca, client } = await pki()
+  // 230 names of protocols with 60 letters make a ClientHello of 14 KB.
+  const long = Array.from({ length: 230 }, (_, at) => String(at).padStart(60, 'x'))
+  for (const [ALPNProtocols, cuts] of [[undefined, [1]], [undefined, [5, 6]], [undefined, [600]], [long, []], [long, [1_400, 2_800, 9_000]]] as const) {
+    const e = await edge()
+    const wire = await connect({ port: await cutting(e.port, cuts), tls: as(client, ca, { ALPNProtocols }) })
+    expect(await wire.ask('hello', 5)).toBe('hello')
+    expect(e.peers[0].tls?.subject).toContain('CN=client')
+    wire.destroy()
+  }
+})
+
+/** A relay that passes on the first bytes of a client in parts, each in a packet of its own. @returns its port */
+async function cutting(port: number, cuts: readonly number[]): Promise<number> {
+  const relay = createServer(async client => {
+    const server = connectPlain({ port, host: '127.0.0.1', noDelay: true })
+    for (const socket of [client, server]) socket.on('error', () => {})
+    server.pipe(client)
+    client.on('close', () => server.destroy())
+    const parts: Buffer[] = []
+    while (Buffer.concat(parts).length <= Math.max(0, ...cuts)) parts.push((await once(client, 'data'))[0] as Buffer)
+    const hello = Buffer.concat(parts)
+    client.pause()
+    for (const [at, from] of [0, ...cuts].entries()) {
+      await new Promise(resolve => server.write(hello.subarray(from, cuts[at] ?? hello.length), resolve))
+      await new Promise(resolve => setTimeout(resolve, 5))
+    }
+    client.pipe(server)
+  })
+  await new Promise<void>(resolve => relay.listen(0, '127.0.0.1', resolve))
+  await atEndOfTest(async () => { relay.close() })
+  return (relay.address() as AddressInfo).port
+}
+
+test('a storm past the queue: the oldest that wait go, told as such, and the others get in', async () => {
   const { ca, client } = await pki()
   const e = await edge({ limits: { handshakes: 1 }, handshakeQueue: 10 })
   const outcomes = await Promise.all(Array.from({ length: 60 }, async () => {
@@ -166,10 +241,10 @@ test('a storm past the queue is refused, and all that were admitted get in', asy
   }))
   const admitted = outcomes.filter(outcome => outcome === 'in').length
   await until(() => e.counters.handshakes === admitted, 'the listener has seen all of them in')
-  expect(e.counters.refused['handshake-queue-full']).toBe(60 - admitted)
+  expect(e.counters.handshakesFailed['queue-full']).toBe(60 - admitted)
   expect(admitted).toBeGreaterThan(10)
   expect(60 - admitted).toBeGreaterThan(0)
-  expect(e.log.map(line => line.reason)).toEqual(['handshake-queue-full'])
+  expect(e.log.map(line => line.reason)).toEqual(['queue-full'])
 })
 
 async function session(e: Edge, maxVersion: 'TLSv1.2' | 'TLSv1.3'): Promise<Buffer | undefined> {
@@ -268,11 +343,13 @@ test('close stops accepting at once and drops handshakes; clients that are serve
   const e = await edge()
   const served = await tlsClient(e)
   expect(await served.ask('hello', 5)).toBe('hello')
-  const waiting = connectPlain(e.port, '127.0.0.1').on('error', () => {}).resume()
-  await until(() => e.admission.handshakes.running === 1, 'a handshake runs')
+  const [silent, halfway] = [1, 2].map(() => connectPlain(e.port, '127.0.0.1').on('error', () => {}).resume())
+  halfway.write(await clientHello())
+  await until(() => e.admission.handshakes.running === 1 && e.admission.firstRoom.size === 1, 'one is silent and one is halfway')
+  const closed = Promise.all([once(silent, 'close'), once(halfway, 'close')])
   e.listener.close()
   e.listener.close()
-  await once(waiting, 'close')
+  await closed
   expect(await refusal(e, '127.0.0.1')).toBe('ECONNREFUSED')
   expect(await served.ask('hello', 5)).toBe('hello')
   expect(e.log).toEqual([])

@@ -1,4 +1,6 @@
-import type { Socket } from 'node:net'
+import { once } from 'node:events'
+import { createServer, type AddressInfo, type Socket } from 'node:net'
+import { connect as connectTls } from 'node:tls'
 import { Admission, type AdmissionOptions, type ClientCap } from '../../src/admission/admission.ts'
 import { Listener, type Peer } from '../../src/process/listener.ts'
 import type { Endpoint } from '../../src/config/endpoint.ts'
@@ -8,6 +10,7 @@ import { listenerTls, type TlsSettings } from '../../src/tls/context.ts'
 import { readMaterial } from '../../src/tls/material.ts'
 import { pki } from '../support/pki.ts'
 import { atEndOfTest } from '../support/test-life.ts'
+import { as } from '../support/wire.ts'
 
 export interface EdgeOptions {
   endpoint?: Endpoint
@@ -74,6 +77,20 @@ async function secure(settings: Partial<TlsSettings>, scope: string) {
   const withCa = settings.client_auth === 'none' ? undefined : ca.certFile
   const { material } = readMaterial({ cert: server.certFile, key: server.keyFile, client_ca: withCa })
   return listenerTls(material!, { client_auth: 'required', min_version: 'TLSv1.2', session_tickets: true, ...settings }, scope)
+}
+
+/** What a TLS client says first. Sent by itself it is a handshake that stops halfway. */
+export async function clientHello(): Promise<Buffer> {
+  const { ca, client } = await pki()
+  const listener = createServer()
+  await new Promise<void>(resolve => listener.listen(0, '127.0.0.1', resolve))
+  const dialer = connectTls({ port: (listener.address() as AddressInfo).port, host: '127.0.0.1', ...as(client, ca) }).on('error', () => {})
+  const [socket] = await once(listener, 'connection') as [Socket]
+  const [hello] = await once(socket, 'data') as [Buffer]
+  dialer.destroy()
+  socket.destroy()
+  listener.close()
+  return hello
 }
 
 /** Waits until it holds. */
