@@ -71,7 +71,7 @@ export function convertStunnel(conf: StunnelConf, name: string): { text: string,
   const top = [
     `Made by memseal import stunnel from ${shown(name)}; comments say what could not be carried over.`,
     ...gaps === 0 ? [] : [`Write a value for each ${fillIn}; memseal refuses to start before.`],
-    ...isRelative ? ['Paths without a / in front start at the folder that memseal is started in. Better write them from the root.'] : [],
+    ...isRelative ? ['Paths without a / in front start at the folder of this file. Better write them from the root.'] : [],
   ]
   const text = `${top.map(line => comment(line)).join('')}${[...head, ...leftOut].map(line => comment(line)).join('')}\n${body}`
   return { text, services: names.size, gaps }

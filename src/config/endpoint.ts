@@ -31,6 +31,11 @@ export function endpointText(endpoint: Endpoint): string {
   }
 }
 
+/** Where one of a list's entries stands; a list of one may be written as that one. */
+export function entryPath(path: string, entries: readonly unknown[], at: number): string {
+  return entries.length === 1 ? path : `${path}[${at}]`
+}
+
 /** Can only this host reach it? A systemd socket may be anything, so it counts as reachable from outside. */
 export function isLocal(endpoint: Endpoint): boolean {
   if (endpoint.kind === 'unix') return true
@@ -41,7 +46,7 @@ export function isLocal(endpoint: Endpoint): boolean {
 }
 
 function parseUnix(path: string): Endpoint | Problem {
-  if (!path.startsWith('/')) return new Problem(`"unix:${path}" is no absolute path.`,
+  if (!path.startsWith('/')) return new Problem(`"unix:${path}" is not an absolute path.`,
     'Write unix: and a path from the root, such as unix:/run/memseal/cache.sock.')
   const bytes = Buffer.byteLength(path)
   if (bytes > longestSocketPath) {
@@ -54,7 +59,7 @@ function parseUnix(path: string): Endpoint | Problem {
 function parseSystemd(name: string, side: 'listen' | 'connect'): Endpoint | Problem {
   if (side === 'connect') return new Problem(`"systemd:${name}" is a socket to listen on, not one to connect to.`,
     'Write host:port or unix:/path.')
-  if (!/^[\w.-]{1,255}$/.test(name)) return new Problem(`"${name}" is no name of a systemd socket.`,
+  if (!/^[\w.-]{1,255}$/.test(name)) return new Problem(`"${name}" is not a name of a systemd socket.`,
     'Write systemd: and the FileDescriptorName of the socket unit.')
   return { kind: 'systemd', name }
 }
@@ -71,15 +76,14 @@ function parseTcp(text: string, side: 'listen' | 'connect'): Endpoint | Problem 
   }
   const port = Number(parts[3])
   const lowest = side === 'listen' ? 0 : 1   // 0: a free port; the log says which
-  if (port < lowest || port > 65535) return new Problem(`${port} is no port.`, `Write a port from ${lowest} to 65535.`)
+  if (port < lowest || port > 65535) return new Problem(`${port} is not a port.`, `Write a port from ${lowest} to 65535.`)
   if (parts[1] !== undefined) {
     if (isIPv6(parts[1]) && !parts[1].includes('%')) return { kind: 'tcp', host: parts[1], port }
-    return new Problem(`"${parts[1]}" is no IPv6 address.`,
-      fix)
+    return new Problem(`"${parts[1]}" is not an IPv6 address.`, fix)
   }
   const host = parts[2]
   if (isIPv4(host) || host === 'localhost') return { kind: 'tcp', host, port }
-  if (side === 'listen') return new Problem(`"${host}" is no address to listen on.`, fix)
+  if (side === 'listen') return new Problem(`"${host}" is not an address to listen on.`, fix)
   if (!isHostName(host)) return new Problem(`"${host}" is neither an address nor a host name.`, fix)
   return { kind: 'tcp', host, port }
 }

@@ -1,8 +1,7 @@
 import { globSync, readFileSync } from 'node:fs'
-import { resolve } from 'node:path'
 import { isMap, isScalar, isSeq, LineCounter, Pair, Scalar, YAMLMap, type Document, type Node } from 'yaml'
 import { parse } from './parse.ts'
-import { Problem, type Reading } from './reading.ts'
+import { isPattern, Problem, type Reading } from './reading.ts'
 
 // `include`: services from more files. Their nodes are put into the document as if they stood there, and the reading is told
 // whose they are, so that each fault is shown at its own file, line and column.
@@ -27,11 +26,11 @@ export function includeFiles(reading: Reading, document: Document): void {
 function filesOf(entry: Node, path: string, reading: Reading): string[] {
   const text = reading.text(entry)
   if (text instanceof Problem || text === '') return []
-  const pattern = resolve(reading.directory, text)
-  if (!/[*?[{]/.test(pattern)) return [pattern]
+  reading.settle(path, entry)
+  const pattern = reading.absolutePattern(text, { path, node: entry })
+  if (!isPattern(pattern)) return [pattern]
   const files = globSync(pattern).sort()
   if (files.length === 0) {
-    reading.settle(path, entry)
     reading.warn(path, `no file fits ${text}.`, 'Write the files, or remove the line.')
   }
   return files

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { isIP, isIPv4, isIPv6 } from 'node:net'
-import { resolve } from 'node:path'
 import type { Node } from 'yaml'
+import { addressBits, shortAddress } from '../lib/ip.ts'
 import { endpointText, isHostName, parseEndpoint, type Endpoint } from './endpoint.ts'
-import { Problem, type Reading } from './reading.ts'
+import { gapIn, Problem, type Reading, type Spot } from './reading.ts'
 import { durationPattern, durationText, parseDuration, parseSize, sizePattern, sizeText } from './units.ts'
 
 export type { Endpoint }
@@ -55,7 +55,7 @@ export function duration(options: Described<number> & { min: string, max: string
     parse(text) {
       if (options.off && text === 'off') return 0
       const value = parseDuration(text)
-      if (value === undefined) return new Problem(`"${text}" is no duration${/^\d+$/.test(text) ? ': it has no unit' : ''}.`,
+      if (value === undefined) return new Problem(`"${text}" is not a duration${/^\d+$/.test(text) ? ': it has no unit' : ''}.`,
         fix)
       return within(text, value, min, max, options.min, options.max, fix)
     },
@@ -74,7 +74,7 @@ export function size(options: Described<number> & { min: string, max: string }):
     words: `size, ${options.min} to ${options.max}`,
     parse(text) {
       const value = parseSize(text)
-      if (value === undefined) return new Problem(`"${text}" is no size${/^\d+$/.test(text) ? ': it has no unit' : ''}.`,
+      if (value === undefined) return new Problem(`"${text}" is not a size${/^\d+$/.test(text) ? ': it has no unit' : ''}.`,
         fix)
       return within(text, value, min, max, options.min, options.max, fix)
     },
@@ -90,7 +90,7 @@ export function count(options: Described<number> & { min: number, max: number })
     ...options,
     words: `number, ${options.min} to ${options.max}`,
     parse(text) {
-      if (!/^\d{1,15}$/.test(text)) return new Problem(`"${text}" is no whole number.`, fix)
+      if (!/^\d{1,15}$/.test(text)) return new Problem(`"${text}" is not a whole number.`, fix)
       return within(text, Number(text), options.min, options.max, `${options.min}`, `${options.max}`, fix)
     },
     write: String,
@@ -145,15 +145,15 @@ export function flag(options: Described<boolean>): Kind<boolean> {
   })
 }
 
-/** A file; a relative one starts at the folder that memseal is started in, and the value is always absolute. */
+/** A file; a relative one starts at the folder of the file it is written in, and the value is always absolute. */
 export function path(options: Described<string> & { dash?: string }): Kind<string> {
   return scalar<string>({
     ...options,
     words: options.dash === undefined ? 'path of a file' : `path of a file, or \`"-"\` for ${options.dash}`,
-    parse(text, reading) {
+    parse(text, reading, at) {
       if (text === '') return new Problem('is empty.', 'Write the path of a file.')
       if (text.includes('\0')) return new Problem('holds a NUL byte, which no path can.', 'Write the path of a file.')
-      return options.dash !== undefined && text === '-' ? text : resolve(reading.directory, text)
+      return options.dash !== undefined && text === '-' ? text : reading.absolute(text, at)
     },
     write: value => value,
     jsonSchema: { type: 'string', minLength: 1 },
@@ -168,7 +168,7 @@ export function fingerprint(options: { doc: string }): Kind<string> {
     parse(text) {
       const digits = text.replace(/^sha256[:=]/i, '').replaceAll(':', '').toUpperCase()
       if (/^[0-9A-F]{64}$/.test(digits)) return digits.match(/../g)!.join(':')
-      return new Problem(`"${text}" is no SHA-256 fingerprint: it takes 64 hex digits.`,
+      return new Problem(`"${text}" is not a SHA-256 fingerprint: it takes 64 hex digits.`,
         'Write what `openssl x509 -in FILE -noout -fingerprint -sha256` prints, in quotes.')
     },
     write: value => value,
@@ -183,7 +183,7 @@ export function peerName(options: { doc: string }): Kind<string> {
     words: '`dns:NAME` or `uri:NAME`',
     parse(text) {
       if (/^dns:[^\s:/]+$/.test(text) || /^uri:[^\s:]+:\S+$/.test(text)) return text
-      return new Problem(`"${text}" is no name of a certificate.`,
+      return new Problem(`"${text}" is not a name of a certificate.`,
         'Write dns: or uri: and the name as the certificate has it, such as dns:cache-1.example.com or uri:spiffe://example/cache.')
     },
     write: value => value,
@@ -213,7 +213,7 @@ export function fileMode(options: Described<number>): Kind<number> {
     parse(text) {
       const value = parseInt(text, 8)
       if (/^0?[0-7]{3}$/.test(text)) return value
-      return new Problem(`"${text}" is no mode.`, 'Write three octal digits, such as 0660.')
+      return new Problem(`"${text}" is not a mode.`, 'Write three octal digits, such as 0660.')
     },
     write: value => `0${value.toString(8).padStart(3, '0')}`,
     jsonSchema: { anyOf: [{ type: 'string', pattern: textPattern('0?[0-7]{3}') }, { type: 'integer' }] },
@@ -227,7 +227,7 @@ export function account(options: Described<string>): Kind<string> {
     words: 'name or number',
     parse(text) {
       if (/^(\d{1,10}|[A-Za-z_][\w.-]{0,31}\$?)$/.test(text)) return text
-      return new Problem(`"${text}" is no name of a user or group.`, 'Write a name such as www-data, or a number.')
+      return new Problem(`"${text}" is not a name of a user or group.`, 'Write a name such as www-data, or a number.')
     },
     write: value => value,
     jsonSchema: { anyOf: [{ type: 'string' }, { type: 'integer' }] },
@@ -239,8 +239,8 @@ export function pattern(options: { doc: string }): Kind<string> {
   return scalar<string>({
     ...options,
     words: 'path, perhaps with `*`',
-    parse(text, reading) {
-      return text === '' ? new Problem('is empty.', 'Write the path of a file.') : resolve(reading.directory, text)
+    parse(text, reading, at) {
+      return text === '' ? new Problem('is empty.', 'Write the path of a file.') : reading.absolutePattern(text, at)
     },
     write: value => value,
     jsonSchema: { type: 'string', minLength: 1 },
@@ -284,7 +284,7 @@ export function command(
 
 interface Scalar<T> extends Described<T> {
   words: string
-  parse(text: string, reading: Reading): T | Problem
+  parse(text: string, reading: Reading, at: Spot): T | Problem
   write(value: T): string
   jsonSchema: JsonSchema
 }
@@ -299,7 +299,7 @@ function scalar<T>(spec: Scalar<T>): Kind<T> {
     read(node, path, reading) {
       reading.settle(path, node)
       const text = reading.text(node)
-      const value = text instanceof Problem ? text : spec.parse(text, reading)
+      const value = text instanceof Problem ? text : gapIn(text, spec.words) ?? spec.parse(text, reading, { path, node })
       if (!(value instanceof Problem)) return value
       reading.fault(path, node, value)
       return undefined as T
@@ -311,7 +311,7 @@ function scalar<T>(spec: Scalar<T>): Kind<T> {
         return undefined as T
       }
       reading.settle(path, undefined)
-      return spec.derive === undefined ? spec.parse(spec.default!, reading) as T : spec.derive(siblings)
+      return spec.derive === undefined ? spec.parse(spec.default!, reading, { path, node: undefined }) as T : spec.derive(siblings)
     },
     write: spec.write,
     jsonSchema: () => ({ ...spec.jsonSchema, description: spec.doc }),
@@ -330,16 +330,16 @@ function parseCidr(text: string): string | Problem {
   const fix = 'Write an address range such as 10.0.0.0/8, fd00::/8 or 192.0.2.7.'
   const [address, prefix, more] = text.split('/')
   const family = isIP(address)
-  if (family === 0 || more !== undefined || address.includes('%')) return new Problem(`"${text}" is no address range.`,
+  if (family === 0 || more !== undefined || address.includes('%')) return new Problem(`"${text}" is not an address range.`,
     fix)
   if (family === 6 && /^::ffff:/i.test(address) && isIPv4(address.slice('::ffff:'.length))) {
-    return new Problem(`"${text}" is an IPv4 range in IPv6 clothes.`,
+    return new Problem(`"${text}" is an IPv4 range written as IPv6.`,
       'Write it as IPv4; IPv4 rules hold for mapped addresses too.')
   }
   const bits = family === 4 ? 32 : 128
   if (prefix === undefined) return `${address}/${bits}`
   if (!/^\d{1,3}$/.test(prefix) || Number(prefix) > bits) {
-    return new Problem(`"/${prefix}" is no prefix length of an IPv${family} address.`,
+    return new Problem(`"/${prefix}" is not a prefix length of an IPv${family} address.`,
       `Write /0 to /${bits}.`)
   }
   const network = networkOf(address, Number(prefix))
@@ -357,15 +357,7 @@ function networkOf(address: string, prefix: number): string {
   const network = addressBits(address) >> shift << shift
   if (width === 32n) return [24n, 16n, 8n, 0n].map(at => network >> at & 255n).join('.')
   const groups = Array.from({ length: 8 }, (_, at) => (network >> BigInt(112 - 16 * at) & 0xffffn).toString(16)).join(':')
-  return new URL(`http://[${groups}]/`).hostname.slice(1, -1)   // the URL parser writes the short form
-}
-
-function addressBits(address: string): bigint {
-  if (isIPv4(address)) return address.split('.').reduce((bits, part) => bits << 8n | BigInt(part), 0n)
-  const short = new URL(`http://[${address}]/`).hostname.slice(1, -1)   // no dotted tail from here on
-  const [head, tail] = short.split('::').map(half => half === '' ? [] : half.split(':'))
-  const groups = tail === undefined ? head : [...head, ...Array(8 - head.length - tail.length).fill('0'), ...tail]
-  return groups.reduce((bits, group) => bits << 16n | BigInt(`0x${group}`), 0n)
+  return shortAddress(groups)
 }
 
 function listed(words: readonly string[]): string {

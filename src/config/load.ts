@@ -30,7 +30,7 @@ export interface Loaded {
 export interface LoadOptions {
   environment: NodeJS.ProcessEnv
   given?: readonly Given[]         // from flags and variables; they win over the file
-  directory?: string               // where relative paths start; default: the working folder
+  directory?: string               // instead of the working folder
 }
 
 /** Reads and checks a file. Gathers every fault and never throws: a file that cannot be read is a fault too. */

@@ -1,3 +1,5 @@
+import { existsSync, globSync } from 'node:fs'
+import { dirname, isAbsolute, resolve } from 'node:path'
 import { isAlias, isScalar, Scalar, visit, type Document, type LineCounter, type Node } from 'yaml'
 import type { Issue, Origin } from './issue.ts'
 import type { Kind } from './kinds.ts'
@@ -13,6 +15,15 @@ export class Problem {
   }
 }
 
+/** What an import leaves where only the operator knows the value. @param words what belongs there   @returns undefined: no gap */
+export function gapIn(text: string, words: string): Problem | undefined {
+  if (!/\bFILL-IN\b/.test(text)) return undefined
+  return new Problem('FILL-IN still stands here, in the place of a value that only you know.', `Write it: ${words.replaceAll('`', '')}.`)
+}
+
+/** Where a value stands: its path, and its node if it was written. */
+export interface Spot { path: string, node: Node | undefined }
+
 /** A parsed file and what it takes to say where a node of it stands. */
 export interface Page {
   document: Document
@@ -21,7 +32,7 @@ export interface Page {
 }
 
 export interface Source extends Page {
-  directory: string                // absolute; relative paths in values start here
+  directory: string                // absolute: the working folder, where relative paths in flags and variables start
   whole: Origin                    // where a fault of the configuration as a whole is shown
   environment: NodeJS.ProcessEnv   // for `${VAR}`
   given: Map<Node, Origin>         // nodes that a flag or an environment variable made
@@ -32,7 +43,6 @@ export class Reading {
   readonly issues: Issue[] = []
   readonly origins = new Map<string, Origin>()
   readonly variables = new Set<string>()   // names seen as `${NAME}`
-  readonly directory: string
   /** A file that it takes could not be read. */
   isUnread = false
   #source: Source
@@ -40,7 +50,6 @@ export class Reading {
 
   constructor(source: Source) {
     this.#source = source
-    this.directory = source.directory
   }
 
   /** Nodes of `page` are about to be read as if they stood in the file that includes it. */
@@ -98,6 +107,31 @@ export class Reading {
     return this.#expand(typeof scalar.value === 'string' ? scalar.value : scalar.source ?? String(scalar.value), scalar)
   }
 
+  /** What a path in a value means: a relative one starts at the folder of the file that it is written in. */
+  absolute(text: string, spot: Spot): string {
+    return this.#absolute(text, spot, existsSync)
+  }
+
+  /** The same for a path that may hold wildcards. */
+  absolutePattern(text: string, spot: Spot): string {
+    return this.#absolute(text, spot, path => isPattern(path) ? globSync(path).length > 0 : existsSync(path))
+  }
+
+  /** Up to 0.1.0 relative paths started at the working folder: what is only there is still found, with a warning. */
+  #absolute(text: string, { path, node }: Spot, isThere: (path: string) => boolean): string {
+    const { given, directory, file } = this.#source
+    if (isAbsolute(text) || node === undefined || given.has(node)) return resolve(directory, text)
+    const folderOf = (name: string): string => dirname(resolve(directory, name))
+    const home = folderOf((this.#homes.get(node) ?? this.#source).file)
+    const meant = resolve(home, text)
+    if (isThere(meant)) return meant
+    const elsewhere = [folderOf(file), directory].find(folder => folder !== home && isThere(resolve(folder, text)))
+    if (elsewhere === undefined) return meant
+    const message = `"${text}" is not in ${home}, where this file lies, but in ${elsewhere}, and was taken from there.`
+    if (!this.issues.some(issue => issue.path === path && issue.message === message)) this.warn(path, message, `Write ${resolve(elsewhere, text)}.`)
+    return resolve(elsewhere, text)
+  }
+
   originOf(node: Node): Origin {
     const given = this.#source.given.get(node)
     if (given !== undefined) return given
@@ -139,6 +173,10 @@ export class Reading {
   #add(severity: Issue['severity'], path: string, origin: Origin, problem: Problem): void {
     this.issues.push({ severity, path, origin, message: problem.message, fix: problem.fix })
   }
+}
+
+export function isPattern(path: string): boolean {
+  return /[*?[{]/.test(path)
 }
 
 const variable = /\$\{([A-Za-z_]\w*)\}/g

@@ -16,7 +16,8 @@ export function referenceText(): string {
         'There is none without a unit.',
       '- `${NAME}` in a value stands for the environment variable NAME, which must be set. ' +
         'Within `[ ]` and `{ }` it needs quotes, as do an address with brackets and a lone dash.',
-      '- A relative path starts at the folder that memseal is started in.',
+      '- A relative path starts at the folder of the file that it is written in; one in a flag or an environment variable at the ' +
+        'working folder. (What is found in the working folder alone is still taken, with a warning.)',
       '- Unknown keys and keys that stand twice are faults.',
       '- `memseal reload` (or SIGHUP) brings changes into force while clients stay, but for the keys that say that they need a restart.\n',
     ].join('\n'),

@@ -1,5 +1,7 @@
-import { isIPv6 } from 'node:net'
-import { endpointText, isLocal, type Endpoint } from './endpoint.ts'
+import { isIPv4, isIPv6 } from 'node:net'
+import { rangeOf, shortAddress, sizeOf, type Range } from '../lib/ip.ts'
+import { checkCircles, realPath } from './circles.ts'
+import { endpointText, entryPath, isLocal, type Endpoint } from './endpoint.ts'
 import type { Reading } from './reading.ts'
 import type { BackendTlsConfig, Config, ServiceConfig } from './schema.ts'
 
@@ -9,11 +11,13 @@ export function checkRules(config: Config, reading: Reading): void {
     if (service === undefined) continue
     const path = `services.${name}`
     checkReach(service, path, reading)
+    checkBreadth(service, path, reading)
     checkBackend(service, path, reading)
     checkClientAuth(service, path, reading)
   }
   checkAdmin(config, reading)
   checkListeners(config, reading)
+  checkCircles(config, reading)
 }
 
 /** Whoever reaches it reads addresses and names of all clients, and over a unix socket ends the daemon. */
@@ -44,6 +48,34 @@ function checkReach(service: ServiceConfig, path: string, reading: Reading): voi
   }
 }
 
+// What is nobody's on the internet: private, shared by carriers, loopback, link-local, multicast and reserved.
+const notPublic = ['0.0.0.0/8', '10.0.0.0/8', '100.64.0.0/10', '127.0.0.0/8', '169.254.0.0/16', '172.16.0.0/12', '192.168.0.0/16', '224.0.0.0/3'].map(rangeOf)
+// Addresses of the internet are those of 2000::/3.
+const notPublicIPv6 = ['::/3', '4000::/2', '8000::/1'].map(rangeOf)
+// The largest that any one owner has of the internet: a /8 of IPv4, and far less than a /16 of IPv6.
+const MOST_PUBLIC = 2n ** 24n
+const MOST_PUBLIC_IPV6 = 2n ** 112n
+
+/** A list that lets in everybody passes every other check and protects nothing. */
+function checkBreadth(service: ServiceConfig, path: string, reading: Reading): void {
+  if (reading.isFaulty(`${path}.allow`) || reading.isFaulty(`${path}.deny`)) return
+  if (!service.listen.some(endpoint => endpoint !== undefined && !isLocal(endpoint))) return
+  const publicOf = (takes: (address: string) => boolean, less: readonly Range[]): bigint =>
+    sizeOf(rangesOf(service.allow, takes), [...rangesOf(service.deny, takes), ...less])
+  if (publicOf(isIPv4, notPublic) <= MOST_PUBLIC && publicOf(isIPv6, notPublicIPv6) <= MOST_PUBLIC_IPV6) return
+  reading.warn(`${path}.allow`, `${widest(service.allow)} lets in large parts of the public internet, so this list keeps out few.`,
+    'Write the networks of your clients, such as 10.0.0.0/8.')
+}
+
+function rangesOf(cidrs: readonly string[], takes: (address: string) => boolean): Range[] {
+  return cidrs.filter(cidr => takes(cidr.split('/')[0])).map(rangeOf)
+}
+
+function widest(cidrs: readonly string[]): string {
+  const bits = (cidr: string): number => Number(cidr.split('/')[1])
+  return cidrs.toSorted((a, b) => bits(a) - bits(b)).slice(0, 2).filter((each, at) => at === 0 || bits(each) <= 8).join(', ')
+}
+
 function checkBackend(service: ServiceConfig, path: string, reading: Reading): void {
   const { backend } = service
   if (backend === undefined) return
@@ -62,7 +94,7 @@ function checkBackend(service: ServiceConfig, path: string, reading: Reading): v
 function checkBackendTls(tls: BackendTlsConfig, service: ServiceConfig, path: string, reading: Reading): void {
   for (const [has, lacks] of [['cert', 'key'], ['key', 'cert']] as const) {
     if (tls[has] === undefined || tls[lacks] !== undefined || reading.isFaulty(`${path}.tls.${lacks}`)) continue
-    reading.refuse(`${path}.tls.${has}`, `"${has}" stands without \`${lacks}\`, and one is of no use without the other.`,
+    reading.refuse(`${path}.tls.${has}`, `"${has}" stands without \`${lacks}\`, and each needs the other.`,
       `Write ${lacks}: beside it, or remove it.`)
   }
   const at = service.backend.connect.findIndex(endpoint => endpoint?.kind === 'unix')
@@ -106,18 +138,14 @@ function checkListeners(config: Config, reading: Reading): void {
 }
 
 /** Would the second bind fail? Node opens `::` for both families. */
-function collide(a: Endpoint, b: Endpoint): boolean {
+export function collide(a: Endpoint, b: Endpoint): boolean {
+  if (a.kind === 'unix' && b.kind === 'unix') return realPath(a.path) === realPath(b.path)
   if (a.kind !== 'tcp' || b.kind !== 'tcp') return endpointText(a) === endpointText(b)
   if (a.port !== b.port || a.port === 0) return false
-  const [x, y] = [shortHost(a.host), shortHost(b.host)]
-  if (x === y || x === '::' || y === '::') return true
-  return (x === '0.0.0.0' && !isIPv6(y)) || (y === '0.0.0.0' && !isIPv6(x))
+  return hostsOf(a).some(x => hostsOf(b).some(y => x === y || x === '::' || y === '::' ||
+    (x === '0.0.0.0' && !isIPv6(y)) || (y === '0.0.0.0' && !isIPv6(x))))
 }
 
-function shortHost(host: string): string {
-  return isIPv6(host) ? new URL(`http://[${host}]/`).hostname.slice(1, -1) : host
-}
-
-function entryPath(path: string, entries: readonly unknown[], at: number): string {
-  return entries.length === 1 ? path : `${path}[${at}]`
+function hostsOf({ host }: Endpoint & { kind: 'tcp' }): string[] {
+  return host === 'localhost' ? ['127.0.0.1', '::1'] : [shortAddress(host)]
 }

@@ -29,7 +29,7 @@ const tls = section(
   })),
   crl_expired: choice(['refuse', 'warn'], {
     default: 'refuse',
-    doc: 'When a list of `crl` is past its next update: `refuse` its clients, or go on with the old list and `warn`.',
+    doc: 'When a list of `crl` is past its next update: `refuse` its clients, or keep using the old list and `warn`.',
   }),
   client_auth: choice(['required', 'optional', 'none'], {
     doc: 'Whether a client must show a certificate. `optional`: it may, and one that is shown must be good.',
@@ -223,7 +223,7 @@ const backend = section('The memcached behind this service.', {
   }),
 })
 
-const socket = section('Permissions of the unix sockets in `listen`. Whoever may write to one may use this service.', {
+const socket = section('Permissions of the unix sockets in `listen`. Every program that may write to one may use this service.', {
   mode: fileMode({ default: '0660', reload: 'restart', doc: 'Who may connect: 0660 is owner and group, 0666 every user of this host.' }),
   owner: optional(account({ example: 'www-data', reload: 'restart', doc: 'User that owns it; giving it away takes root. Left out: memseal\'s.' })),
   group: optional(account({
@@ -264,10 +264,10 @@ const service = section('One proxy in front of one memcached.', {
   }),
 })
 
-const log = section('What memseal tells of itself, and where.', {
+const log = section('What memseal logs, and where.', {
   level: choice(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], {
     default: 'info',
-    doc: 'Least grave event that is logged.',
+    doc: 'Least severe event that is logged.',
   }),
   format: choice(['json', 'pretty'], {
     default: 'json', reload: 'restart',
@@ -281,7 +281,7 @@ const log = section('What memseal tells of itself, and where.', {
 
 const admin = section(
   'Where the running daemon can be asked how it is, in HTTP: `/healthz`, `/readyz`, `/metrics`, `/status`, `/connections`; and, ' +
-    'over a unix socket alone, be told to reload, drain or close a connection. `memseal status` and its kin use it.', {
+    'over a unix socket alone, be told to reload, drain or close a connection. `memseal status`, `reload`, `drain` and `kill` use it.', {
   listen: list(endpoint('listen', { doc: 'A unix socket, or a TCP address of loopback.' }), {
     doc: 'A unix socket (mode 0660: its owner and group may give orders), and a TCP address of loopback if something has to ' +
       'read there. Left out: none.',

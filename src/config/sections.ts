@@ -1,7 +1,7 @@
 import { isMap, isScalar, isSeq, Scalar, type Node, type YAMLMap } from 'yaml'
 import type { Fields, Infer, JsonSchema, Kind, Siblings } from './kinds.ts'
 import { originText, type Origin } from './issue.ts'
-import { Problem, type Reading } from './reading.ts'
+import { gapIn, Problem, type Reading } from './reading.ts'
 import { closest } from './suggest.ts'
 
 // The kinds that hold other kinds: sections with known keys, maps with names of the operator's own, lists.
@@ -18,10 +18,10 @@ export function section<F extends Fields>(doc: string, fields: F): Kind<Section<
       reading.settle(path, node)
       const map = reading.resolve(node)
       if (!isMap(map)) {
-        reading.fault(path, node, isScalar(map) && map.value === null
+        reading.fault(path, node, gapOf(map, `its keys, ${Object.keys(fields).join(', ')}`) ?? (isScalar(map) && map.value === null
           ? new Problem('is empty.',
             `Write its keys below it, or remove the line. It takes ${Object.keys(fields).join(', ')}.`)
-          : new Problem('takes keys, not a value.', `Write keys below it: ${Object.keys(fields).join(', ')}.`))
+          : new Problem('takes keys, not a value.', `Write keys below it: ${Object.keys(fields).join(', ')}.`)))
         return undefined as unknown as Section<F>
       }
       const pairs = entries(map, path, reading)
@@ -57,16 +57,16 @@ export function map<T>(
       reading.settle(path, node)
       const map = reading.resolve(node)
       if (!isMap(map)) {
-        reading.fault(path, node, new Problem(`holds no ${options.name}.`,
+        reading.fault(path, node, gapOf(map, `a name below it, and the ${options.name}'s keys below that`) ?? new Problem(`holds no ${options.name}.`,
           `Write a name below it, and the ${options.name}'s keys below that.`))
         return {}
       }
       const pairs = entries(map, path, reading)
       for (const { key, keyNode } of pairs) {
         if (options.pattern.test(key)) continue
-        reading.fault(join(path, key), keyNode, new Problem(`"${key}" is no name of a ${options.name}.`, options.nameFix))
+        reading.fault(join(path, key), keyNode, new Problem(`"${key}" is not a name for a ${options.name}.`, options.nameFix))
       }
-      if (pairs.length === 0) reading.fault(path, node, new Problem(`holds no ${options.name}.`,
+      if (map.items.length === 0) reading.fault(path, node, new Problem(`holds no ${options.name}.`,
         `Write a name below it, and the ${options.name}'s keys below that.`))
       return Object.fromEntries(pairs.map(({ key, value }) => [key, of.read(value, join(path, key), reading)]))
     },
@@ -141,6 +141,10 @@ export function optional<T>(of: Kind<T>): Kind<T | undefined> {
   }
 }
 
+function gapOf(node: Node, words: string): Problem | undefined {
+  return isScalar(node) && typeof node.value === 'string' ? gapIn(node.value, words) : undefined
+}
+
 interface Entry { key: string, keyNode: Node, value: Node }
 
 /** The pairs of a map, without those that came before: the second of two is a fault that names the first's line. */
@@ -150,7 +154,9 @@ function entries(map: YAMLMap, path: string, reading: Reading): Entry[] {
     const keyNode = pair.key as Node
     const key = isScalar(keyNode) ? keyNode.source ?? String(keyNode.value) : String(keyNode)
     const first = found.get(key)
-    if (first !== undefined) {
+    const gap = gapIn(key, 'a name')
+    if (gap !== undefined) reading.fault(path, keyNode, gap)
+    else if (first !== undefined) {
       reading.fault(join(path, key), keyNode, new Problem(
         `stands here twice, first ${otherPlace(reading.originOf(first.keyNode), reading.originOf(keyNode))}.`, 'Remove one of the two.'))
     } else {

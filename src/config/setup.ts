@@ -34,8 +34,8 @@ export const setupOptions: readonly SetupOption[] = [
   option('backend-key', [...service, 'backend', 'tls', 'key'], 'FILE', 'its private key (PEM)'),
   option('server-name', [...service, 'backend', 'tls', 'server_name'], 'NAME', 'name in their certificate; default: the host in --connect'),
   option('allow', [...service, 'allow'], 'CIDR', 'addresses that may connect', { isList: true }),
-  option('admin', ['admin', 'listen'], 'unix:/PATH', 'where `memseal status` and its kin ask', { isList: true, asksToo: true }),
-  option('log-level', ['log', 'level'], 'LEVEL', 'least grave event that is logged', { besideFile: true }),
+  option('admin', ['admin', 'listen'], 'unix:/PATH', 'where `memseal status` and the other commands ask it', { isList: true, asksToo: true }),
+  option('log-level', ['log', 'level'], 'LEVEL', 'least severe event that is logged', { besideFile: true }),
   option('log-format', ['log', 'format'], 'FORMAT', 'json or pretty', { besideFile: true }),
 ]
 

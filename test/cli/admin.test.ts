@@ -79,7 +79,7 @@ test('reload prints what changed, or every reason why not', async () => {
   expect([code, stdout]).toEqual([78, ''])
   expect(stderr.split('\n')).toEqual([
     expect.stringContaining(`${daemon.configFile}:${line}:1 workers: there is no key "workers" here.`),
-    expect.stringContaining(`${daemon.configFile}:${line + 1}:16 drain_timeout: "7" is no duration`),
+    expect.stringContaining(`${daemon.configFile}:${line + 1}:16 drain_timeout: "7" is not a duration`),
     'Nothing was changed: memseal goes on with what it had.', '',
   ])
   expect((await ask('status')).stdout).toContain('REFUSED, and nothing was changed:')

@@ -30,11 +30,11 @@ test('services come from all files that fit, besides those of the main file', ()
 test('the main file may be nothing but includes; an alias is looked for in its own file', () => {
   const { loaded, issues } = load({
     'main.yaml': 'include: [d/a.yaml, d/b.yaml, d/*.yaml]\n',
-    'd/a.yaml': 'services:\n  a: { listen: &place 127.0.0.1:1, backend: { connect: *place } }\n',
-    'd/b.yaml': 'services:\n  b: { listen: &place 127.0.0.1:2, backend: { connect: *place } }\n',
+    'd/a.yaml': 'services:\n  a: { listen: 127.0.0.1:11, backend: { connect: [&place 127.0.0.1:1, *place] } }\n',
+    'd/b.yaml': 'services:\n  b: { listen: 127.0.0.1:12, backend: { connect: [&place 127.0.0.1:2, *place] } }\n',
   })
   expect(issues).toEqual([])
-  expect(loaded.config!.services['b'].backend.connect).toEqual([{ kind: 'tcp', host: '127.0.0.1', port: 2 }])
+  expect(loaded.config!.services['b'].backend.connect).toEqual(Array(2).fill({ kind: 'tcp', host: '127.0.0.1', port: 2 }))
 })
 
 test('a fault is shown at its own file, line and column', () => {

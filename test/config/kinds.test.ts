@@ -23,10 +23,10 @@ test('a duration is milliseconds, at its limits and one past them', () => {
   const fix = 'Write a number and a unit (ms, s, m, h, d), 10ms to 5m.'
   expect(read(kind, '9ms')).toBe(`"9ms" is below the least, 10ms. ${fix}`)
   expect(read(kind, '300001ms')).toBe(`"300001ms" is above the most, 5m. ${fix}`)
-  expect(read(kind, '5')).toBe(`"5" is no duration: it has no unit. ${fix}`)
-  expect(read(kind, '5 s')).toContain('"5 s" is no duration.')
-  expect(read(kind, '-5s')).toContain('is no duration.')
-  expect(read(kind, 'off')).toContain('"off" is no duration.')
+  expect(read(kind, '5')).toBe(`"5" is not a duration: it has no unit. ${fix}`)
+  expect(read(kind, '5 s')).toContain('"5 s" is not a duration.')
+  expect(read(kind, '-5s')).toContain('is not a duration.')
+  expect(read(kind, 'off')).toContain('"off" is not a duration.')
 })
 
 test('off is a duration of 0 where it is allowed', () => {
@@ -42,7 +42,7 @@ test('a size is bytes, at its limits and one past them', () => {
   expect(read(kind, '1023B')).toBe('"1023B" is below the least, 1KiB. Write a number and a unit (B, KiB, MiB, GiB), 1KiB to 1MiB.')
   expect(read(kind, '1048577B')).toContain('is above the most, 1MiB.')
   expect(read(kind, '2048')).toContain('it has no unit')
-  expect(read(kind, '2MB')).toContain('"2MB" is no size.')
+  expect(read(kind, '2MB')).toContain('"2MB" is not a size.')
 })
 
 test('a count is a whole number, at its limits and one past them', () => {
@@ -50,8 +50,8 @@ test('a count is a whole number, at its limits and one past them', () => {
   expect([read(kind, '1'), read(kind, '64'), read(kind, '"7"')]).toEqual([1, 64, 7])
   expect(read(kind, '0')).toBe('"0" is below the least, 1. Write a whole number, 1 to 64.')
   expect(read(kind, '65')).toBe('"65" is above the most, 64. Write a whole number, 1 to 64.')
-  expect(read(kind, '1.5')).toBe('"1.5" is no whole number. Write a whole number, 1 to 64.')
-  expect(read(kind, '0x10')).toContain('is no whole number')
+  expect(read(kind, '1.5')).toBe('"1.5" is not a whole number. Write a whole number, 1 to 64.')
+  expect(read(kind, '0x10')).toContain('is not a whole number')
 })
 
 test('auto stands beside a count where it is allowed', () => {
@@ -87,9 +87,9 @@ test('an address range has no bits beyond its prefix', () => {
     .toEqual(['10.0.0.0/8', '192.0.2.7/32', 'fd00::/8', '::1/128', '0.0.0.0/0', '::/0', '10.0.0.1/32'])
   expect(read(kind, '10.9.0.1/8')).toBe('"10.9.0.1/8" has bits set beyond its /8. Write 10.0.0.0/8 for the network, or 10.9.0.1 for this address alone.')
   expect(read(kind, '2001:db8:1::1/32')).toContain('Write 2001:db8::/32 for the network')
-  expect(read(kind, '10.0.0.0/33')).toBe('"/33" is no prefix length of an IPv4 address. Write /0 to /32.')
+  expect(read(kind, '10.0.0.0/33')).toBe('"/33" is not a prefix length of an IPv4 address. Write /0 to /32.')
   expect(read(kind, 'fd00::/129')).toContain('Write /0 to /128.')
-  for (const text of ['300.0.0.0/8', 'web1', '10.0.0.0/8/8', 'fe80::1%eth0']) expect(read(kind, text)).toContain('is no address range. Write an address range such as')
+  for (const text of ['300.0.0.0/8', 'web1', '10.0.0.0/8/8', 'fe80::1%eth0']) expect(read(kind, text)).toContain('is not an address range. Write an address range such as')
   expect(read(kind, '::ffff:10.0.0.0/104')).toContain('Write it as IPv4')
 })
 
@@ -100,20 +100,20 @@ test('an endpoint is an address with a port, a unix socket or a systemd socket',
   expect(read(kind, 'unix:/run/a.sock')).toEqual({ kind: 'unix', path: '/run/a.sock' })
   expect(read(kind, 'systemd:cache')).toEqual({ kind: 'systemd', name: 'cache' })
   expect(read(kind, '127.0.0.1:65535')).toMatchObject({ port: 65535 })
-  expect(read(kind, '127.0.0.1:65536')).toBe('65536 is no port. Write a port from 0 to 65535.')
+  expect(read(kind, '127.0.0.1:65536')).toBe('65536 is not a port. Write a port from 0 to 65535.')
   expect(read(kind, '11212')).toContain('"11212" is not an address with a port. Write an address and a port, such as')
-  expect(read(kind, 'cache.example.com:11212')).toContain('is no address to listen on.')
+  expect(read(kind, 'cache.example.com:11212')).toContain('is not an address to listen on.')
   expect(read(kind, '"::1"')).toBe('"::1" is an IPv6 address without a port. Write it in brackets with a port: [::1]:11212.')
-  expect(read(kind, '"[10.0.0.1]:1"')).toContain('is no IPv6 address.')
-  expect(read(kind, 'unix:run/a.sock')).toContain('is no absolute path.')
-  expect(read(kind, '"systemd:a b"')).toContain('is no name of a systemd socket.')
+  expect(read(kind, '"[10.0.0.1]:1"')).toContain('is not an IPv6 address.')
+  expect(read(kind, 'unix:run/a.sock')).toContain('is not an absolute path.')
+  expect(read(kind, '"systemd:a b"')).toContain('is not a name of a systemd socket.')
 })
 
 test('a backend may be a host by name, and is no systemd socket', () => {
   const kind = endpoint('connect', { doc: '' })
   expect(read(kind, 'cache.example.com:11211')).toEqual({ kind: 'tcp', host: 'cache.example.com', port: 11211 })
   expect(read(kind, '127.0.0.1:1')).toMatchObject({ port: 1 })
-  expect(read(kind, '127.0.0.1:0')).toContain('0 is no port. Write a port from 1 to 65535.')
+  expect(read(kind, '127.0.0.1:0')).toContain('0 is not a port. Write a port from 1 to 65535.')
   expect(read(kind, '127.0.0.300:11211')).toContain('is neither an address nor a host name.')
   expect(read(kind, '-a:11211')).toContain('is neither an address nor a host name.')
   expect(read(kind, 'systemd:x')).toContain('Write host:port or unix:/path.')
@@ -146,7 +146,7 @@ test('a section takes its keys only, a map names of the operator\'s own', () => 
   expect(read(inner, '7')).toBe('takes keys, not a value. Write keys below it: size.')
   const kind = map(inner, { doc: '', name: 'service', pattern: /^[a-z]+$/, nameFix: 'Write small letters.' })
   expect(read(kind, '{ a: {}, b: { size: 2 } }')).toEqual({ a: { size: undefined }, b: { size: 2 } })
-  expect(read(kind, '{ A: {} }')).toBe('"A" is no name of a service. Write small letters.')
+  expect(read(kind, '{ A: {} }')).toBe('"A" is not a name for a service. Write small letters.')
   expect(read(kind, '{}')).toContain('holds no service.')
 })
 

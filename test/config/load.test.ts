@@ -75,7 +75,7 @@ workers: 1
       'Remove one of the two.'),
     told('m.yaml:6:5', 'services.cache.idle_timeout: there is no key "idle_timeout" here.',
       'Write it below limits.'),
-    told('m.yaml:8:26', 'services.cache.limits.handshake_timeout: "5" is no duration: it has no unit.',
+    told('m.yaml:8:26', 'services.cache.limits.handshake_timeout: "5" is not a duration: it has no unit.',
       'Write a number and a unit (ms, s, m, h, d), 10ms to 5m.'),
     told('m.yaml:9:18', 'services.cache.limits.in_flight: "0" is below the least, 1.',
       'Write a whole number, 1 to 65536.'),

@@ -39,7 +39,7 @@ test('a plain listener that other hosts can reach must be allowed in so many wor
 test('a plain backend is on this host', () => {
   const [fault] = faultsOf(['listen: 127.0.0.1:1', 'backend: { connect: [127.0.0.1:11211, cache.example.com:11211] }'])
   expect(fault).toContain('m.yaml:4:43  services.s0.backend.connect[1]: cache.example.com:11211 is on another host, and the connection to it would be plain.')
-  for (const connect of ['127.0.0.1:1', 'localhost:1', '"[::1]:1"', 'unix:/run/m.sock']) {
+  for (const connect of ['127.0.0.1:2', 'localhost:2', '"[::1]:2"', 'unix:/run/m.sock']) {
     expect(faultsOf(['listen: 127.0.0.1:1', `backend: { connect: ${connect} }`])).toEqual([])
   }
   expect(faultsOf(['listen: 127.0.0.1:1', 'backend: { connect: 10.0.0.1:11211 }'])[0]).toContain('services.s0.backend.connect: 10.0.0.1:11211')
@@ -94,4 +94,45 @@ test('the admin listener is for this host alone, and shares no endpoint', () => 
     expect(withAdmin(listen)).toEqual([expect.stringMatching(/^admin\.listen: .* can be reached from other hosts, and the admin listener knows neither TLS nor passwords\.$/)])
   }
   expect(withAdmin('127.0.0.1:1')).toEqual(['services.cache.listen: 127.0.0.1:1 is taken by admin.listen (127.0.0.1:1) already.'])
+})
+
+test('a list that lets in the public internet is warned of, however it is written', () => {
+  const told = (...ranges: string[]) => faultsOf(['listen: "[::]:1"', tls, `allow: ${JSON.stringify(ranges)}`])
+  for (const [ranges, named] of [
+    [['0.0.0.0/0'], '0.0.0.0/0'], [['::/0'], '::/0'], [['0.0.0.0/1', '128.0.0.0/1'], '0.0.0.0/1, 128.0.0.0/1'], [['10.0.0.0/8', '8.0.0.0/7'], '8.0.0.0/7, 10.0.0.0/8'],
+    [['2000::/3'], '2000::/3'], [['2000::/15'], '2000::/15'], [Array.from({ length: 256 }, (_, at) => `${at}.0.0.0/8`), '0.0.0.0/8, 1.0.0.0/8'],
+    [['9.0.0.0/8', '11.0.0.0/32'], '9.0.0.0/8'],
+  ] as const) {
+    expect(told(...ranges)).toEqual([expect.stringContaining(
+      `warning: services.s0.allow: ${named} lets in large parts of the public internet, so this list keeps out few.\n`)])
+  }
+  for (const ranges of [
+    ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', '100.64.0.0/10', '127.0.0.0/8'], ['9.0.0.0/8'], ['9.0.0.0/8', '9.1.0.0/16'], ['fc00::/7', 'fe80::/10', '::1'],
+    ['2000::/16'], ['2001:db8::/32', '203.0.113.0/24'], ['224.0.0.0/3'],
+  ]) expect(told(...ranges)).toEqual([])
+})
+
+test('what deny takes back does not count, and on loopback anything goes', () => {
+  expect(faultsOf(['listen: 0.0.0.0:1', tls, 'allow: [0.0.0.0/0]', 'deny: [0.0.0.0/1, 128.0.0.0/2, 192.0.0.0/3]'])).toEqual([])
+  expect(faultsOf(['listen: 0.0.0.0:1', tls, 'allow: [0.0.0.0/0]', 'deny: [0.0.0.0/1, 128.0.0.0/2]'])).toHaveLength(1)
+  expect(faultsOf(['listen: 127.0.0.1:1', 'allow: [0.0.0.0/0]'])).toEqual([])
+})
+
+test('FILL-IN is named wherever it stands', () => {
+  const { issues } = loadText(`
+log: { level: FILL-IN }
+admin: FILL-IN
+drain_timeout: FILL-IN
+services:
+  m:
+    listen: [FILL-IN:11212, "unix:/run/FILL-IN.sock"]
+    allow: FILL-IN
+    tls: { cert: /etc/FILL-IN/a.crt, key: FILL-IN, FILL-IN: x }
+    backend: { connect: "\${HOST}:11211", connections: FILL-IN, tls: FILL-IN }
+  FILL-IN: { listen: 127.0.0.1:1 }
+`, 'm.yaml', { environment: { HOST: 'FILL-IN' } })
+  expect(issues.map(({ message, origin }) => `${origin.kind === 'file' ? origin.line : origin.kind} ${message}`)).toEqual(
+    [2, 3, 4, 7, 7, 8, 9, 9, 9, 10, 10, 10, 11].map(line => `${line} FILL-IN still stands here, in the place of a value that only you know.`))
+  expect(issues[5].fix).toBe('Write it: address range.')
+  expect(loadText('services:\n  m: { listen: 127.0.0.1:1 }   # FILL-IN of old\n', 'm.yaml', { environment: {} }).issues).toEqual([])
 })

@@ -3,7 +3,7 @@ import { issueText } from '../../src/config/issue.ts'
 import { loadText } from '../../src/config/load.ts'
 
 const load = (backend: string, more = '') =>
-  loadText(`services:\n  s:\n    listen: 127.0.0.1:1\n${more}    backend: ${backend}\n`, 'm.yaml', { environment: {}, directory: '/' })
+  loadText(`services:\n  s:\n    listen: 127.0.0.1:9\n${more}    backend: ${backend}\n`, 'm.yaml', { environment: {}, directory: '/' })
 const faults = (backend: string, more = '') => load(backend, more).issues.map(issue => issueText(issue))
 const pin = 'ab'.repeat(32)
 
@@ -35,14 +35,14 @@ test('pins are SHA-256, in whatever way they are written', () => {
     expect(load(`{ tls: { ca: a, fingerprints: "${text}" } }`).config!.services['s'].backend.tls!.fingerprints).toEqual([colons])
   }
   for (const text of [pin.slice(1), `${pin}a`, pin.replace('a', 'g'), 'ab'.repeat(20)]) {
-    expect(faults(`{ tls: { ca: a, fingerprints: "${text}" } }`)[0]).toContain('is no SHA-256 fingerprint: it takes 64 hex digits.')
+    expect(faults(`{ tls: { ca: a, fingerprints: "${text}" } }`)[0]).toContain('is not a SHA-256 fingerprint: it takes 64 hex digits.')
   }
 })
 
 test('names say what kind they are', () => {
   expect(faults('{ tls: { ca: a, names: ["dns:*.cache.example", "uri:spiffe://example/cache"] } }')).toEqual([])
   for (const text of ['cache.example', 'dns:', 'uri:cache', 'dns:a b', 'ip:10.0.0.1']) {
-    expect(faults(`{ tls: { ca: a, names: "${text}" } }`)[0]).toContain(`"${text}" is no name of a certificate.`)
+    expect(faults(`{ tls: { ca: a, names: "${text}" } }`)[0]).toContain(`"${text}" is not a name of a certificate.`)
   }
   for (const text of ['a b', '-a', 'a..b']) {
     expect(faults(`{ tls: { ca: a, server_name: "${text}" } }`)[0]).toContain(`"${text}" is neither a host name nor an address.`)
@@ -67,6 +67,6 @@ test('unix sockets have a mode, an owner and a group', () => {
   expect(load('{}').config!.services['s'].socket).toEqual({ mode: 0o660, owner: undefined, group: undefined })
   expect(socketOf('{ mode: "0666", owner: www-data, group: "33" }').config!.services['s'].socket).toEqual({ mode: 0o666, owner: 'www-data', group: '33' })
   expect(socketOf('{ mode: 0600 }').config!.services['s'].socket.mode).toBe(0o600)
-  for (const text of ['0888', '66', '01777', 'rw']) expect(issueText(socketOf(`{ mode: "${text}" }`).issues[0])).toContain(`"${text}" is no mode.`)
-  expect(issueText(socketOf('{ owner: "a b" }').issues[0])).toContain('"a b" is no name of a user or group.')
+  for (const text of ['0888', '66', '01777', 'rw']) expect(issueText(socketOf(`{ mode: "${text}" }`).issues[0])).toContain(`"${text}" is not a mode.`)
+  expect(issueText(socketOf('{ owner: "a b" }').issues[0])).toContain('"a b" is not a name of a user or group.')
 })

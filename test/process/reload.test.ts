@@ -167,8 +167,8 @@ test('every reason why not is told in a line with file:line:column, and nothing 
   const { result, reasons } = await reload(config => Object.assign(config.services['cache'], { allow: ['10.0.0.0/99'], limits: { connections: '5x' } }))
   expect(result).toBe('refused')
   expect(reasons).toEqual([
-    `${at('10.0.0.0/99')} services.cache.allow[0]: "/99" is no prefix length of an IPv4 address. Write /0 to /32.`,
-    `${at('5x')} services.cache.limits.connections: "5x" is no whole number. Write a whole number, 1 to 1000000.`,
+    `${at('10.0.0.0/99')} services.cache.allow[0]: "/99" is not a prefix length of an IPv4 address. Write /0 to /32.`,
+    `${at('5x')} services.cache.limits.connections: "5x" is not a whole number. Write a whole number, 1 to 1000000.`,
   ])
   await daemon.waitForLog(line => line.msg?.includes('limits.connections') ?? false)
   expect(daemon.logs('reload-refused').map(line => line.msg)).toEqual(reasons.map(reason => `nothing was changed: ${reason}`))
