@@ -1,9 +1,9 @@
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import type { Results } from '../results.ts'
 import { chartsOf } from './charts.ts'
 import { readmeTable } from './readme-table.ts'
-import { resultsPage } from './results-page.ts'
+import { readingOf, resultsPage } from './results-page.ts'
 
 const BENCH = dirname(import.meta.dirname)
 const RESULTS = join(BENCH, 'results')
@@ -29,6 +29,7 @@ export function writePages(results: Results): string {
   }
   writeFileSync(join(RESULTS, 'readme-table.md'), readmeTable(results))
   const page = join(BENCH, 'RESULTS.md')
-  writeFileSync(page, resultsPage(results, `${basename(RESULTS)}/${basename(CHARTS)}`))
+  const reading = existsSync(page) ? readingOf(readFileSync(page, 'utf8')) : ''
+  writeFileSync(page, resultsPage(results, `${basename(RESULTS)}/${basename(CHARTS)}`, reading))
   return page
 }

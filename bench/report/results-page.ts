@@ -7,14 +7,15 @@ import { machineLines } from './terminal.ts'
 import { VERDICT_HEADER, verdicts } from './verdicts.ts'
 import { workloadTable } from './workload-rows.ts'
 
-/** bench/RESULTS.md.   @param chartFolder where its pictures lie, as seen from it */
-export function resultsPage(results: Results, chartFolder: string): string {
+/** bench/RESULTS.md.   @param chartFolder where its pictures lie, as seen from it   @param reading what was written by hand, see `readingOf` */
+export function resultsPage(results: Results, chartFolder: string, reading = ''): string {
   const judged = verdicts(results)
   return [
     '# Results', '',
-    'Written by `npm run bench`; do not edit. Only ratios within one run mean anything: the same run moves from minute '
-      + 'to minute with what else the machine does.', '',
+    '`npm run bench` writes this page, but for the section "Reading the figures". Only ratios within one run mean anything: the '
+      + 'same run moves from minute to minute with what else the machine does.', '',
     ...machineLines(results).map(line => `* ${line}`), '',
+    ...(reading === '' ? [] : ['## Reading the figures', '', `${readingStart}\n${reading}${readingEnd}`, '']),
     ...(judged.length > 0 ? ['## Targets', '', ...markdownGrid(VERDICT_HEADER, judged), ''] : []),
     ...results.workloads.flatMap(workload => {
       const { header, rows, left } = workloadTable(results, workload)
@@ -30,4 +31,13 @@ export function resultsPage(results: Results, chartFolder: string): string {
     ...[...new Set(results.workloads.flatMap(measuresWithFigures))]
       .map(name => `* ${measures[name].title}: ${measures[name].about}`), '',
   ].join('\n')
+}
+
+const [readingStart, readingEnd] = ['<!-- by hand -->', '<!-- /by hand -->']
+
+/** What people wrote into an earlier page of results, which a new one keeps. */
+export function readingOf(page: string): string {
+  const start = page.indexOf(`${readingStart}\n`)
+  const end = page.indexOf(readingEnd)
+  return start === -1 || end < start ? '' : page.slice(start + readingStart.length + 1, end)
 }

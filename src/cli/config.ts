@@ -1,7 +1,7 @@
 import { referenceText, schemaText } from '../config/reference.ts'
 import { showConfig } from '../config/show.ts'
 import { exitStatuses } from '../errors.ts'
-import { metricsTable } from '../telemetry/metrics.ts'
+import { metricsText } from '../telemetry/metrics.ts'
 import { chooseConfiguration, noConfiguration, printIssues } from './configuration.ts'
 import type { Terminal } from './terminal.ts'
 
@@ -17,9 +17,9 @@ export async function configSchema(_flags: Record<string, unknown>, terminal: Te
   return exitStatuses.fine.status
 }
 
-/** `memseal config metrics`: the table of the README. */
+/** `memseal config metrics`: config/METRICS.md. */
 export async function configMetrics(_flags: Record<string, unknown>, terminal: Terminal): Promise<number> {
-  terminal.out(metricsTable())
+  terminal.out(metricsText())
   return exitStatuses.fine.status
 }
 

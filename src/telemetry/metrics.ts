@@ -1,4 +1,4 @@
-// Every metric, once. The page for Prometheus, the section of the README and the tests that hold the two together are made
+// Every metric, once. The page for Prometheus, config/METRICS.md and the tests that hold the two together are made
 // from these rows. A label takes its values from a closed list of ours or from the configuration, never from a client.
 
 export type MetricKind = 'counter' | 'gauge' | 'histogram'
@@ -55,9 +55,19 @@ export const metrics = {
 
 export type MetricName = keyof typeof metrics
 
-/** The table of the README, as Markdown. */
-export function metricsTable(): string {
+/** config/METRICS.md. */
+export function metricsText(): string {
   const rows = Object.entries(metrics).map(([name, { kind, labels, help }]) => (
     `| \`${name}\` | ${kind} | ${labels.map(label => `\`${label}\``).join(', ')} | ${help} |\n`))
-  return `| metric | kind | labels | what it says |\n|---|---|---|---|\n${rows.join('')}`
+  return `# Metrics
+
+Made by \`memseal config metrics\`; do not edit.
+
+\`GET /metrics\` on the admin listener answers in Prometheus text. memseal makes the page at most once a second, and for each asker
+that sends \`Cache-Control: no-cache\` anew. Labels take their values from the configuration and from closed lists, so the number of
+series is fixed.
+
+| metric | kind | labels | what it says |
+|---|---|---|---|
+${rows.join('')}`
 }

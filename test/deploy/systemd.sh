@@ -26,7 +26,7 @@ touch "$PREFIX/bin/node"
 
 units=$PREFIX/lib/node_modules/memseal/config/systemd
 # What README says to paste; the package is installed already.
-sed -n '/^## With systemd/,/^Then/p' "$P/README.md" | sed '1,/^```sh/d; /^```/,$d; /^npm install/d' >"$root/root/paste.sh"
+sed -n '/^### With systemd/,/^Then/p' "$P/README.md" | sed '1,/^```sh/d; /^```/,$d; /^npm install/d' >"$root/root/paste.sh"
 grep -q systemd-sysusers "$root/root/paste.sh" || fail 'README has lost its lines to paste'
 
 start=$(date +%s%N)

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import { barChart } from '../../../bench/report/bar-chart.ts'
 import { readmeTable } from '../../../bench/report/readme-table.ts'
+import { readingOf, resultsPage } from '../../../bench/report/results-page.ts'
 import { verdicts } from '../../../bench/report/verdicts.ts'
 import { workloadTable } from '../../../bench/report/workload-rows.ts'
 import { noise, ratio, type Results } from '../../../bench/results.ts'
@@ -35,6 +36,16 @@ test('tables show medians, ratios with their spread, and why somebody is left ou
   expect(table.rows[1]).toEqual(['nginx stream', '10.0', '1 000', '0.90 (0.80..1.00)', '1.00 (1.00..1.00)'])
   expect(table.left).toEqual(['stunnel: it fell over'])
   expect(readmeTable(results())).toContain('| **memseal** |')
+})
+
+test('what was written by hand into the page of results outlives the next run', () => {
+  const reading = 'memseal loses here.\n'
+  const page = resultsPage(results(), 'charts', reading)
+  expect(page).toContain('## Reading the figures')
+  expect(readingOf(page)).toBe(reading)
+  expect(resultsPage(results(), 'charts', readingOf(page))).toBe(page)
+  expect(resultsPage(results(), 'charts')).not.toContain('## Reading the figures')
+  expect(readingOf('# Results\n')).toBe('')
 })
 
 test('noise is half the width between rounds', () => {
