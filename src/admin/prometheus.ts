@@ -23,7 +23,7 @@ function putProcess(page: Page, snapshot: Snapshot): void {
     for (const [result, count] of Object.entries(results)) page.put('memseal_reloads_total', { cause, result }, count)
   }
   page.put('memseal_last_reload_timestamp_seconds', {}, (snapshot.lastReload?.at ?? 0) / 1000)
-  page.put('memseal_last_reload_success', {}, snapshot.lastReload?.outcome.result === 'refused' ? 0 : 1)
+  page.put('memseal_last_reload_success', {}, snapshot.refusal === undefined ? 1 : 0)
   const { loopDelay, memory, cpu } = snapshot.process
   page.put('memseal_event_loop_delay_seconds', { quantile: '0.5' }, loopDelay.p50)
   page.put('memseal_event_loop_delay_seconds', { quantile: '0.99' }, loopDelay.p99)

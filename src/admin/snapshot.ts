@@ -8,7 +8,8 @@ import type { RunningService } from '../process/services.ts'
 import type { LaneSnapshot, ServiceNow } from '../proxy/service.ts'
 import type { Counters, Traffic } from '../telemetry/counters.ts'
 import type { DelaySeconds } from '../telemetry/loop-delay.ts'
-import type { Loaded, Material } from '../tls/material.ts'
+import type { ListenerTls } from '../tls/context.ts'
+import type { Loaded } from '../tls/material.ts'
 import { oneLine } from '../tls/peer.ts'
 import { version } from '../version.ts'
 
@@ -42,6 +43,8 @@ export interface Snapshot {
   services: ServiceSnapshot[]
   reloads: Reloader['counts']
   lastReload: Reloader['last']
+  /** The refused reload that stands: what is on disk is not what is in force. */
+  refusal: Reloader['refusal']
   process: {
     loopDelay: DelaySeconds, cpu: { user: number, system: number }, memory: { rss: number, heap: number, buffers: number },
     openFds: number, maxFds: number,
@@ -57,7 +60,7 @@ export function takeSnapshot(daemon: Daemon): Snapshot {
     configuration: daemon.source.file ?? 'flags and variables',
     notReady: daemon.readiness(), isDraining: daemon.isDraining, connectionsLimit: fdPlan.limit,
     services: services.running.map(running => serviceSnapshot(running, daemon)),
-    reloads: reloader.counts, lastReload: reloader.last,
+    reloads: reloader.counts, lastReload: reloader.last, refusal: reloader.refusal,
     process: {
       loopDelay: daemon.loopDelay.seconds, cpu: { user: cpu.user / 1e6, system: cpu.system / 1e6 },
       memory: { rss: memory.rss, heap: memory.heapUsed, buffers: memory.arrayBuffers },
@@ -66,21 +69,23 @@ export function takeSnapshot(daemon: Daemon): Snapshot {
   }
 }
 
-function serviceSnapshot({ name, config, service, admission, material }: RunningService, daemon: Daemon): ServiceSnapshot {
+function serviceSnapshot({ name, service, admission }: RunningService, daemon: Daemon): ServiceSnapshot {
   const { now, traffic } = service.measure()
   const { running, waiting } = admission.handshakes
+  const tls = daemon.services.tlsOf(name)
+  const [listener] = tls.listeners.values()   // all of a service's show the same
   return {
     name,
     listeners: daemon.services.listeners.filter(listener => listener.service === name)
-      .map(({ name: endpoint, address }) => ({ endpoint, address, tls: config.tls !== undefined })),
+      .map(({ name: endpoint, address, secure }) => ({ endpoint, address, tls: secure !== undefined })),
     edge: admission.counters,
     traffic: { ...traffic, requests: byGroup(traffic.requests), refused: byGroup(traffic.refused) },
     now: { ...now, clients: admission.clients, handshakesRunning: running, handshakesWaiting: waiting },
     lanes: service.lanes(),
-    certificates: expiringOf(daemon.config.services, daemon.reloader.materials).filter(each => each.service === name),
-    tls: loadedOf(material.listener, config.tls?.client_auth),
-    clientCa: material.listener?.authorities ?? [],
-    backendTls: material.backend && { shown: material.backend.shown, ca: material.backend.authorities },
+    certificates: expiringOf(name, listener, tls.backend),
+    tls: listener && shownBy(listener),
+    clientCa: listener?.material.authorities ?? [],
+    backendTls: tls.backend && { shown: tls.backend.material.shown, ca: tls.backend.material.authorities },
   }
 }
 
@@ -111,10 +116,9 @@ export async function connectionsText(daemon: Daemon, limit: number): Promise<st
   return `{"total":${total},"connections":[${shown.join()}]}\n`
 }
 
-function loadedOf(material: Material | undefined, clientAuth = ''): ServiceSnapshot['tls'] {
-  if (material === undefined) return undefined
+function shownBy({ material, settings }: ListenerTls): ServiceSnapshot['tls'] {
   const { subject, names, fingerprint, notAfter } = material
-  return { subject: oneLine(subject), names, fingerprint, notAfter, clientAuth }
+  return { subject: oneLine(subject), names, fingerprint, notAfter, clientAuth: settings.client_auth }
 }
 
 function byGroup(counts: Float64Array): Record<string, number> {

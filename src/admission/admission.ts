@@ -95,13 +95,17 @@ export class Admission {
     this.#repeats = new Repeats(now)
   }
 
-  /** Other rules from now on; whoever is in stays in, and counts. */
-  update({ allow, deny, limits }: Pick<AdmissionOptions, 'allow' | 'deny' | 'limits'>): void {
-    this.#allow = new CidrList(allow ?? [])
-    this.#deny = new CidrList(deny ?? [])
-    this.#rate.perSecond = limits.new_connections_per_second
-    this.handshakes.slots = limits.handshakes
-    this.#limits = limits
+  /** Reads other rules. What it returns puts them in force: connected clients stay, and still count towards the limits. */
+  prepare({ allow, deny, limits }: Pick<AdmissionOptions, 'allow' | 'deny' | 'limits'>): () => void {
+    const allowed = new CidrList(allow ?? [])
+    const denied = new CidrList(deny ?? [])
+    return () => {
+      this.#allow = allowed
+      this.#deny = denied
+      this.#rate.perSecond = limits.new_connections_per_second
+      this.handshakes.slots = limits.handshakes
+      this.#limits = limits
+    }
   }
 
   /** Connections that hold a place now. */

@@ -1,7 +1,7 @@
 import { hasFault } from '../config/issue.ts'
 import { exitStatuses } from '../errors.ts'
+import { buildBackend, buildListeners } from '../process/service-tls.ts'
 import { logFileFault } from '../telemetry/log-file.ts'
-import { readBackendMaterial, readMaterial, type MaterialFault } from '../tls/material.ts'
 import { chooseConfiguration, noConfiguration, printIssues } from './configuration.ts'
 import type { Terminal } from './terminal.ts'
 
@@ -14,14 +14,10 @@ export async function check(flags: Record<string, unknown>, terminal: Terminal):
   }
   const { loaded, file } = chosen
   for (const [name, service] of Object.entries(loaded.services)) {
-    // Paths that are themselves in doubt are not read; the rest is, so that all faults show at once.
-    const tell = (path: string, { faults, warnings }: { faults: MaterialFault[], warnings: MaterialFault[] }): void => {
-      for (const { key, message, fix } of faults) loaded.report('fault', `${path}.${key}`, message, fix)
-      for (const { key, message, fix } of warnings) loaded.report('warning', `${path}.${key}`, message, fix)
-    }
-    const [front, back] = [`services.${name}.tls`, `services.${name}.backend.tls`]
-    if (service?.tls !== undefined && loaded.isSound(front)) tell(front, readMaterial(service.tls))
-    if (service?.backend?.tls !== undefined && loaded.isSound(back)) tell(back, readBackendMaterial(service.backend.tls))
+    // What is itself in doubt is not built; the rest is, so that all faults show at once.
+    const isSound = (key: string): boolean => loaded.isSound(`services.${name}.${key}`)
+    if (service?.tls !== undefined && isSound('tls') && isSound('listen')) buildListeners(name, service, loaded.report)
+    if (service?.backend?.tls !== undefined && isSound('backend.tls')) buildBackend(name, service, loaded.report)
   }
   const fault = loaded.isSound('log.file') ? logFileFault(loaded.log!.file) : undefined
   if (fault !== undefined) loaded.report('fault', 'log.file', fault.message, fault.fix)

@@ -20,7 +20,7 @@ export function status(flags: Record<string, unknown>, terminal: Terminal): Prom
 }
 
 export function statusText(snapshot: Sent<Snapshot>, now: number): string {
-  const { version, node, pid, startedAt, configuration, notReady, lastReload } = snapshot
+  const { version, node, pid, startedAt, configuration, notReady, lastReload, refusal } = snapshot
   const state = notReady.length === 0 ? 'ready' : 'NOT READY'
   return [
     `memseal ${version} on Node ${node}, process ${pid}, up ${age((now - startedAt) / 1000)}: ${state}\n`,
@@ -29,10 +29,16 @@ export function statusText(snapshot: Sent<Snapshot>, now: number): string {
       ['configuration', configuration],
       ['last reload', lastReload === undefined ? 'none' : reloadText(lastReload, now)],
       ...(lastReload?.outcome.reasons ?? []).map(reason => ['', reason] as const),
+      ...(refusal === undefined || refusal.at === lastReload?.at ? [] : standing(refusal, now)),
       ['memory', `${bytes(snapshot.process.memory.rss)}, ${number(snapshot.process.openFds)} files and sockets open`],
     ]),
     ...snapshot.services.map(service => serviceText(service, now)),
   ].join('')
+}
+
+/** An earlier reload was refused, and what it was asked for is not in force yet. */
+function standing(refusal: NonNullable<Sent<Snapshot>['refusal']>, now: number): (readonly [string, string])[] {
+  return [['before that', reloadText(refusal, now)], ...refusal.outcome.reasons.map(reason => ['', reason] as const)]
 }
 
 function reloadText({ at, cause, outcome }: NonNullable<Sent<Snapshot>['lastReload']>, now: number): string {

@@ -37,6 +37,7 @@ function filesOf(entry: Node, path: string, reading: Reading): string[] {
 }
 
 function includeFile(file: string, entry: Node, path: string, reading: Reading, document: Document): void {
+  reading.included.push(file)
   let text: string
   try {
     text = readFileSync(file, 'utf8')

@@ -20,6 +20,7 @@ export interface Loaded {
   isSound(path: string): boolean   // no fault at this path or below it
   /** The file is not there, or cannot be read: that may pass by itself, unlike what is written in it. */
   isUnread: boolean
+  files: readonly string[]         // the file and those that it includes, also such as could not be read
   issues: Issue[]                  // from the top of the file down; warnings among them
   origins: Map<string, Origin>     // by path, of every value, defaults too
   originOf(path: string): Origin   // of the value, or of the closest section above it that was written down
@@ -39,7 +40,7 @@ export function loadFile(file: string, options: LoadOptions): Loaded {
     return loadText(readFileSync(file, 'utf8'), file, options)
   } catch (error) {
     const [message, fix] = unreadable(error as NodeJS.ErrnoException)
-    return { ...refused([{ severity: 'fault', origin: { kind: 'file', file, line: 1, col: 1 }, path: '', message, fix }]), isUnread: true }
+    return { ...refused([{ severity: 'fault', origin: { kind: 'file', file, line: 1, col: 1 }, path: '', message, fix }], file), isUnread: true }
   }
 }
 
@@ -59,7 +60,7 @@ export function loadText(text: string, file: string, options: LoadOptions): Load
   const lines = new LineCounter()
   const parsed = parse(text, file, lines)
   // Past a syntax error nobody can say what belongs where; what the kinds would report would mislead.
-  if (Array.isArray(parsed)) return refused(parsed)
+  if (Array.isArray(parsed)) return refused(parsed, file)
   const document = parsed
   document.contents ??= new YAMLMap() as Document['contents']
   const given = graft(document, options.given ?? [])
@@ -74,6 +75,7 @@ export function loadText(text: string, file: string, options: LoadOptions): Load
     services: config?.services ?? {},
     admin: config?.admin,
     log: config?.log,
+    files: file === commandLine ? [] : [file, ...reading.included],
     isSound: path => !reading.isFaulty(path),
     isUnread: reading.isUnread,
     get config() { return hasFault(reading.issues) ? undefined : config },
@@ -97,9 +99,9 @@ function warnOfUnusedVariables(reading: Reading, environment: NodeJS.ProcessEnv)
   }
 }
 
-function refused(issues: Issue[]): Loaded {
+function refused(issues: Issue[], file: string): Loaded {
   return {
-    config: undefined, services: {}, admin: undefined, log: undefined, isSound: () => false, isUnread: false, issues, origins: new Map(),
+    config: undefined, services: {}, admin: undefined, log: undefined, files: [file], isSound: () => false, isUnread: false, issues, origins: new Map(),
     originOf: () => issues[0].origin,
     report: (severity, path, message, fix) => void issues.push({ severity, origin: issues[0].origin, path, message, fix }),
   }

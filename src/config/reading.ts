@@ -43,6 +43,7 @@ export class Reading {
   readonly issues: Issue[] = []
   readonly origins = new Map<string, Origin>()
   readonly variables = new Set<string>()   // names seen as `${NAME}`
+  readonly included: string[] = []         // files, also such as could not be read
   /** A file that it takes could not be read. */
   isUnread = false
   #source: Source

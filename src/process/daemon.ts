@@ -8,13 +8,14 @@ import type { Config, ServiceConfig } from '../config/schema.ts'
 import { Clock } from '../lib/clock.ts'
 import { mostLanes } from '../proxy/pool.ts'
 import { Turn } from '../proxy/turn.ts'
+import { signatureOf } from '../tls/watch.ts'
 import { LoopDelay } from '../telemetry/loop-delay.ts'
 import { LogFileError } from '../telemetry/log-file.ts'
 import { createLogger, type Log } from '../telemetry/log.ts'
-import { ExpiryWatch, expiringOf } from './expiry.ts'
+import { ExpiryWatch, expiringOf, type Expiring } from './expiry.ts'
 import { planFds, readFdLimit, type FdPlan } from './fd-limit.ts'
-import { readMaterials } from './materials.ts'
 import { Reloader, type ReloadOutcome } from './reload.ts'
+import { buildTls, filesOf } from './service-tls.ts'
 import { Services } from './services.ts'
 import { ServiceManager } from './systemd.ts'
 
@@ -78,18 +79,26 @@ export class Daemon {
     const { loaded, load } = this.source
     const config = loaded.config!
     this.#tellFds()
-    const materials = readMaterials(config.services, (...found) => loaded.report(...found))
+    const seen = signatureOf(filesOf(config.services))
+    const known = new Set(loaded.issues.map(issueLine))
+    const tls = buildTls(config.services, loaded.report)
     if (hasFault(loaded.issues)) throw new Error(loaded.issues.filter(({ severity }) => severity === 'fault').map(issueLine).join('\n'))
-    const prepared = await this.services.prepare(config, materials)
+    for (const warning of loaded.issues.map(issueLine)) {
+      if (!known.has(warning)) this.#log.log.warn({ event: 'configuration-warning', cause: 'start' }, warning)
+    }
+    const prepared = await this.services.prepare(config, tls)
     prepared.commit()
     this.reloader = new Reloader({
-      log: this.#log, services: this.services, loaded, load, materials,
-      onApplied: config => {
-        this.fdPlan = planFor(config, this.#fdLimit)
-        this.#cap.limit = capOf(this.fdPlan)
+      log: this.#log, services: this.services, loaded, load, seen,
+      prepare: config => {
+        const plan = planFor(config, this.#fdLimit)
+        return () => {
+          this.fdPlan = plan
+          this.#cap.limit = capOf(plan)
+        }
       },
     })
-    this.#expiry = new ExpiryWatch(this.#log.log, () => ({ services: this.config.services, materials: this.reloader.materials }))
+    this.#expiry = new ExpiryWatch(this.#log.log, () => this.#expiring())
     await this.#admin.listen(config.admin.listen)
     this.#manager.ready(() => [...this.readiness(), ...this.#admin.missing])
     this.#started.resolve()
@@ -109,7 +118,7 @@ export class Daemon {
   readiness(): string[] {
     if (this.isDraining) return ['memseal is draining: it ends as soon as its clients have what they are owed']
     const now = Date.now()
-    const expired = expiringOf(this.config.services, this.reloader.materials).filter(({ key, notAfter }) => key !== 'crl' && notAfter.getTime() <= now)
+    const expired = this.#expiring().filter(({ key, notAfter }) => key !== 'crl' && notAfter.getTime() <= now)
       .map(({ service, file, notAfter }) => `service ${service}: the certificate in ${file} expired on ${notAfter.toISOString().slice(0, 10)}`)
     return [...this.services.running.flatMap(({ service }) => service.readiness()), ...expired]
   }
@@ -150,6 +159,14 @@ export class Daemon {
     const snapshot = takeSnapshot(this)
     const words = snapshot.notReady.length === 0 ? 'ready' : `not ready: ${snapshot.notReady.join('; ')}`
     log[log.isLevelEnabled('info') ? 'info' : log.level as 'error']({ event: 'status', status: plain(snapshot) }, words)
+  }
+
+  #expiring(): Expiring[] {
+    return this.services.running.flatMap(({ name }) => {
+      const { listeners, backend } = this.services.tlsOf(name)
+      const [listener] = listeners.values()
+      return expiringOf(name, listener, backend)
+    })
   }
 
   /** SIGTERM or SIGINT: drain; a second one ends at once. */

@@ -76,6 +76,11 @@ export class Listener {
     return this.#service
   }
 
+  /** The TLS that clients meet from now on; undefined: plain. */
+  get secure(): ListenerTls | undefined {
+    return this.#tls?.secure
+  }
+
   /** What holds for connections from now on; those that are in stay as they are.
    *  @param change `secure` undefined: plain. `owner`: the service whose clients they are, when it is another now */
   update(change: { secure: ListenerTls | undefined, timeoutMs: number, owner?: Pick<ListenerOptions, 'admission' | 'onClient'> }): void {

@@ -5,16 +5,18 @@ import type { Config } from '../config/schema.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { BackendMaterial, Material } from '../tls/material.ts'
 import { oneLine } from '../tls/peer.ts'
-import { FileWatch } from '../tls/watch.ts'
-import { filesOf, readMaterials, type Materials } from './materials.ts'
+import { FileWatch, signatureOf } from '../tls/watch.ts'
+import { buildTls, filesOf, type ServiceTls } from './service-tls.ts'
 import { PrepareError, type Services } from './services.ts'
 
 // A new configuration, or new certificates, without a restart:
 //
 //   SIGHUP, memseal reload ── load ─┐
-//   a file has changed ─────────────┴─ read certificates ── prepare ── commit      anything wrong on the way: the old stays
-//                                          │
+//   a file has changed ─────────────┴─ build TLS ── prepare ── commit      anything wrong on the way: the old stays
+//                                          │                   (cannot fail)
 //                                          └─ wrong, and it was a file's change: it may be half written, try again for a while
+//
+// A refusal stands until what is on disk is what is in force, however that comes about: it is taken, or put back as it was.
 
 export type ReloadCause = 'signal' | 'admin' | 'files'
 export type ReloadResult = 'applied' | 'unchanged' | 'refused'
@@ -39,9 +41,10 @@ export interface ReloaderOptions {
   loaded: Loaded
   /** Loads the configuration anew from where the running one came from. */
   load: () => Loaded
-  materials: Materials
-  /** Whatever else depends on the configuration. */
-  onApplied(config: Config): void
+  /** `signatureOf` the files of TLS, from before the start has read them. */
+  seen: string
+  /** Works out what else depends on the configuration; what it returns puts that in force, and cannot fail. */
+  prepare(config: Config): () => void
   pollMs?: number
 }
 
@@ -51,14 +54,19 @@ export class Reloader {
   }
   /** When the last reload ended, in ms since 1970, and what came of it. */
   last: { at: number, cause: ReloadCause, outcome: ReloadOutcome } | undefined = undefined
+  /** The last refusal, for as long as what is on disk is not what is in force. */
+  refusal: { at: number, cause: ReloadCause, outcome: ReloadOutcome } | undefined = undefined
   config: Config
 
   readonly #options: ReloaderOptions
   readonly #watch: FileWatch
   #loaded: Loaded
-  #materials: Materials
   #running: Promise<unknown> = Promise.resolve()
   #retry: NodeJS.Timeout | undefined
+  /** The files of the configuration that was last asked for: while it is refused, putting them back ends the refusal. */
+  #asked: readonly string[] = []
+  /** The refusal that stands is one of an order: the configuration was read, not the files of TLS alone. */
+  #isConfigurationRefused = false
   /** Told at the last reload, and not again at this one. */
   #warned = new Set<string>()
   #isClosed = false
@@ -67,20 +75,15 @@ export class Reloader {
     this.#options = options
     this.#loaded = options.loaded
     this.config = options.loaded.config!
-    this.#materials = options.materials
     this.#watch = new FileWatch({ onChange: () => this.#filesChanged(0), pollMs: options.pollMs })
-    this.#watch.set(filesOf(this.config.services))
-  }
-
-  /** What is in force, which need not be what is on disk. */
-  get materials(): Materials {
-    return this.#materials
+    this.#watch.set(filesOf(this.config.services), options.seen)
   }
 
   /** Reads everything anew. Never rejects; reloads that were asked for meanwhile follow one after the other. */
   reload(cause: 'signal' | 'admin'): Promise<ReloadOutcome> {
     return this.#next(cause, () => {
       const loaded = this.#options.load()
+      this.#asked = loaded.files
       return loaded.config === undefined ? refused(loaded.issues) : this.#apply(loaded)
     })
   }
@@ -110,42 +113,51 @@ export class Reloader {
   }
 
   async #apply(loaded: Loaded): Promise<ReloadOutcome> {
-    if (this.#isClosed) return { result: 'refused', changes: [], reasons: ['memseal is shutting down.'], warnings: [] }
+    if (this.#isClosed) return shuttingDown
     const found: Issue[] = loaded === this.#loaded ? [] : [...loaded.issues]
     const report = (severity: Issue['severity'], path: string, message: string, fix: string): void =>
       void found.push({ severity, path, message, fix, origin: loaded.originOf(path) })
-    const materials = readMaterials(loaded.config!.services, report)
-    if (hasFault(found)) return refused(found)
-
     const configChanges = loaded === this.#loaded ? [] : diffConfig(this.config, loaded.config!)
     const config = loaded === this.#loaded ? this.config : keepRestartValues(this.config, loaded.config!, configChanges)
+    const { services, log } = this.#options
+    const files = filesOf(config.services)
+    const seen = signatureOf(files)
+    const tls = buildTls(config.services, report, name => services.tlsOf(name))
+    if (hasFault(found)) return refused(found)
+
+    const tlsChanges = this.#tlsChanges(tls, configChanges)
+    const alsoApply = this.#options.prepare(config)
     try {
-      const prepared = await this.#options.services.prepare(config, materials)
-      if (this.#isClosed) prepared.rollback()
-      else prepared.commit()
+      const prepared = await services.prepare(config, tls)
+      if (this.#isClosed) {
+        prepared.rollback()
+        return shuttingDown
+      }
+      prepared.commit()
     } catch (error) {
       if (!(error instanceof PrepareError)) throw error
       report('fault', error.path, error.message, error.fix)
       return refused(found)
     }
-    this.#options.log.log.level = config.log.level
-    this.#options.onApplied(config)
-    const changes = [...configChanges.map(changeText), ...this.#materialChanges(materials, configChanges)]
-    this.#materials = materials
+    alsoApply()
+    log.log.level = config.log.level
     this.#loaded = loaded
     this.config = config
-    this.#watch.set(filesOf(config.services))
+    this.#watch.set(files, seen)
+    const changes = [...configChanges.map(changeText), ...tlsChanges]
     const warnings = found.map(issueLine)
     return { result: changes.length === 0 ? 'unchanged' : 'applied', changes, reasons: [], warnings }
   }
 
-  #materialChanges(next: Materials, configChanges: readonly Change[]): string[] {
-    return [...next].flatMap(([name, { listener, backend }]) => {
-      const old = this.#materials.get(name)
-      if (old === undefined || configChanges.some(({ path }) => path === `services.${name}`)) return []
+  #tlsChanges(next: ReadonlyMap<string, ServiceTls>, configChanges: readonly Change[]): string[] {
+    return [...next].flatMap(([name, { listeners, backend }]) => {
+      if (configChanges.some(({ path }) => path === `services.${name}`)) return []
+      const old = this.#options.services.tlsOf(name)
+      const [listener] = listeners.values()
+      const [oldListener] = old.listeners.values()
       return [
-        ...listenerChanges(`services.${name}.tls`, old.listener, listener),
-        ...backendChanges(`services.${name}.backend.tls`, old.backend, backend),
+        ...listenerChanges(`services.${name}.tls`, oldListener?.material, listener?.material),
+        ...backendChanges(`services.${name}.backend.tls`, old.backend?.material, backend?.material),
       ]
     })
   }
@@ -157,18 +169,47 @@ export class Reloader {
       log.debug({ event: 'reload-waits', cause, reasons }, 'changed files do not fit together yet')
       return
     }
-    if (cause === 'files' && result === 'unchanged') return   // touched, or looked at for the first time
+    const endsRefusal = result !== 'refused' && this.refusal !== undefined &&
+      (cause !== 'files' || !this.#isConfigurationRefused || this.#isConfigurationInForce())
+    if (cause === 'files' && result === 'unchanged' && !endsRefusal) return   // touched
     this.counts[cause][result] += 1
     this.last = { at: Date.now(), cause, outcome }
+    if (result === 'refused') this.#stands(this.last)
+    else if (endsRefusal) this.#ends()
     for (const warning of warnings) {
       if (!this.#warned.has(warning)) log.warn({ event: 'configuration-warning', cause }, warning)
     }
     this.#warned = new Set(warnings)
     for (const reason of reasons) log.error({ event: 'reload-refused', cause }, `nothing was changed: ${reason}`)
     if (result === 'applied') log.info({ event: 'reloaded', cause, changes }, `reloaded: ${changes.join('; ')}`)
-    else if (result === 'unchanged') log.info({ event: 'reloaded', cause, changes }, 'reloaded: nothing has changed')
+    else if (result === 'unchanged') {
+      const words = endsRefusal ? 'what is on disk is in force again, so nothing is refused any longer' : 'reloaded: nothing has changed'
+      log.info({ event: 'reloaded', cause, changes }, words)
+    }
+  }
+
+  #stands(refusal: NonNullable<Reloader['refusal']>): void {
+    this.refusal = refusal
+    if (refusal.cause === 'files') return
+    this.#isConfigurationRefused = true
+    this.#watch.set([...filesOf(this.config.services), ...this.#asked])
+  }
+
+  #ends(): void {
+    this.refusal = undefined
+    this.#isConfigurationRefused = false
+    const files = filesOf(this.config.services)
+    this.#watch.set(files, signatureOf(files))
+  }
+
+  /** Is the configuration on disk the one that was taken last? */
+  #isConfigurationInForce(): boolean {
+    const { config } = this.#options.load()
+    return config !== undefined && diffConfig(this.#loaded.config!, config).length === 0
   }
 }
+
+const shuttingDown: ReloadOutcome = { result: 'refused', changes: [], reasons: ['memseal is shutting down.'], warnings: [] }
 
 function refused(issues: readonly Issue[]): ReloadOutcome {
   const of = (severity: Issue['severity']): string[] => issues.filter(issue => issue.severity === severity).map(issueLine)

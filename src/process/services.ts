@@ -1,4 +1,3 @@
-import { isDeepStrictEqual } from 'node:util'
 import { Admission, type ClientCap } from '../admission/admission.ts'
 import { endpointText, type Endpoint } from '../config/endpoint.ts'
 import type { Config, ServiceConfig } from '../config/schema.ts'
@@ -7,15 +6,13 @@ import { Service } from '../proxy/service.ts'
 import type { Turn } from '../proxy/turn.ts'
 import { Counters } from '../telemetry/counters.ts'
 import type { Logger } from '../telemetry/log.ts'
-import { backendTls, type BackendTls } from '../tls/backend.ts'
-import { listenerTls, type ListenerTls } from '../tls/context.ts'
 import { Listener, type ListenerOptions } from './listener.ts'
-import type { Materials, ServiceMaterial } from './materials.ts'
+import type { ServiceTls } from './service-tls.ts'
 
 // The services and listeners that run, and how they become others without a client noticing:
 //
 //   prepare ── new listeners are bound, new services made ──┬─ commit: what stays gets its new settings, what went stops listening
-//              (anything may fail here)                     └─ rollback: what was new is closed again
+//   (anything may fail here; TLS is built before it)        └─ rollback: what was new is closed again
 //
 // A service that went stays until its last client has left.
 
@@ -24,13 +21,13 @@ export interface RunningService {
   config: ServiceConfig
   service: Service
   admission: Admission
-  material: ServiceMaterial
 }
 
-interface Wanted extends RunningService {
-  isNew: boolean
-  /** There when the files of `backend.tls` hold something else than before, or the backend is another. */
-  backendTls: BackendTls | undefined
+interface Wanted {
+  running: RunningService
+  tls: ServiceTls
+  /** Puts what is prepared for it in force. */
+  apply(): void
 }
 
 export interface Shared { clock: Clock, turn: Turn, log: Logger, cap: ClientCap }
@@ -74,73 +71,82 @@ export class Services {
     return [...this.#listeners.values()]
   }
 
-  /** @throws PrepareError; then nothing has changed */
-  async prepare(config: Config, materials: Materials): Promise<Prepared> {
-    const wanted = Object.entries(config.services).map(([name, service]) => this.#wanted(name, service, materials.get(name)!))
+  /** The TLS that handshakes get now, asked of those who do them. */
+  tlsOf(name: string): ServiceTls {
+    const secure = this.listeners.flatMap(listener => listener.service === name && listener.secure !== undefined ? [[listener.name, listener.secure] as const] : [])
+    return { listeners: new Map(secure), backend: this.#running.get(name)?.service.backendTls }
+  }
+
+  /** @param tls as `buildTls` made it for `config`   @throws PrepareError; then nothing has changed */
+  async prepare(config: Config, tls: ReadonlyMap<string, ServiceTls>): Promise<Prepared> {
+    const made: Service[] = []
     const opened = new Map<string, Listener>()
     const rollback = (): void => {
       for (const listener of opened.values()) listener.close()
-      for (const { service, isNew } of wanted) if (isNew) service.close('drain')
+      for (const service of made) service.close('drain')
     }
     try {
+      const wanted = Object.entries(config.services).map(([name, service]) => this.#wanted(name, service, tls.get(name)!, made))
       for (const next of wanted) await this.#open(next, opened)
+      return { rollback, commit: () => this.#commit(wanted, opened) }
     } catch (error) {
       rollback()
       throw error
     }
-    return { rollback, commit: () => this.#commit(wanted, opened) }
   }
 
-  #wanted(name: string, config: ServiceConfig, material: ServiceMaterial): Wanted {
+  #wanted(name: string, config: ServiceConfig, tls: ServiceTls, made: Service[]): Wanted {
     const running = this.#running.get(name)
-    if (running !== undefined) return { ...running, config, material, isNew: false, backendTls: backendTlsOf(running, config, material) }
+    if (running !== undefined) {
+      const changes = [running.admission.prepare(config), running.service.prepare(config, tls.backend)]
+      return { running: { ...running, config }, tls, apply: () => { for (const change of changes) change() } }
+    }
     const { log, cap } = this.#shared
     const { allow, deny, limits } = config
-    return {
-      name, config, material, isNew: true, backendTls: undefined,
-      service: new Service(name, config, this.#shared),
-      admission: new Admission({ service: name, allow, deny, limits, counters: new Counters(), log, cap }),
-    }
+    const admission = new Admission({ service: name, allow, deny, limits, counters: new Counters(), log, cap })
+    const service = new Service(name, config, this.#shared, tls.backend)
+    made.push(service)
+    return { running: { name, config, service, admission }, tls, apply: () => {} }
   }
 
-  async #open(next: RunningService, opened: Map<string, Listener>): Promise<void> {
-    for (const [at, endpoint] of next.config.listen.entries()) {
+  async #open({ running, tls }: Wanted, opened: Map<string, Listener>): Promise<void> {
+    const { name: service, config } = running
+    for (const [at, endpoint] of config.listen.entries()) {
       const name = endpointText(endpoint)
-      const key = keyOf(next.name, endpoint, at)
+      const key = keyOf(service, endpoint, at)
       if (this.#listeners.has(key)) continue
       const listener = new Listener({
-        endpoint, name, service: next.config, secure: secureOf(next, name), log: this.#shared.log, ...ownerOf(next),
+        endpoint, name, service: config, secure: tls.listeners.get(name), log: this.#shared.log, ...ownerOf(running),
       })
       try {
         const { address, port } = await listener.listen()
         opened.set(key, listener)
         listener.address = port === undefined ? address : `${address}:${port}`
-        this.#shared.log.info({ event: 'listening', service: next.name, listener: name, address, port, tls: next.config.tls !== undefined },
+        this.#shared.log.info({ event: 'listening', service, listener: name, address, port, tls: config.tls !== undefined },
           `listening on ${name}`)
       } catch (error) {
-        throw new PrepareError(`services.${next.name}.listen${next.config.listen.length > 1 ? `[${at}]` : ''}`, error as Error)
+        throw new PrepareError(`services.${service}.listen${config.listen.length > 1 ? `[${at}]` : ''}`, error as Error)
       }
     }
   }
 
+  /** Nothing in here may fail, or one half of the services would be new and the other old. */
   #commit(wanted: readonly Wanted[], opened: ReadonlyMap<string, Listener>): void {
-    const keys = new Set(wanted.flatMap(({ name, config }) => config.listen.map((endpoint, at) => keyOf(name, endpoint, at))))
+    const keys = new Set(wanted.flatMap(({ running: { name, config } }) => config.listen.map((endpoint, at) => keyOf(name, endpoint, at))))
     for (const [key, listener] of this.#listeners) {
       if (!keys.has(key)) this.#closeListener(key, listener)
     }
-    const names = new Set(wanted.map(({ name }) => name))
+    const names = new Set(wanted.map(({ running }) => running.name))
     for (const { name, service } of this.running) {
       if (!names.has(name)) this.#retire(name, service)
     }
-    for (const { isNew, backendTls, ...next } of wanted) {
-      if (!isNew) {
-        next.admission.update(next.config)
-        next.service.apply(next.config, backendTls)
-      }
-      this.#running.set(next.name, next)
-      for (const [at, endpoint] of next.config.listen.entries()) {
-        this.#listeners.get(keyOf(next.name, endpoint, at))?.update({
-          secure: secureOf(next, endpointText(endpoint)), timeoutMs: next.config.limits.handshake_timeout, owner: ownerOf(next),
+    for (const { running, tls, apply } of wanted) {
+      const { name, config } = running
+      apply()
+      this.#running.set(name, running)
+      for (const [at, endpoint] of config.listen.entries()) {
+        this.#listeners.get(keyOf(name, endpoint, at))?.update({
+          secure: tls.listeners.get(endpointText(endpoint)), timeoutMs: config.limits.handshake_timeout, owner: ownerOf(running),
         })
       }
     }
@@ -171,17 +177,6 @@ export class Services {
 function keyOf(service: string, endpoint: Endpoint, at: number): string {
   const isAnyPort = endpoint.kind === 'tcp' && endpoint.port === 0
   return isAnyPort ? `${endpointText(endpoint)} of ${service}, ${at}` : endpointText(endpoint)
-}
-
-function secureOf({ name, config, material }: RunningService, listener: string): ListenerTls | undefined {
-  if (config.tls === undefined) return undefined
-  return listenerTls(material.listener!, config.tls, `${name} ${listener}`)
-}
-
-function backendTlsOf(running: RunningService, { backend }: ServiceConfig, material: ServiceMaterial): BackendTls | undefined {
-  if (backend.tls === undefined || material.backend === undefined) return undefined
-  const isSame = isDeepStrictEqual(running.config.backend, backend) && isDeepStrictEqual(running.material.backend, material.backend)
-  return isSame ? undefined : backendTls(material.backend, backend.tls)
 }
 
 function ownerOf({ admission, service }: RunningService): Pick<ListenerOptions, 'admission' | 'onClient'> {

@@ -10,7 +10,7 @@ import type { Peer } from '../process/listener.ts'
 import { isDeepStrictEqual } from 'node:util'
 import { Traffic } from '../telemetry/counters.ts'
 import type { Logger } from '../telemetry/log.ts'
-import { readBackendTls, type BackendTls } from '../tls/backend.ts'
+import type { BackendTls } from '../tls/backend.ts'
 import type { BackendClose, BackendConnection, BackendContext, Loss } from './backend-connection.ts'
 import { BinaryLane } from './binary-lane.ts'
 import { ClientSession, type ClientClose } from './client-session.ts'
@@ -39,6 +39,17 @@ export interface ServiceNow {
 
 export interface LaneSnapshot { backend: string; dialect: string; state: string; version: string; clients: number; inFlight: number }
 
+/** All that depends on `backend` of the configuration, made before any of it is used. */
+interface Backend {
+  targets: readonly Target[]
+  tls: BackendTls | undefined
+  context: BackendContext
+  resolveIntervalMs: number
+  text: Pool<TextLane>
+  binary: Pool<BinaryLane>
+  hasLanes: boolean
+}
+
 export class Service {
   readonly name: string
   limits: ServiceConfig['limits']
@@ -54,6 +65,7 @@ export class Service {
   heldBytes = 0
 
   #targets!: readonly Target[]
+  #backendTls: BackendTls | undefined
   #resolveIntervalMs = 0
   #hasLanes = true
   #wasReady: boolean | undefined
@@ -75,7 +87,7 @@ export class Service {
   #checkedAt = 0
   readonly #unwatch: () => void
 
-  constructor(name: string, config: ServiceConfig, shared: { clock: Clock; turn: Turn; log: Logger; dial?: Dial }) {
+  constructor(name: string, config: ServiceConfig, shared: { clock: Clock; turn: Turn; log: Logger; dial?: Dial }, tls?: BackendTls) {
     this.name = name
     this.limits = config.limits
     this.sharing = config.backend.sharing
@@ -88,60 +100,78 @@ export class Service {
     this.#memory = new ReplyMemory(config.limits.reply_memory, () => this.#closeMostBehind())
     this.#privateSlabs = new SlabPool(PRIVATE_SLAB_BYTES, this.#memory)
     this.#backend = config.backend
-    const { tls } = config.backend
-    this.#useBackend(config.backend, tls === undefined ? undefined : readBackendTls(tls, `services.${name}.backend.tls`))
+    this.#useBackend(this.#makeBackend(config.backend, tls))
     this.#unwatch = this.clock.watch((now) => this.#checkDeadlines(now))
   }
 
-  /** Other settings from now on; sessions stay. With another backend, clients go over to it as soon as nothing of theirs is
-   *  in flight on the old.
-   *  @param tls when the files of `backend.tls` hold something else, or the backend is another */
-  apply(config: ServiceConfig, tls: BackendTls | undefined): void {
-    this.limits = config.limits
-    this.isCoalescing = config.reply_coalescing
-    this.policy = new CommandPolicy(config.commands)
-    if (!this.policy.isOpen) for (const session of [...this.#sessions]) session.commandsNarrowed()
-    this.#memory.mostBytes = config.limits.reply_memory
-    this.sharing = config.backend.sharing
-    if (isDeepStrictEqual(this.#backend, config.backend)) {
-      if (tls !== undefined) this.useBackendTls(tls)
-      return
-    }
-    const old = [this.#text, this.#binary]
-    this.#backend = config.backend
-    this.#useBackend(config.backend, tls)
-    for (const pool of old) {
-      this.#retired.add(pool)
-      pool.retire()
+  /** Makes what other settings need. What it returns puts them in force, and cannot fail; sessions stay. With another backend,
+   *  clients go over to it as soon as nothing of theirs is in flight on the old.
+   *  @param tls what was made of `backend.tls`; the same object as before: nothing of it is different */
+  prepare(config: ServiceConfig, tls: BackendTls | undefined): () => void {
+    assertTogether(config.backend, tls)
+    const policy = new CommandPolicy(config.commands)
+    const backend = isDeepStrictEqual(this.#backend, config.backend) ? undefined : this.#makeBackend(config.backend, tls)
+    return () => {
+      this.limits = config.limits
+      this.isCoalescing = config.reply_coalescing
+      this.policy = policy
+      if (!policy.isOpen) for (const session of [...this.#sessions]) session.commandsNarrowed()
+      this.#memory.mostBytes = config.limits.reply_memory
+      this.sharing = config.backend.sharing
+      if (backend === undefined) {
+        if (tls !== this.#backendTls) this.#replaceBackendTls(tls)
+        return
+      }
+      const old = [this.#text, this.#binary]
+      this.#backend = config.backend
+      this.#useBackend(backend)
+      for (const pool of old) {
+        this.#retired.add(pool)
+        pool.retire()
+      }
     }
   }
 
-  #useBackend(backend: ServiceConfig['backend'], tls: BackendTls | undefined): void {
-    const { name } = this
-    // Whatever else goes wrong, nothing that was to be sealed leaves plain.
-    assert((backend.tls === undefined) === (tls === undefined), 'backend.tls and what was made of it go together')
-    this.#targets = backend.connect.map((endpoint) => {
+  #makeBackend(backend: ServiceConfig['backend'], tls: BackendTls | undefined): Backend {
+    assertTogether(backend, tls)
+    const targets = backend.connect.map((endpoint) => {
       if (endpoint.kind === 'systemd') throw new Error('a backend is no systemd socket')
       return new Target(endpoint, tls, backend.connect_timeout)
     })
-    this.#resolveIntervalMs = backend.resolve_interval
     const context: BackendContext = {
       settings: { connectTimeoutMs: backend.connect_timeout, replyTimeoutMs: backend.reply_timeout, probeIntervalMs: backend.probe_interval, joinsGets: backend.join_gets },
       turn: this.turn, clock: this.clock, dial: this.#dial, slabs: new SlabPool(SHARED_SLAB_BYTES, this.#memory),
       latency: { backend: this.traffic.backendSeconds, own: this.traffic.ownSeconds },
     }
-    this.#context = context
     const isShared = backend.sharing === 'shared'
     const pool = {
-      service: name, targets: this.#targets, policy: backend.policy, onLoss: (why: BackendClose) => this.lost(why), returnAfterMs: backend.return_after, longestRetryMs: backend.longest_retry,
+      service: this.name, targets, policy: backend.policy, onLoss: (why: BackendClose) => this.lost(why), returnAfterMs: backend.return_after, longestRetryMs: backend.longest_retry,
       maxAgeMs: backend.max_age, size: !isShared || backend.connections === 'auto' ? AUTO_LANES : backend.connections, log: this.log, clock: this.clock,
     }
-    this.#text = new Pool({ ...pool, dialect: 'text', connect: (route, owner) => new TextLane(context, route, owner, context.slabs, false) })
-    this.#binary = new Pool({ ...pool, dialect: 'binary', connect: (route, owner) => new BinaryLane(context, route, owner, context.slabs, false) })
-    // Where clients have connections of their own, a lane that no client uses says which target is healthy.
-    this.#hasLanes = isShared || tls !== undefined || this.#targets.length > 1
+    return {
+      targets, tls, context, resolveIntervalMs: backend.resolve_interval,
+      text: new Pool({ ...pool, dialect: 'text', connect: (route, owner) => new TextLane(context, route, owner, context.slabs, false) }),
+      binary: new Pool({ ...pool, dialect: 'binary', connect: (route, owner) => new BinaryLane(context, route, owner, context.slabs, false) }),
+      // Where clients have connections of their own, a lane that no client uses says which target is healthy.
+      hasLanes: isShared || tls !== undefined || targets.length > 1,
+    }
+  }
+
+  #useBackend({ targets, tls, context, resolveIntervalMs, text, binary, hasLanes }: Backend): void {
+    this.#targets = targets
+    this.#backendTls = tls
+    this.#context = context
+    this.#resolveIntervalMs = resolveIntervalMs
+    this.#text = text
+    this.#binary = binary
+    this.#hasLanes = hasLanes
     this.#lookUp()
-    if (this.#hasLanes) this.#text.open()
+    if (hasLanes) text.open()
+  }
+
+  /** What connections to the backend are made with from now on; undefined: they are plain. */
+  get backendTls(): BackendTls | undefined {
+    return this.#backendTls
   }
 
   get sessions(): ReadonlySet<ClientSession> {
@@ -253,8 +283,9 @@ export class Service {
   }
 
   /** Other files, or what they hold, from the next connection on; those that stand are replaced, each when its successor is
-   *  ready. The files are read first, by `readBackendTls`, so that a fault changes nothing. */
-  useBackendTls(tls: BackendTls): void {
+   *  ready. */
+  #replaceBackendTls(tls: BackendTls | undefined): void {
+    this.#backendTls = tls
     for (const target of this.#targets) target.useTls(tls)
     this.#text.replaceAll()
     this.#binary.replaceAll()
@@ -344,6 +375,11 @@ export class Service {
     this.#binary.close()
     this.#unwatch()
   }
+}
+
+/** Whatever else goes wrong, nothing that was to be sealed leaves plain. */
+function assertTogether(backend: ServiceConfig['backend'], tls: BackendTls | undefined): void {
+  assert((backend.tls === undefined) === (tls === undefined), 'backend.tls and what was made of it go together')
 }
 
 /** What a client has done so far. */

@@ -60,7 +60,7 @@ export class Target {
   }
 
   /** From the next connection on. */
-  useTls(tls: BackendTls): void {
+  useTls(tls: BackendTls | undefined): void {
     this.#tls = tls
     this.tickets.forget()
   }

@@ -1,7 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import type { Socket } from 'node:net'
 import type { X509Certificate } from 'node:crypto'
-import { Server, type TLSSocket } from 'node:tls'
+import type { TLSSocket } from 'node:tls'
 import type { Logger } from 'pino'
 import type { Place } from '../admission/admission.ts'
 import type { FirstRoom, Guest } from '../admission/first-room.ts'
@@ -30,7 +30,6 @@ export class TlsAcceptor {
   #counters: Counters
   #log: Logger
   #repeats = new Repeats()
-  #server: Server
   #pending = new Set<Accepting>()
   // tls.Server makes the TLSSocket itself and does not say for which TCP socket; by the time of an error the socket's
   // address may be unreadable. The context of the call that started a handshake is the one dependable link.
@@ -45,7 +44,12 @@ export class TlsAcceptor {
     this.#timeoutMs = options.timeoutMs
     this.#counters = options.counters
     this.#log = options.log
-    this.#server = this.#newServer()
+    this.#listenTo(options.secure)
+  }
+
+  /** What handshakes get now. */
+  get secure(): ListenerTls {
+    return this.#secure
   }
 
   /** From now on handshakes begin with this certificate, CA and CRL. Those under way end as they began, but for a client
@@ -57,15 +61,12 @@ export class TlsAcceptor {
     this.#timeoutMs = timeoutMs
     if (secure.fingerprint === this.#secure.fingerprint) return
     this.#secure = secure
-    this.#server = this.#newServer()
+    this.#listenTo(secure)
   }
 
-  #newServer(): Server {
-    // Our own timer runs from the handshake's start; the server's would start anew with each sign of life.
-    const server = new Server({ ...this.#secure.options, handshakeTimeout: 0 })
+  #listenTo({ server }: ListenerTls): void {
     server.on('secureConnection', socket => this.#secured(socket))
     server.on('tlsClientError', (error, socket) => this.#errored(error, socket))
-    return server
   }
 
   /** Handshakes that wait or run. */
@@ -115,7 +116,7 @@ export class TlsAcceptor {
     accepting.secure = this.#secure
     accepting.begunAt = performance.now()
     accepting.timer = setTimeout(() => this.#fail(accepting, 'ERR_TLS_HANDSHAKE_TIMEOUT'), this.#timeoutMs)
-    this.#current.run(accepting, () => this.#server.emit('connection', accepting.socket))
+    this.#current.run(accepting, () => this.#secure.server.emit('connection', accepting.socket))
   }
 
   #secured(socket: TLSSocket): void {
@@ -147,9 +148,9 @@ export class TlsAcceptor {
     const secure = this.#secure
     const certificate = socket.getPeerX509Certificate()
     // A CA or CRL may have changed while the handshake ran, and OpenSSL judged by the old. The client comes again.
-    if (begunWith.options.sessionIdContext !== secure.options.sessionIdContext && secure.clientAuth !== 'none') return 'RULES_CHANGED'
-    if (secure.clientAuth === 'none') return undefined
-    if (certificate === undefined) return secure.clientAuth === 'optional' ? undefined : 'NO_CERTIFICATE'
+    if (begunWith.options.sessionIdContext !== secure.options.sessionIdContext && secure.settings.client_auth !== 'none') return 'RULES_CHANGED'
+    if (secure.settings.client_auth === 'none') return undefined
+    if (certificate === undefined) return secure.settings.client_auth === 'optional' ? undefined : 'NO_CERTIFICATE'
     if (secure.lists.length > 0 && isChainRevoked(certificate, secure.lists)) return 'CERT_REVOKED'
     if (socket.authorized) return undefined
     // Typed as Error; it is the code as a string (seen on Node 24 and 26).

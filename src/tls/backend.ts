@@ -1,9 +1,9 @@
-import { X509Certificate } from 'node:crypto'
+import { createHash, X509Certificate } from 'node:crypto'
 import { checkServerIdentity, createSecureContext, type ConnectionOptions, type PeerCertificate, type SecureContext } from 'node:tls'
 import { isIP } from 'node:net'
 import type { BackendTlsConfig } from '../config/schema.ts'
 import { ciphers, groups } from './context.ts'
-import { readBackendMaterial, type BackendMaterial } from './material.ts'
+import type { BackendMaterial } from './material.ts'
 import { alternativeNames } from './peer.ts'
 
 // The client side of TLS, towards a cache host. Chain and name are checked in every full handshake, then pins and accepted
@@ -11,6 +11,10 @@ import { alternativeNames } from './peer.ts'
 
 /** All that connections of one service to its backends share. */
 export interface BackendTls {
+  readonly settings: BackendTlsConfig
+  readonly material: BackendMaterial
+  /** Tells two of them apart by all that a handshake depends on. */
+  readonly fingerprint: string
   readonly context: SecureContext
   readonly serverName: string | undefined
   readonly minVersion: 'TLSv1.2' | 'TLSv1.3'
@@ -19,15 +23,13 @@ export interface BackendTls {
   readonly showsCertificate: boolean
 }
 
-/** Reads the files and makes it. @throws Error with all that is wrong with them, each with what to do */
-export function readBackendTls(settings: BackendTlsConfig, path: string): BackendTls {
-  const { material, faults } = readBackendMaterial(settings)
-  if (material !== undefined) return backendTls(material, settings)
-  throw new Error(faults.map(({ key, message, fix }) => `${path}.${key}: ${message} ${fix}`).join('\n'))
-}
-
-export function backendTls(material: BackendMaterial, settings: BackendTlsConfig): BackendTls {
+/** @param inForce what is in use now: it is returned when nothing is different
+ *  @throws Error of OpenSSL, when it does not take the material */
+export function backendTls(material: BackendMaterial, settings: BackendTlsConfig, inForce?: BackendTls): BackendTls {
+  const fingerprint = createHash('sha256').update(JSON.stringify([settings, material.ca, material.cert, material.key])).digest('hex')
+  if (inForce?.fingerprint === fingerprint) return inForce
   return {
+    settings, material, fingerprint,
     context: createSecureContext({
       ca: material.ca, cert: material.cert, key: material.key, minVersion: settings.min_version, maxVersion: 'TLSv1.3', ciphers, ecdhCurve: groups,
     }),

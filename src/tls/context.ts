@@ -1,22 +1,24 @@
 import { createHash, constants } from 'node:crypto'
-import type { TlsOptions } from 'node:tls'
+import { Server, type TlsOptions } from 'node:tls'
 import type { RevocationList } from './crl.ts'
-import type { Material } from './material.ts'
+import type { Material, MaterialFiles } from './material.ts'
 
 export type ClientAuth = 'required' | 'optional' | 'none'
 
-export interface TlsSettings {
+export interface TlsSettings extends Partial<MaterialFiles> {
   client_auth: ClientAuth
   min_version: 'TLSv1.2' | 'TLSv1.3'
   session_tickets: boolean
-  crl_expired?: 'refuse' | 'warn'
 }
 
-/** All that a listener needs to make its one `tls.Server`, and with it its one secure context. */
+/** The TLS of one listener, built whole: whatever OpenSSL refuses of it was refused when this was made. */
 export interface ListenerTls {
-  readonly clientAuth: ClientAuth
+  readonly settings: TlsSettings
+  readonly material: Material
   readonly options: TlsOptions
-  /** Tells two configurations apart by all that a handshake depends on: the same, and a reload has nothing to do. */
+  /** Made of `options`, its ticket keys its own. It holds nothing of the system: one that is never used costs nothing. */
+  readonly server: Server
+  /** Tells two of them apart by all that a handshake depends on: the same, and a reload has nothing to do. */
   readonly fingerprint: string
   /** With `crl_expired: warn`: lists that are judged by us, since OpenSSL would refuse everybody once they expire. */
   readonly lists: readonly RevocationList[]
@@ -35,41 +37,53 @@ export const ciphers = [
 export const groups = 'X25519MLKEM768:X25519:P-256:P-384'
 
 /** @param scope names the listener (service and address): a session of one listener is never resumed on another, where
- *  other clients may be admitted. */
-export function listenerTls(material: Material, settings: TlsSettings, scope: string): ListenerTls {
-  const asksForCertificate = settings.client_auth !== 'none'
+ *  other clients may be admitted.
+ *  @param inForce what serves there now: it is returned when nothing is different, so that its tickets go on holding
+ *  @throws Error of OpenSSL, when it does not take the material */
+export function listenerTls(material: Material, settings: TlsSettings, scope: string, inForce?: ListenerTls): ListenerTls {
   // Without a CA of our own, Node would verify against the public ones and let in whoever has a certificate of theirs.
-  if (asksForCertificate && !material.clientCa?.length) throw new Error(`tls.client_auth ${settings.client_auth} needs tls.client_ca`)
-  const lists = asksForCertificate ? material.revocation?.lists ?? [] : []
-  const isOurs = settings.crl_expired === 'warn'
+  if (settings.client_auth !== 'none' && !material.clientCa?.length) throw new Error(`tls.client_auth ${settings.client_auth} needs tls.client_ca`)
+  const fingerprint = fingerprintOf(material, settings, scope)
+  if (inForce?.fingerprint === fingerprint) return inForce
+  const options = optionsOf(material, settings, scope)
+  return { settings, material, options, fingerprint, lists: judgesLists(settings) ? listsOf(material, settings) : [], server: new Server(options) }
+}
+
+function optionsOf(material: Material, settings: TlsSettings, scope: string): TlsOptions {
+  const asksForCertificate = settings.client_auth !== 'none'
+  const lists = listsOf(material, settings)
   return {
-    clientAuth: settings.client_auth,
-    fingerprint: fingerprintOf(material, settings, scope),
-    lists: isOurs ? lists : [],
-    options: {
-      cert: material.cert,
-      key: material.key,
-      ca: asksForCertificate ? material.clientCa : undefined,
-      crl: isOurs || lists.length === 0 ? undefined : lists.map(list => list.pem),
-      minVersion: settings.min_version,
-      maxVersion: 'TLSv1.3',
-      ciphers,
-      ecdhCurve: groups,
-      honorCipherOrder: true,
-      secureOptions: constants.SSL_OP_NO_RENEGOTIATION | (settings.session_tickets ? 0 : constants.SSL_OP_NO_TICKET),
-      sessionIdContext: sessionScope(material, settings, scope),
-      requestCert: asksForCertificate,
-      // `tls.Server` would close a connection with a bad certificate before we could read whose it is. The acceptor
-      // judges `authorized` itself, in one place, before anybody else sees the socket.
-      rejectUnauthorized: false,
-    },
+    cert: material.cert,
+    key: material.key,
+    ca: asksForCertificate ? material.clientCa : undefined,
+    crl: judgesLists(settings) || lists.length === 0 ? undefined : lists.map(list => list.pem),
+    minVersion: settings.min_version,
+    maxVersion: 'TLSv1.3',
+    ciphers,
+    ecdhCurve: groups,
+    honorCipherOrder: true,
+    secureOptions: constants.SSL_OP_NO_RENEGOTIATION | (settings.session_tickets ? 0 : constants.SSL_OP_NO_TICKET),
+    sessionIdContext: sessionScope(material, settings, scope),
+    requestCert: asksForCertificate,
+    // `tls.Server` would close a connection with a bad certificate before we could read whose it is. The acceptor
+    // judges `authorized` itself, in one place, before anybody else sees the socket.
+    rejectUnauthorized: false,
+    // The acceptor's own timer runs from the handshake's start; the server's would start anew with each sign of life.
+    handshakeTimeout: 0,
   }
 }
 
+function listsOf({ revocation }: Material, { client_auth }: TlsSettings): readonly RevocationList[] {
+  return client_auth === 'none' ? [] : revocation?.lists ?? []
+}
+
+function judgesLists({ crl_expired }: TlsSettings): boolean {
+  return crl_expired === 'warn'
+}
+
 function fingerprintOf(material: Material, settings: TlsSettings, scope: string): string {
-  const { client_auth, min_version, session_tickets, crl_expired } = settings
   const lists = material.revocation?.lists.map(list => list.pem)
-  const all = [scope, client_auth, min_version, session_tickets, crl_expired, material.cert, material.key, material.clientCa, lists]
+  const all = [scope, settings, material.cert, material.key, material.clientCa, lists]
   return createHash('sha256').update(JSON.stringify(all)).digest('hex')
 }
 

@@ -32,14 +32,16 @@ export class FileWatch {
     this.#poll.unref()
   }
 
-  /** Watches these from now on. New ones count as changed, since they may have been between their reading and this. */
-  set(files: readonly string[]): void {
+  /** Watches these from now on, and looks at them at once: they may have changed since they were read.
+   *  @param seen `signatureOf` them before they were read; left out: they count as changed */
+  set(files: readonly string[], seen = ''): void {
     const wanted = [...new Set(files)].sort()
-    if (wanted.join('\n') === this.#files.join('\n')) return
+    if (wanted.join('\n') === this.#files.join('\n') && seen === this.#seen) return
     this.#files = wanted
-    this.#seen = ''
+    this.#seen = seen
     this.#unwatchFolders()
     this.#watchFolders()
+    this.#settle()
   }
 
   close(): void {
@@ -49,24 +51,13 @@ export class FileWatch {
   }
 
   #look(): void {
-    const signature = this.#signature()
+    const signature = signatureOf(this.#files)
     if (signature === this.#seen) return
     this.#seen = signature
     // Symlinks may lead elsewhere now, and a folder may have been replaced by another of its name.
     this.#unwatchFolders()
     this.#watchFolders()
     this.#onChange()
-  }
-
-  #signature(): string {
-    return this.#files.map(file => {
-      try {
-        const { ino, mtimeMs, ctimeMs, size } = statSync(file)
-        return `${realpathSync(file)} ${ino} ${mtimeMs} ${ctimeMs} ${size}`
-      } catch (error) {
-        return `${file} ${(error as NodeJS.ErrnoException).code}`
-      }
-    }).join('\n')
   }
 
   #watchFolders(): void {
@@ -99,6 +90,18 @@ export class FileWatch {
     this.#settling = setTimeout(() => this.#look(), this.#settleMs)
     this.#settling.unref()
   }
+}
+
+/** What the files lead to now: the same text as long as nobody has touched any of them. */
+export function signatureOf(files: readonly string[]): string {
+  return [...new Set(files)].sort().map(file => {
+    try {
+      const { ino, mtimeMs, ctimeMs, size } = statSync(file)
+      return `${realpathSync(file)} ${ino} ${mtimeMs} ${ctimeMs} ${size}`
+    } catch (error) {
+      return `${file} ${(error as NodeJS.ErrnoException).code}`
+    }
+  }).join('\n')
 }
 
 /** Folders in which something changes when `file` comes to hold something else. */

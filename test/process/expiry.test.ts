@@ -2,8 +2,8 @@ import { X509Certificate } from 'node:crypto'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { loadText } from '../../src/config/load.ts'
-import { ExpiryWatch } from '../../src/process/expiry.ts'
-import { readMaterials } from '../../src/process/materials.ts'
+import { ExpiryWatch, expiringOf } from '../../src/process/expiry.ts'
+import { buildListeners } from '../../src/process/service-tls.ts'
 import { createLogger } from '../../src/telemetry/log.ts'
 import { makeCrl } from '../support/crl.ts'
 import { pki } from '../support/pki.ts'
@@ -16,8 +16,8 @@ test('a certificate that ends within two weeks is told every hour, and loudly on
   const lines: Record<string, any>[] = []
   const { log } = createLogger({ level: 'info', format: 'json', file: '-' }, { write: line => { lines.push(JSON.parse(line)) } })
   const { config } = loadText(JSON.stringify({ services: { cache: { listen: '127.0.0.1:1', tls: { cert: server.certFile, key: server.keyFile } } } }), 'm.yaml', { environment: {} })
-  const { services } = config!
-  const inForce = { services, materials: readMaterials(services, () => {}) }
+  const [listener] = buildListeners('cache', config!.services['cache'], () => {}).values()
+  const inForce = expiringOf('cache', listener, undefined)
   const watch = new ExpiryWatch(log, () => inForce)
   onTestFinished(() => watch.close())
   const end = new X509Certificate(server.cert).validToDate.getTime()
@@ -42,9 +42,9 @@ test('a revocation list is no news until it has ended, and then it is loud', asy
   await makeCrl(crl, { ca })
   const tls = { cert: server.certFile, key: server.keyFile, client_ca: ca.certFile, crl, crl_expired: 'warn' }
   const { config } = loadText(JSON.stringify({ services: { cache: { listen: '127.0.0.1:1', tls } } }), 'm.yaml', { environment: {} })
-  const { services } = config!
-  const inForce = { services, materials: readMaterials(services, () => {}) }
-  const end = inForce.materials.get('cache')!.listener!.revocation!.nextUpdate!.getTime()
+  const [listener] = buildListeners('cache', config!.services['cache'], () => {}).values()
+  const inForce = expiringOf('cache', listener, undefined)
+  const end = listener.material.revocation!.nextUpdate!.getTime()
   const watch = new ExpiryWatch(log, () => inForce)
   onTestFinished(() => watch.close())
   const told = (now: number) => {

@@ -258,7 +258,7 @@ test('a backend that the configuration no longer names is told of when it is los
   t.client(1).sends('get a\r\n')
   await t.backend.sees('get a\r\n')
   const old = t.backend
-  t.service.apply({ ...t.config, backend: { ...t.config.backend, reply_timeout: 4000 } }, undefined)
+  t.service.prepare({ ...t.config, backend: { ...t.config.backend, reply_timeout: 4000 } }, undefined)()
   await t.lanes(2)
   await t.settle()
   old.destroy()
@@ -266,7 +266,7 @@ test('a backend that the configuration no longer names is told of when it is los
   expect(t.lines.filter(line => line.event === 'backend-lost')).toMatchObject([{ level: 'warn', reason: 'closed-by-backend' }])
   expect(t.service.traffic.backendClosed['closed-by-backend']).toBe(1)
 
-  t.service.apply({ ...t.config, backend: { ...t.config.backend, reply_timeout: 3000 } }, undefined)
+  t.service.prepare({ ...t.config, backend: { ...t.config.backend, reply_timeout: 3000 } }, undefined)()
   await t.lanes(3)
   await t.settle()
   t.passes(1000)

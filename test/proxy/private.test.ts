@@ -242,7 +242,7 @@ test('a private connection whose memory is too much closes the client it is for,
     await t.settle()
   }
   // From now on one slab more is one too many.
-  t.service.apply({ ...t.config, limits: { ...t.config.limits, reply_memory: 1 } }, undefined)
+  t.service.prepare({ ...t.config, limits: { ...t.config.limits, reply_memory: 1 } }, undefined)()
   t.client(1).sends('stats\r\n')
   expect(await t.reason(1)).toBe('reply-memory')
   await t.settle()

@@ -1,7 +1,7 @@
 import { mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
-import { FileWatch } from '../../src/tls/watch.ts'
+import { FileWatch, signatureOf } from '../../src/tls/watch.ts'
 import { tempFolder } from '../support/temp-folder.ts'
 import { until } from './edge.ts'
 
@@ -78,4 +78,22 @@ test('where there are no events, looking every now and then does', async () => {
   mkdirSync(join(at.folder, 'not', 'there'), { recursive: true })
   writeFileSync(at.file, 'x')
   await at.changed()
+})
+
+test('what nobody has touched since it was read is no change; what was touched in between is one', async () => {
+  const folder = tempFolder()
+  const file = plain(folder)
+  const told: string[] = []
+  const watching = (name: string, seen?: string): Promise<void> => new Promise(resolve => {
+    const watch = new FileWatch({ onChange: () => { told.push(name); resolve() }, pollMs: 3_600_000, settleMs: 10 })
+    onTestFinished(() => watch.close())
+    watch.set([file], seen)
+  })
+  const before = signatureOf([file])
+  void watching('untouched', signatureOf([file]))
+  await watching('unknown')   // looks after the one above has looked
+  writeFileSync(file, 'two!')
+  await watching('touched', before)
+  expect(told.slice(0, 1)).toEqual(['unknown'])
+  expect(told).toContain('touched')
 })
