@@ -14,8 +14,8 @@ RUN ["npm", "ci", "--ignore-scripts"]
 COPY src src
 RUN ["npm", "run", "build"]
 RUN ["npm", "prune", "--omit=dev", "--ignore-scripts"]
-# An empty folder, and `memseal` as a command for `docker exec`.
-RUN ["mkdir", "-p", "/build/run", "/build/bin"]
+# `memseal` as a command for `docker exec`.
+RUN ["mkdir", "-p", "/build/bin"]
 RUN ["ln", "-s", "/opt/memseal/dist/main.js", "/build/bin/memseal"]
 
 FROM ${NODE_IMAGE}
@@ -27,8 +27,8 @@ COPY --from=build /build/dist /opt/memseal/dist
 COPY --from=build /build/bin /usr/local/bin
 COPY package.json LICENSE /opt/memseal/
 # The one place that memseal writes to. As a volume it is writable on a read-only root too. It belongs to 65532, and to group 0
-# for those whose user is another.
-COPY --from=build --chown=65532:0 --chmod=0770 /build/run /run/memseal
+# for those whose user is another. Not by COPY: builders differ in whether --chmod is for the folder itself.
+RUN ["node", "-e", "const at = '/run/memseal'; fs.mkdirSync(at, { recursive: true }); fs.chownSync(at, 65532, 0); fs.chmodSync(at, 0o770)"]
 VOLUME ["/run/memseal"]
 USER 65532:65532
 EXPOSE 11212
