@@ -1,4 +1,6 @@
 import { exitStatuses } from '../errors.ts'
+import { commandNames, commands, groups } from '../proto/commands.ts'
+import { flagsThatNeedMore } from '../proto/meta-request.ts'
 import type { Fields, Kind } from './kinds.ts'
 import { schema } from './schema.ts'
 import { isRequired, join } from './sections.ts'
@@ -22,6 +24,7 @@ export function referenceText(): string {
       '- `memseal reload` (or SIGHUP) brings changes into force while clients stay, but for the keys that say that they need a restart.\n',
     ].join('\n'),
     ...sections(schema, '', ''),
+    commandsText(),
     setupText(),
     exitText(),
   ].join('\n')
@@ -86,6 +89,32 @@ only those for the log count; the file may name the others as \`\${MEMSEAL_LISTE
 | flag | variable | key | what it is |
 |---|---|---|---|
 ${rows.join('\n')}
+`
+}
+
+function commandsText(): string {
+  const names = (group: string) => [...new Set(commands.filter(row => row.group === group).map(row => row.name))].filter(name => commandNames.includes(name))
+  const code = (words: readonly string[]) => words.map(each => `\`${each}\``).join(', ')
+  const rows = groups.map(group => `| ${group === 'basic' ? 'always allowed' : `\`${group}\``} | ${code(names(group))} |`)
+  const groupOf = (name: string) => commands.find(row => row.name === name)!.group
+  const also = [
+    ...flagsThatNeedMore.map(({ verb, letters, also }) => ({ request: `\`${verb}\` with ${letters.join(', ').replace(/, (\w)$/, ' or $1')}`, also })),
+    ...commands.flatMap(({ name, creates }) => creates === undefined ? [] : [{ request: `\`${name}\` of the binary protocol, unless its exptime is ffffffff`, also: creates }]),
+  ].map(({ request, also }) => `| ${request} | \`${also}\`, or its group \`${groupOf(also)}\` |`)
+  return `## Commands
+
+What \`commands\` of a service may name: a group, or a single command. One name stands for a command in both protocols, quiet
+forms included.
+
+| group | commands |
+|---|---|
+${rows.join('\n')}
+
+Some requests change more than their command says. They are allowed only where a second one is allowed as well:
+
+| request | needs as well |
+|---|---|
+${also.join('\n')}
 `
 }
 

@@ -259,7 +259,8 @@ const service = section('One proxy in front of one memcached.', {
   backend,
   commands: list(command({ groups: groupNames, commands: commandNames }, { doc: 'A group or a command.' }), {
     doc: 'What clients may do: groups (`read`, `write`, `delete`, `arithmetic`, `flush`, `stats`, `admin`, `all`) or ' +
-      'single commands. The default leaves out `admin`; `[all]` makes a transparent proxy.',
+      'single commands. The default leaves out `admin`; `[all]` makes a transparent proxy. What each group holds, and which ' +
+      'requests need two of them: see [Commands](#commands).',
     default: 'read, write, delete, arithmetic, flush, stats', min: 1, max: 200, example: '[read, touch]',
   }),
 })

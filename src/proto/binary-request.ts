@@ -60,6 +60,7 @@ export class BinaryRequestFramer extends RequestFramer {
     this.keyEnd = this.keyStart + keyBytes
     this.strict = commands[row].shareable
     this.lineEnd = at + needed
+    if (createsOfRow[row] >= 0 && !isNeverCreating(input, this.keyStart - 4)) this.alsoRow = createsOfRow[row]
     if (row === STATS && keyBytes > 0) this.row = rowOfStat(input.toString('latin1', this.keyStart, this.keyEnd))
     return this.#withBody(input, at, body)
   }
@@ -92,6 +93,12 @@ function headerFits(row: (typeof commands)[number], keyBytes: number, extras: nu
   if (wantsKey ? keyBytes === 0 : keyBytes > 0 && !isStat) return false
   return row.value === true || body === extras + keyBytes
 }
+
+const createsOfRow = Int16Array.from(commands, ({ creates }) => (creates === undefined ? -1 : commands.findIndex((row) => row.name === creates)))
+
+/** The exptime that says: do not create the item. */
+const isNeverCreating = (bytes: Buffer, at: number): boolean =>
+  bytes[at] === 255 && bytes[at + 1] === 255 && bytes[at + 2] === 255 && bytes[at + 3] === 255
 
 const rowOfOpcode = new Uint8Array(256).fill(UNKNOWN)
 /** 1: may stay silent. */

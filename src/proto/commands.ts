@@ -54,6 +54,10 @@ export type Command = {
   sub?: string
   syntax?: Syntax
   reply?: ReplyShape
+  /** Asks for values by their keys: each key is a hit or a miss. */
+  reads?: boolean
+  /** Binary requests of this row whose exptime is not ffffffff may create the item, and need this command as well. */
+  creates?: string
   /** Takes `noreply` in the places that memcached documents. */
   noreply?: boolean
   /** May travel on a connection shared by many clients when its line passes the strict grammar. */
@@ -73,13 +77,13 @@ export type Command = {
 const storage = { syntax: 'store', reply: 'stored', noreply: true, shareable: true, key: true, value: true } as const
 
 export const commands: readonly Command[] = [
-  { name: 'get', group: 'read', verb: 'get', syntax: 'keys', reply: 'values', shareable: true, opcode: 0x00, quiet: 0x09, extras: 0, key: true, source: 'Retrieval command; Get' },
-  { name: 'get', group: 'read', shareable: true, opcode: 0x0c, quiet: 0x0d, extras: 0, key: true, source: 'Get with Key' },
-  { name: 'gets', group: 'read', verb: 'gets', syntax: 'keys', reply: 'values-cas', shareable: true, source: 'Retrieval command' },
-  { name: 'bget', group: 'read', verb: 'bget', syntax: 'keys', reply: 'values', shareable: false, source: 'memcached.c up to 1.6.39' },
-  { name: 'gat', group: 'write', verb: 'gat', syntax: 'exptime-keys', reply: 'values', shareable: true, since: '1.5.3', opcode: 0x1d, quiet: 0x1e, extras: 4, key: true, source: 'Get And Touch' },
-  { name: 'gat', group: 'write', shareable: true, opcode: 0x23, quiet: 0x24, extras: 4, key: true, source: 'Get And Touch with Key' },
-  { name: 'gats', group: 'write', verb: 'gats', syntax: 'exptime-keys', reply: 'values-cas', shareable: true, since: '1.5.3', source: 'Get And Touch' },
+  { name: 'get', group: 'read', verb: 'get', syntax: 'keys', reply: 'values', shareable: true, reads: true, opcode: 0x00, quiet: 0x09, extras: 0, key: true, source: 'Retrieval command; Get' },
+  { name: 'get', group: 'read', shareable: true, reads: true, opcode: 0x0c, quiet: 0x0d, extras: 0, key: true, source: 'Get with Key' },
+  { name: 'gets', group: 'read', verb: 'gets', syntax: 'keys', reply: 'values-cas', shareable: true, reads: true, source: 'Retrieval command' },
+  { name: 'bget', group: 'read', verb: 'bget', syntax: 'keys', reply: 'values', shareable: false, reads: true, source: 'memcached.c up to 1.6.39' },
+  { name: 'gat', group: 'write', verb: 'gat', syntax: 'exptime-keys', reply: 'values', shareable: true, reads: true, since: '1.5.3', opcode: 0x1d, quiet: 0x1e, extras: 4, key: true, source: 'Get And Touch' },
+  { name: 'gat', group: 'write', shareable: true, reads: true, opcode: 0x23, quiet: 0x24, extras: 4, key: true, source: 'Get And Touch with Key' },
+  { name: 'gats', group: 'write', verb: 'gats', syntax: 'exptime-keys', reply: 'values-cas', shareable: true, reads: true, since: '1.5.3', source: 'Get And Touch' },
 
   { name: 'set', group: 'write', verb: 'set', ...storage, opcode: 0x01, quiet: 0x11, extras: 8, source: 'Storage commands; Set, Add, Replace' },
   { name: 'add', group: 'write', verb: 'add', ...storage, opcode: 0x02, quiet: 0x12, extras: 8, source: 'Storage commands; Set, Add, Replace' },
@@ -90,10 +94,10 @@ export const commands: readonly Command[] = [
   { name: 'touch', group: 'write', verb: 'touch', syntax: 'touch', reply: 'touched', noreply: true, shareable: true, since: '1.4.8', opcode: 0x1c, extras: 4, key: true, source: 'Touch' },
 
   { name: 'delete', group: 'delete', verb: 'delete', syntax: 'delete', reply: 'deleted', noreply: true, shareable: true, opcode: 0x04, quiet: 0x14, extras: 0, key: true, source: 'Deletion' },
-  { name: 'incr', group: 'arithmetic', verb: 'incr', syntax: 'arithmetic', reply: 'number', noreply: true, shareable: true, opcode: 0x05, quiet: 0x15, extras: 20, key: true, source: 'Increment/Decrement' },
-  { name: 'decr', group: 'arithmetic', verb: 'decr', syntax: 'arithmetic', reply: 'number', noreply: true, shareable: true, opcode: 0x06, quiet: 0x16, extras: 20, key: true, source: 'Increment/Decrement' },
+  { name: 'incr', group: 'arithmetic', verb: 'incr', syntax: 'arithmetic', reply: 'number', noreply: true, shareable: true, opcode: 0x05, quiet: 0x15, extras: 20, key: true, creates: 'add', source: 'Increment/Decrement' },
+  { name: 'decr', group: 'arithmetic', verb: 'decr', syntax: 'arithmetic', reply: 'number', noreply: true, shareable: true, opcode: 0x06, quiet: 0x16, extras: 20, key: true, creates: 'add', source: 'Increment/Decrement' },
 
-  { name: 'mg', group: 'read', verb: 'mg', syntax: 'meta', reply: 'meta', shareable: true, since: '1.6.18', source: 'Meta Get' },
+  { name: 'mg', group: 'read', verb: 'mg', syntax: 'meta', reply: 'meta', shareable: true, reads: true, since: '1.6.18', source: 'Meta Get' },
   { name: 'ms', group: 'write', verb: 'ms', syntax: 'meta-store', reply: 'meta', shareable: true, since: '1.6.18', source: 'Meta Set' },
   { name: 'md', group: 'delete', verb: 'md', syntax: 'meta', reply: 'meta', shareable: true, since: '1.6.18', source: 'Meta Delete' },
   { name: 'ma', group: 'arithmetic', verb: 'ma', syntax: 'meta', reply: 'meta', shareable: true, since: '1.6.18', source: 'Meta Arithmetic' },
@@ -147,6 +151,7 @@ export const UNKNOWN = commands.length - 1
 
 /** Columns of the table for the hot path. */
 export const isShareableRow = Uint8Array.from(commands, (row) => (row.shareable ? 1 : 0))
+export const isReadRow = Uint8Array.from(commands, (row) => (row.reads === true ? 1 : 0))
 export const groupOfRow = Uint8Array.from(commands, (row) => groups.indexOf(row.group))
 
 const rowOf = (name: string, has: 'verb' | 'opcode' = 'verb'): number =>

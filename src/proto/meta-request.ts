@@ -5,7 +5,13 @@ import { isBase64, isInt32, isUint64, decimal, release, MAX_UINT32 } from './byt
 import { MAX_KEY } from './frame.ts'
 
 type Argument = 'none' | 'int32' | 'uint32' | 'uint64' | 'opaque' | 'mode' | 'any'
-type Flag = { argument: Argument; since?: string }
+/** `also`: with this flag the line changes an item as that other command does, and is allowed only where that one is. */
+type Flag = { argument: Argument; since?: string; also?: 'ms' | 'touch' }
+
+/** Gives the item another cas number than memcached's next, by which later writes are compared. */
+const E: Flag = { argument: 'uint64', since: '1.6.27', also: 'ms' }
+/** Changes when the item expires. */
+const T: Flag = { argument: 'int32', also: 'touch' }
 
 const common: Record<string, Flag> = {
   b: { argument: 'none' }, k: { argument: 'none' }, q: { argument: 'none' }, O: { argument: 'opaque' },
@@ -15,34 +21,66 @@ const common: Record<string, Flag> = {
 const flagsOf: Record<string, Record<string, Flag>> = {
   mg: {
     ...common, v: { argument: 'none' }, c: { argument: 'none' }, s: { argument: 'none' }, t: { argument: 'none' }, f: { argument: 'none' },
-    h: { argument: 'none' }, l: { argument: 'none' }, u: { argument: 'none' }, N: { argument: 'int32' }, R: { argument: 'int32' },
-    T: { argument: 'int32' }, E: { argument: 'uint64', since: '1.6.27' }, C: { argument: 'uint64', since: '1.6.40' },
+    h: { argument: 'none' }, l: { argument: 'none' }, u: { argument: 'none' },
+    // Creates the item on a miss; hands out the one leave to renew it, so that no other client gets that.
+    N: { argument: 'int32', also: 'ms' }, R: { argument: 'int32', also: 'ms' },
+    T, E, C: { argument: 'uint64', since: '1.6.40' },
   },
   ms: {
     ...common, c: { argument: 'none' }, C: { argument: 'uint64' }, F: { argument: 'uint32' }, I: { argument: 'none' }, T: { argument: 'int32' },
     M: { argument: 'mode' }, s: { argument: 'none', since: '1.6.20' }, N: { argument: 'int32', since: '1.6.20' }, E: { argument: 'uint64', since: '1.6.27' },
   },
   md: {
-    ...common, C: { argument: 'uint64' }, I: { argument: 'none' }, T: { argument: 'int32' }, E: { argument: 'uint64', since: '1.6.27' },
-    x: { argument: 'none', since: '1.6.27' },
+    // I marks the item stale, which is a way of deleting it; x leaves an empty one, which readers take for a hit.
+    ...common, C: { argument: 'uint64' }, I: { argument: 'none' }, T, E, x: { argument: 'none', since: '1.6.27', also: 'ms' },
   },
   ma: {
-    ...common, N: { argument: 'int32' }, J: { argument: 'uint64' }, D: { argument: 'uint64' }, T: { argument: 'int32' }, M: { argument: 'mode' },
-    C: { argument: 'uint64' }, v: { argument: 'none' }, c: { argument: 'none' }, t: { argument: 'none' }, E: { argument: 'uint64', since: '1.6.27' },
+    ...common, N: { argument: 'int32', also: 'ms' }, J: { argument: 'uint64' }, D: { argument: 'uint64' }, T, M: { argument: 'mode' },
+    C: { argument: 'uint64' }, v: { argument: 'none' }, c: { argument: 'none' }, t: { argument: 'none' }, E,
   },
   me: { b: { argument: 'none' } },
 }
+/** Which lines need a second command as well: the flags of each verb, by that command. For the reference. */
+export const flagsThatNeedMore = Object.entries(flagsOf).flatMap(([verb, flags]) => (['ms', 'touch'] as const).map((also) => ({
+  verb, also, letters: Object.keys(flags).filter((letter) => flags[letter].also === also),
+}))).filter(({ letters }) => letters.length > 0)
+
 /** Capitals only: small letters are refused by 1.6.18, and one refusal on a shared connection closes it. */
 const modesOf: Record<string, string> = { ms: 'EAPRS', ma: 'I+D-' }
+
+const ROW_OF_MS = commands.findIndex((row) => row.verb === 'ms')
+const ROW_OF_TOUCH = commands.findIndex((row) => row.verb === 'touch')
 
 const kinds: readonly Argument[] = ['none', 'int32', 'uint32', 'uint64', 'opaque', 'mode', 'any']
 const KNOWN = 0x80
 
-type Grammar = { kind: Uint8Array; since: Float64Array; modes: Uint8Array }
+/** Letters as bits, small and capital ones apart. */
+const isSmall = (letter: number): boolean => letter >= 97
+const isCapital = (letter: number): boolean => letter < 97
+const bitOf = (letter: number): number => 1 << (letter & 31)
+const bitsOf = (flags: Record<string, Flag>, also: Flag['also'], isOfCase: (letter: number) => boolean): number =>
+  Object.keys(flags).filter((letter) => flags[letter].also === also && isOfCase(letter.charCodeAt(0)))
+    .reduce((bits, letter) => bits | bitOf(letter.charCodeAt(0)), 0)
+const SMALL_B = bitOf(98)
+const SMALL_K = bitOf(107)
+const SMALL_Q = bitOf(113)
+
+type Grammar = {
+  kind: Uint8Array
+  since: Float64Array
+  modes: Uint8Array
+  /** Flags, as bits of small and capital letters, with which the line needs `ms` as well; and `touch`. */
+  storesSmall: number
+  storesCapital: number
+  touchesCapital: number
+}
 const grammarOfRow: readonly (Grammar | undefined)[] = commands.map((row) => {
   const flags = row.verb === undefined ? undefined : flagsOf[row.verb]
   if (flags === undefined) return undefined
-  const grammar = { kind: new Uint8Array(128), since: new Float64Array(128), modes: new Uint8Array(128) }
+  const grammar = {
+    kind: new Uint8Array(128), since: new Float64Array(128), modes: new Uint8Array(128),
+    storesSmall: bitsOf(flags, 'ms', isSmall), storesCapital: bitsOf(flags, 'ms', isCapital), touchesCapital: bitsOf(flags, 'touch', isCapital),
+  }
   for (const [letter, flag] of Object.entries(flags)) {
     grammar.kind[letter.charCodeAt(0)] = KNOWN | kinds.indexOf(flag.argument)
     grammar.since[letter.charCodeAt(0)] = flag.since === undefined ? 0 : release(flag.since)
@@ -54,30 +92,21 @@ const grammarOfRow: readonly (Grammar | undefined)[] = commands.map((row) => {
 /** What the flags of the line just read came to. */
 export const metaFlags = {
   quiet: false,
-  /** Creates the item on a miss (N) or changes when it expires (T), so that a read also writes. */
-  vivifies: false,
-  touches: false,
+  /** Row that policy must allow as well, since a flag changes what the command alone would not; -1: none. Who may store may touch. */
+  alsoRow: -1,
   /** Lowest release that knows every flag used, as `release()` gives it. */
   needs: 0,
   /** Answers may carry the raw key in their header line (PROTOCOL 3.3): nobody else may be on that connection. */
   isRawKeyPossible: false,
 }
 
-/** Letters as bits, small and capital ones apart. */
-const isSmall = (letter: number): boolean => letter >= 97
-const bitOf = (letter: number): number => 1 << (letter & 31)
-const SMALL_B = bitOf(98)
-const SMALL_K = bitOf(107)
-const SMALL_Q = bitOf(113)
-const CAPITAL_N = bitOf(78)
-const CAPITAL_T = bitOf(84)
-
 /** Reads the flag tokens `first` to `count` of a meta line into `metaFlags`.
  *  @param tokens start and end of each token, by pairs
  *  @returns true when every token is one that all releases from `needs` on take as meant */
 export function readMetaFlags(bytes: Buffer, tokens: Int32Array, first: number, count: number, row: number): boolean {
   const grammar = grammarOfRow[row]!
-  metaFlags.quiet = metaFlags.vivifies = metaFlags.touches = metaFlags.isRawKeyPossible = false
+  metaFlags.quiet = metaFlags.isRawKeyPossible = false
+  metaFlags.alsoRow = -1
   metaFlags.needs = 0
   if (count === first) return true
   let small = 0
@@ -97,8 +126,8 @@ export function readMetaFlags(bytes: Buffer, tokens: Int32Array, first: number, 
   const isBase64Key = (small & SMALL_B) !== 0
   if (isBase64Key && !isBase64(bytes, tokens[2], tokens[3])) return false
   metaFlags.quiet = (small & SMALL_Q) !== 0
-  metaFlags.vivifies = row === MG && (capital & CAPITAL_N) !== 0
-  metaFlags.touches = row === MG && (capital & CAPITAL_T) !== 0
+  if (((capital & grammar.storesCapital) | (small & grammar.storesSmall)) !== 0) metaFlags.alsoRow = ROW_OF_MS
+  else if ((capital & grammar.touchesCapital) !== 0) metaFlags.alsoRow = ROW_OF_TOUCH
   metaFlags.isRawKeyPossible = isBase64Key && (row === ME || (row === MG && (small & SMALL_K) !== 0))
   return true
 }

@@ -16,7 +16,7 @@ export const NOTHING = Buffer.alloc(0)
 export abstract class RequestFramer {
   /** Row of the command table. */
   row = UNKNOWN
-  /** A second row that policy must allow as well (a meta get that also writes); -1: none. */
+  /** A second row that policy must allow as well (a meta get that also writes, an INCR that may create); -1: none. */
   alsoRow = -1
   /** Every release of memcached reads it the same way and answers in a form known beforehand. */
   strict = false

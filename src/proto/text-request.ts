@@ -321,8 +321,7 @@ export class TextRequestFramer extends RequestFramer {
     this.quiet = metaFlags.quiet
     this.needs = Math.max(needsOfRow[this.row], metaFlags.needs)
     if (metaFlags.isRawKeyPossible) this.strict = false
-    if (metaFlags.vivifies) this.alsoRow = ROW_OF_MS
-    else if (metaFlags.touches) this.alsoRow = ROW_OF_TOUCH
+    this.alsoRow = metaFlags.alsoRow
   }
 
   #readWords(input: Buffer, count: number): Found {
@@ -344,8 +343,6 @@ export class TextRequestFramer extends RequestFramer {
 }
 
 const needsOfRow = Float64Array.from(commands, (row) => (row.since === undefined ? 0 : release(row.since)))
-const ROW_OF_MS = commands.findIndex((row) => row.verb === 'ms')
-const ROW_OF_TOUCH = commands.findIndex((row) => row.verb === 'touch')
 
 /** Rows of one verb that differ by their second word. */
 const familyOf: readonly (readonly number[])[] = commands.map((row) =>

@@ -274,7 +274,8 @@ export class ClientSession implements ReplyOwner, BackendOwner {
   #refuse(framer: Framer, found: Found): void {
     this.record.refused++
     this.#service.traffic.refused[groupOfRow[framer.row]]++
-    this.#service.refused(this.peer, commands[framer.row].name)
+    const isAlso = this.#service.policy.allows(framer.row, -1)
+    this.#service.refused(this.peer, commands[framer.row].name, isAlso ? commands[framer.alsoRow].name : undefined)
     this.#answer(framer, found, 'CLIENT_ERROR memseal: command not allowed', Status.refused)
   }
 

@@ -20,6 +20,8 @@ export const Fate = {
   ourFence: 8,
   /** Was sent before, on a connection that was lost: not a third time. */
   again: 16,
+  /** Changes something, or may: sent once only. */
+  changes: 32,
 } as const
 
 export class Pending {

@@ -244,13 +244,15 @@ export class Service {
     }, `a client's own connection to the backend: ${lossText(words, loss)}`)
   }
 
-  /** A command was refused: one line per client, command and minute. */
-  refused(peer: Peer, command: string): void {
-    const suppressed = this.#repeats.tell(command, peer.countedAs)
+  /** A command was refused: one line per client, command and minute.   @param also the second command that the request needs,
+   *  if that is the one that is not allowed */
+  refused(peer: Peer, command: string, also: string | undefined): void {
+    const suppressed = this.#repeats.tell(also === undefined ? command : `${command} ${also}`, peer.countedAs)
     if (suppressed === undefined) return
+    const why = also === undefined ? 'not among the commands of this service' : `as it was sent it needs ${also} as well, which is not among the commands of this service`
     this.log.warn({
-      event: 'command-refused', client: peer.id, service: this.name, address: peer.address, subject: peer.tls?.subject, command, suppressed,
-    }, `refused ${command}: not among the commands of this service`)
+      event: 'command-refused', client: peer.id, service: this.name, address: peer.address, subject: peer.tls?.subject, command, also, suppressed,
+    }, `refused ${command}: ${why}`)
   }
 
   /** Requests that are not whole hold more memory, or less. Above the limit those go that were begun longest ago: a

@@ -13,7 +13,7 @@
  *
  *  The last entry may be an open run only while its client's input is being read: nobody else writes in between. */
 import assert from 'node:assert'
-import { commands, GET, MG, GETS, MN } from '../proto/commands.ts'
+import { commands, GET, GETS, isReadRow, MG, MN } from '../proto/commands.ts'
 import { printable } from '../lib/printable.ts'
 import { Got, LF, ProtocolError, Shape, shapeOfRow } from '../proto/frame.ts'
 import { release } from '../proto/bytes.ts'
@@ -34,15 +34,10 @@ const NO_BYTES = Buffer.alloc(0)
 const END_LINE = Buffer.from('END\r\n')
 const MN_TEXT = Buffer.from('MN\r\n')
 const META_SINCE = release('1.6.18')
-/** A meta get whose flags change nothing: no N, R, T or E. */
-const READS_ONLY = /^mg \S+( [bcfhkOlstv]\S*)*\r?\n$/
 /** A run is closed by a fence of ours at the latest after this many requests. */
 const LONGEST_RUN = 256
 
 const isMetaRow = Uint8Array.from(commands, (row) => (row.reply === 'meta' ? 1 : 0))
-/** What counts as a hit or miss in the counters. */
-const isReadRow = Uint8Array.from(commands, (row) => (row.reply === 'values' || row.reply === 'values-cas' || row.verb === 'mg' ? 1 : 0))
-
 export class TextLane extends BackendConnection {
   readonly dialect = 'text'
   readonly #framer: TextReplyFramer
@@ -157,7 +152,8 @@ export class TextLane extends BackendConnection {
       pending.from[last]++
       return
     }
-    const i = pending.push(session, Shape.metaBatch, Fate.forward, frame.row, frame.chunk, 1, 0, this.context.clock.now)
+    const fate = frame.row === MG && frame.alsoRow < 0 ? Fate.forward : Fate.changes
+    const i = pending.push(session, Shape.metaBatch, fate, frame.row, frame.chunk, 1, 0, this.context.clock.now)
     pending.start[i] = frame.start
     this.#hasOpenBatch = true
   }
@@ -176,6 +172,8 @@ export class TextLane extends BackendConnection {
       }
       pending.from[last]++
       if (!frame.quiet) pending.to[last]++
+      // Hits are counted in a run that has a read in it.
+      if (frame.row === MG) pending.row[last] = MG
       this.#isRunFull = pending.from[last] >= LONGEST_RUN
       return true
     }
@@ -365,10 +363,9 @@ export class TextLane extends BackendConnection {
       }
       case Shape.metaBatch: {
         // Only a batch of one: of more, the requests need not lie side by side.
-        if (row !== MG || pending.from[head] !== 1) return undefined
+        if (pending.from[head] !== 1) return undefined
         const start = pending.start[head]
-        const line = asked.subarray(start, asked.indexOf(LF, start) + 1)
-        return READS_ONLY.test(line.toString('latin1')) ? line : undefined
+        return asked.subarray(start, asked.indexOf(LF, start) + 1)
       }
       default: return undefined
     }

@@ -10,6 +10,8 @@ export const allowed = {
   few: ['get', 'set'],
   read: ['read'],
   some: ['read', 'write', 'stats settings'],
+  counting: ['read', 'delete', 'arithmetic'],
+  adding: ['get', 'incr', 'add', 'ma', 'touch'],
 } as const
 
 export interface Attempt extends Conversation {
@@ -33,6 +35,8 @@ const usual = at('usual')
 const few = at('few')
 const read = at('read')
 const some = at('some')
+const counting = at('counting')
+const adding = at('adding')
 
 const inTurn: Attempt[] = [
   few('between allowed ones', k => `set ${k} 0 0 1~5~get ${k}~incr ${k} 1~get ${k}~delete ${k}~get ${k}~`, k => `STORED~${hit(k, '5')}${NO}${hit(k, '5')}${NO}${hit(k, '5')}`),
@@ -43,6 +47,13 @@ const inTurn: Attempt[] = [
   few('commands of one letter more', k => `gets ${k}~gat 0 ${k}~sets ${k} 0 0 1~`, NO.repeat(3)),
   read('meta writes among quiet reads', k => `mg ${k} q~ms ${k} 2 q~hi~mg ${k} v q~md ${k} q~mg ${k} v~mn~ma ${k} q~mn~`, `${NO}${NO}EN~MN~${NO}MN~`),
   read('mg that writes', k => `mg ${k} v~mg ${k} N30~mg ${k} T30~mg ${k} v N30 q~mg canary-${k} T-1~mg ${k} v~mn~mg canary-${k} v~`, `EN~${NO.repeat(4)}EN~MN~VA 6~canary~`),
+  read('mg that takes the leave to renew, or sets a cas', k => `mg canary-${k} R30 v~mg canary-${k} E5~mg canary-${k} R0 q~mn~mg canary-${k} v~`, `${NO.repeat(3)}MN~VA 6~canary~`),
+  counting('ma that creates or touches', k => `ma ${k} N30 J5~ma ${k} N0~ma ${k} T30~ma ${k} E5~ma ${k} N30 q~mn~ma ${k}~get ${k}~`, `${NO.repeat(5)}MN~NF~END~`),
+  counting('md that touches or stores', k => `md canary-${k} T30~md canary-${k} I T30~md canary-${k} x~md canary-${k} I E5 q~mn~md ${k} I~get canary-${k}~`,
+    k => `${NO.repeat(4)}MN~NF~${hit(`canary-${k}`, 'canary')}`),
+  counting('ma that touches, in one run with those that do not', k => `mg ${k} q~ma ${k} q~ma ${k} T0 q~md ${k}~mn~`, `NF~${NO}NF~MN~`),
+  adding('ma that touches, not one that creates', k => `ma ${k} N30~ma ${k} T30~ma ${k} N30 T30~ma canary-${k} T30 v~get ${k}~`,
+    () => `${NO}NF~${NO}CLIENT_ERROR cannot increment or decrement non-numeric value~END~`),
   read('gat', k => `gat -1 canary-${k}~gats -1 canary-${k}~get canary-${k}~`, k => `${NO}${NO}${hit(`canary-${k}`, 'canary')}`),
   read('flush_all and its forms', k => `flush_all~flush_all 0~flush_all noreply~flush_all 10 noreply~get canary-${k}~`, k => `${NO}${NO}${hit(`canary-${k}`, 'canary')}`),
   read('the value of a refused set', k => `set ${k} 0 0 ${bytesOf(evil(k))}~${evil(k)}~get ${k}~`, `${NO}END~`),
@@ -131,6 +142,13 @@ const binary: Attempt[] = [
   ...(['stat', 'get', 'getq', 'delete', 'noop', 'version', 'flush', 'quit'] as const).map(name => usual(`binary: ${name} with a packet in its body`,
     k => Buffer.concat([noop, packet(op[name], { key: name === 'get' || name === 'getq' || name === 'delete' ? k : undefined, value: evilPacket(k) }), noop]), () => [noopReply, invalid(op[name]), closed])),
   read('binary: touch with a packet in its body where touch is refused', k => Buffer.concat([noop, packet(op.touch, { key: k, extras: [0, 0, 0, 0], value: evilPacket(k) }), noop]), () => [noopReply, no(op.touch), closed]),
+  ...(['incr', 'incrq', 'decr', 'decrq'] as const).map(name => counting(`binary: ${name} that creates`,
+    k => Buffer.concat([packet(op.get, { key: k }), packet(op[name], { key: k, extras: counted(1n, 5n, 0) }), packet(op[name], { key: k, extras: counted(1n, 5n, 0xfffffffe) }), packet(op.get, { key: k }), noop]),
+    () => [reply(op.get, 1, 'Not found'), no(op[name]), no(op[name]), reply(op.get, 1, 'Not found'), noopReply])),
+  ...(['incr', 'incrq', 'decr', 'decrq'] as const).map(name => counting(`binary: ${name} that does not`,
+    k => Buffer.concat([packet(op[name], { key: k, extras: counted(1n, 5n, 0xffffffff) }), noop]), () => [reply(op[name], 1, 'Not found'), noopReply])),
+  adding('binary: incr that creates, where add is allowed', k => Buffer.concat([packet(op.incrq, { key: `own-${k}`, extras: counted(1n, 5n) }), packet(op.get, { key: `own-${k}` }), noop]),
+    () => [reply(op.get, 0, '5', { extras: [0, 0, 0, 0], cas: 1n }), noopReply]),
   usual('binary: set without a key', () => Buffer.concat([noop, packet(op.set, { extras: stored(), value: 'v' }), noop]), () => [noopReply, invalid(op.set), closed]),
   usual('binary: set with a key of 251 bytes', k => Buffer.concat([noop, packet(op.set, { key: k.padEnd(251), extras: stored(), value: 'v' }), noop]), () => [noopReply, invalid(op.set), closed]),
   usual('binary: set with extras missing', k => Buffer.concat([noop, packet(op.set, { key: k, value: evilPacket(k) }), noop]), () => [noopReply, invalid(op.set), closed]),

@@ -91,6 +91,14 @@ test('a refusal is told in the log once per client, command and minute', () => {
   expect(lines[0]).toMatchObject({ address: '127.0.0.1', msg: 'refused stats reset: not among the commands of this service' })
 })
 
+test('a request that needs a second command says which one is missing', () => {
+  const lines = daemon.logs('command-refused').filter(line => line.service === 'counting-shared')
+  expect(lines.map(({ command, also }) => `${String(command)} ${String(also)}`).sort()).toEqual(['decr add', 'incr add', 'ma ms', 'ma touch', 'md ms', 'md touch'])
+  expect(lines.find(({ command }) => command === 'ma')).toMatchObject({
+    msg: 'refused ma: as it was sent it needs ms as well, which is not among the commands of this service',
+  })
+})
+
 function expected(attempt: Attempt, k: string): string {
   const told = attempt.told(k)
   const bytes = Buffer.concat([told].flat().map(textBytes))

@@ -36,6 +36,18 @@ test.each(withOpcode)('opcode $opcode, $row.name', ({ row, opcode }) => {
   lost({ ...parts, body: 0, keyBytes: 3 })
 })
 
+test.each([0x05, 0x06, 0x15, 0x16])('opcode %i creates unless its exptime is ffffffff, and needs leave for that', opcode => {
+  const add = commands.findIndex(row => row.name === 'add')
+  const counted = (exptime: number) => {
+    const extras = Buffer.alloc(20, 0xff)
+    extras.writeUInt32BE(exptime, 16)
+    return { opcode, extras, key: 'abc' }
+  }
+  for (const exptime of [0, 30, 0xfffffffe, 0x7fffffff, 0xffffff00, 0x00ffffff]) fits(counted(exptime), { alsoRow: add })
+  fits(counted(0xffffffff), { alsoRow: -1 })
+  fits({ opcode: 0x0c, key: 'abc' }, { alsoRow: -1 })
+})
+
 test('surplus that holds a packet is never run: the stream is lost', () => {
   const version = packet({ opcode: 0x0b }).toString('latin1')
   for (const parts of [{ opcode: 0x1c, extras: 4, key: 'a' }, { opcode: 0x1e, extras: 4, key: 'a' }, { opcode: 0x10 }, { opcode: 0, key: 'a' }]) lost({ ...parts, value: version })

@@ -1,6 +1,7 @@
-import { test } from 'vitest'
+import { expect, test } from 'vitest'
 import { commands } from '../../src/proto/commands.ts'
 import { release } from '../../src/proto/bytes.ts'
+import { flagsThatNeedMore } from '../../src/proto/meta-request.ts'
 import { apart, faulty, lost, shared } from './frames.ts'
 
 const line = (verb: string, flags: string) => verb === 'ms' ? `ms a 2 ${flags}\r\nhi\r\n` : `${verb} a ${flags}\r\n`
@@ -73,12 +74,30 @@ test('lines whose answer could hold a raw key are for one client alone', () => {
   for (const verb of ['ms', 'md', 'ma']) shared(line(verb, 'b k').replace(' a ', ' Zm9v '))
 })
 
-test('a meta get that also writes needs leave for that', () => {
-  const rowOf = (verb: string) => commands.findIndex(row => row.verb === verb)
-  shared('mg a v\r\n', { alsoRow: -1 })
-  shared('mg a v N30\r\n', { alsoRow: rowOf('ms') })
-  shared('mg a v T30\r\n', { alsoRow: rowOf('touch') })
-  shared('mg a v T30 N30\r\n', { alsoRow: rowOf('ms') })
+const rowOf = (verb: string) => commands.findIndex(row => row.verb === verb)
+/** Flags with which a line changes more than its command says, and the command that must be allowed as well. */
+const also: Record<string, Record<string, string>> = {
+  mg: { N30: 'ms', R30: 'ms', E1: 'ms', T30: 'touch', 'T30 N30': 'ms', 'v q N30': 'ms', 'k T-1 v': 'touch' },
+  md: { T30: 'touch', 'I T30': 'touch', E1: 'ms', x: 'ms', 'T0 x': 'ms' },
+  ma: { N0: 'ms', 'N30 J5': 'ms', E1: 'ms', T0: 'touch', 'N0 T0 q': 'ms' },
+}
+
+for (const [verb, each] of Object.entries(flags)) {
+  test(`${verb}: flags that need leave for a second command, and no others`, () => {
+    for (const [flag, needed] of Object.entries(also[verb] ?? {})) shared(line(verb, flag), { command: verb, alsoRow: rowOf(needed) })
+    const changing = new Set(Object.keys(also[verb] ?? {}).flatMap(flag => flag.split(' ')).map(flag => flag[0]))
+    for (const flag of each) {
+      if (verb === 'ms' || !/[NRTEx]/.test(flag)) shared(line(verb, flag), { alsoRow: -1 })
+      else expect(changing).toContain(flag[0])
+    }
+    shared(line(verb, 'q'), { alsoRow: -1 })
+  })
+}
+
+test('the table for the reference says the same', () => {
+  const told = flagsThatNeedMore.flatMap(({ verb, also, letters }) => letters.map(letter => `${verb} ${letter} ${also}`)).sort()
+  const single = Object.entries(also).flatMap(([verb, each]) => Object.entries(each).filter(([flag]) => !flag.includes(' ')).map(([flag, needed]) => `${verb} ${flag[0]} ${needed}`))
+  expect(told).toEqual(single.sort())
 })
 
 test('forms of older experiments', () => {
