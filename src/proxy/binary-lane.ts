@@ -4,7 +4,7 @@
  *  and the client's opaque is put back before the reply leaves. Requests that may stay silent are settled by the reply to
  *  any later one; if a client's input ends with one of them, a NOOP of ours goes behind it. */
 import { printable } from '../lib/printable.ts'
-import { commands } from '../proto/commands.ts'
+import { isReadRow } from '../proto/commands.ts'
 import { BinaryReplyFramer } from '../proto/binary-reply.ts'
 import { HEADER, Status, type BinaryRequestFramer } from '../proto/binary-request.ts'
 import { Got, ProtocolError, Shape } from '../proto/frame.ts'
@@ -22,14 +22,8 @@ const NO_BYTES = Buffer.alloc(0)
 const GET = 0x00
 const GETK = 0x0c
 
-/** Opcodes whose reply says whether the key was there. */
-const isRead = new Uint8Array(256)
 /** Opcodes whose reply carries the key that was asked for. */
 const echoesKey = new Uint8Array(256)
-for (const row of commands) {
-  if (row.opcode === undefined || row.key !== true || !(row.name === 'get' || row.name === 'gat')) continue
-  isRead[row.opcode] = isRead[row.quiet!] = 1
-}
 for (const opcode of [0x0c, 0x0d, 0x23, 0x24]) echoesKey[opcode] = 1
 
 export class BinaryLane extends BackendConnection {
@@ -128,7 +122,8 @@ export class BinaryLane extends BackendConnection {
     }
     if (echoesKey[framer.opcode] === 1 && framer.status === Status.ok) this.#checkKey(head)
     writeUint32(this.slab.bytes, start + OPAQUE, pending.opaque[head])
-    if (isRead[framer.opcode] === 1 && framer.status === Status.ok) pending.sessions[head]!.record.hits++
+    const session = pending.sessions[head]
+    if (session !== undefined && isReadRow[pending.row[head]] === 1 && framer.status === Status.ok) session.record.hits++
   }
 
   #checkKey(head: number): void {
@@ -215,9 +210,9 @@ export class BinaryLane extends BackendConnection {
   /** A read that was sent once, and whose client has not waited too long to wait for another answer. */
   #mayBeAskedAgain(head: number): boolean {
     const pending = this.pending
-    const isRead = pending.shape[head] !== Shape.local && (pending.opcode[head] === GET || pending.opcode[head] === GETK)
+    const isGet = pending.shape[head] !== Shape.local && (pending.opcode[head] === GET || pending.opcode[head] === GETK)
     const age = this.context.clock.now - pending.sentAt[head]
-    return isRead && pending.fate[head] === Fate.forward && age <= this.context.settings.replyTimeoutMs / 2
+    return isGet && pending.fate[head] === Fate.forward && age <= this.context.settings.replyTimeoutMs / 2
   }
 
   #askAgain(session: ClientSession, from: Pending, head: number): void {

@@ -1,10 +1,7 @@
 /** What one client has done: for its line in the log, for `memseal connections`, and for the counters of its service. */
-import { commands, groupOfRow, groups } from '../proto/commands.ts'
+import { groupOfRow, groups, isReadRow } from '../proto/commands.ts'
 import type { Peer } from '../process/listener.ts'
 import type { PrivateReason } from '../telemetry/reasons.ts'
-
-/** Rows whose keys are hits or misses. */
-const isReadRow = Uint8Array.from(commands, (row) => (/^(gets?|gats?|mg)$/.test(row.name) ? 1 : 0))
 
 export interface RecordFields extends Pick<Peer, 'service' | 'listener' | 'address' | 'port' | 'tls'> {
   seconds: number
@@ -36,13 +33,13 @@ export class ClientRecord {
     this.since = this.activeAt = now
   }
 
-  asked(row: number, keys: number, isQuiet: boolean): void {
+  asked(row: number, keys: number): void {
     this.requests++
     this.byGroup[groupOfRow[row]]++
-    if (isReadRow[row] === 1 && !isQuiet) this.#reads += keys
+    if (isReadRow[row] === 1) this.#reads += keys
   }
 
-  /** Nothing is in flight. Hits that are counted elsewhere (quiet meta reads) must not make the misses go back. */
+  /** Nothing is in flight. A run of meta requests in which other answers pass for hits must not make the misses go back. */
   allAnswered(): void {
     if (this.#reads - this.hits > this.misses) this.misses = this.#reads - this.hits
   }

@@ -240,7 +240,7 @@ export class ClientSession implements ReplyOwner, BackendOwner {
 
   #count(framer: Framer): void {
     this.inFlight++
-    this.record.asked(framer.row, framer.keys, framer.quiet)
+    this.record.asked(framer.row, framer.keys)
     if (this.inFlight >= this.#service.limits.in_flight) this.#pause(Pause.inFlight)
   }
 
