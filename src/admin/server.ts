@@ -4,6 +4,7 @@ import { Backoff } from '../lib/backoff.ts'
 import { bind, type Bound } from '../lib/bind.ts'
 import type { Daemon } from '../process/daemon.ts'
 import type { Logger } from '../telemetry/log.ts'
+import { configurationHeader, headerOf, isMeantFor } from './configuration-header.ts'
 import { contentType, prometheusText } from './prometheus.ts'
 import { connectionsText, jsonText, takeSnapshot } from './snapshot.ts'
 
@@ -126,6 +127,7 @@ export class AdminServer {
     const { status, body, type = 'text/plain; charset=utf-8' } = answer
     const bytes = typeof body === 'string' ? Buffer.from(body) : body
     response.writeHead(status, {
+      [configurationHeader]: headerOf(this.#daemon.source.paths),
       'content-type': type, 'content-length': bytes.length, 'cache-control': 'no-store', 'x-content-type-options': 'nosniff',
     })
     response.end(request.method === 'HEAD' ? undefined : bytes)
@@ -134,6 +136,7 @@ export class AdminServer {
   #route(request: IncomingMessage, mayOrder: boolean): Answer | Promise<Answer> {
     // A page in a browser can reach loopback under any name it likes (DNS rebinding); it cannot hide that name.
     if (!mayOrder && !isLoopbackName(request.headers.host)) return text(403, 'ask by the address of loopback\n')
+    if (!isMeantFor(request.headers[configurationHeader], this.#daemon.source.paths)) return text(421, `this is memseal of ${this.#daemon.configuration}\n`)
     const url = new URL(request.url ?? '/', 'http://admin')
     if (request.method === 'GET' || request.method === 'HEAD') {
       return this.#reads[url.pathname]?.(url, request) ?? text(404, 'there is no such page; / lists them\n')
@@ -166,13 +169,13 @@ export class AdminServer {
 
   async #reload(): Promise<Answer> {
     const outcome = await this.#daemon.reload('admin')
-    return json(outcome.result === 'refused' ? 409 : 200, outcome)
+    return json(outcome.result === 'refused' ? 409 : 200, { ...outcome, configuration: this.#daemon.configuration })
   }
 
   #drain(): Answer {
     const clients = this.#daemon.services.services.reduce((total, service) => total + service.clients, 0)
     void this.#daemon.drain('admin')
-    return json(202, { clients, timeoutMs: this.#daemon.config.drain_timeout })
+    return json(202, { clients, timeoutMs: this.#daemon.config.drain_timeout, configuration: this.#daemon.configuration })
   }
 
   #kill(id: string): Answer {
@@ -181,7 +184,7 @@ export class AdminServer {
         if (session.peer.id !== id) continue
         this.#log.warn({ event: 'killed', client: id, service: service.name, address: session.peer.address }, `closed ${id} by order`)
         session.destroy('killed')
-        return json(200, { killed: id })
+        return json(200, { killed: id, configuration: this.#daemon.configuration })
       }
     }
     return json(404, { error: `there is no connection ${id}` })

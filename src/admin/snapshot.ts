@@ -57,7 +57,7 @@ export function takeSnapshot(daemon: Daemon): Snapshot {
   const memory = process.memoryUsage()
   return {
     version, node: process.version, pid: process.pid, startedAt: daemon.startedAt,
-    configuration: daemon.source.file ?? 'flags and variables',
+    configuration: daemon.configuration,
     notReady: daemon.readiness(), isDraining: daemon.isDraining, connectionsLimit: fdPlan.limit,
     services: services.running.map(running => serviceSnapshot(running, daemon)),
     reloads: reloader.counts, lastReload: reloader.last, refusal: reloader.refusal,

@@ -1,13 +1,22 @@
 import { existsSync } from 'node:fs'
 import { request } from 'node:http'
+import { configurationHeader, headerOf } from '../admin/configuration-header.ts'
 import { endpointText, parseEndpoint, type Endpoint } from '../config/endpoint.ts'
+import { issueLine } from '../config/issue.ts'
 import { Problem } from '../config/reading.ts'
 import { exitStatuses } from '../errors.ts'
-import { chooseConfiguration } from './configuration.ts'
+import { chooseConfiguration, pathsOf, printIssues, type Chosen } from './configuration.ts'
 import type { Terminal } from './terminal.ts'
 import { UsageError } from './usage-error.ts'
 
-// How `status`, `connections`, `reload`, `drain` and `kill` reach the daemon: its admin listener, in HTTP.
+// How `status`, `connections`, `reload`, `drain` and `kill` reach the daemon: its admin listener, in HTTP. Each says which
+// configuration it is meant for, where one was named or found, and a daemon of another one refuses.
+//
+//   --admin ────────────────────────────────────────────────────────┐
+//   --config FILE ──┐                                               ├─ ask there
+//   MEMSEAL_ADMIN ──┼───────────────────────────────────────────────┤
+//   MEMSEAL_CONFIG, the default file ─── its admin.listen ──────────┘
+//                                  └──── its fault: nobody is asked, least of all the daemon of another file
 
 export interface Answer { status: number, body: string }
 
@@ -21,6 +30,16 @@ export class AdminError extends Error {
   }
 }
 
+/** Nobody was asked, and the configuration has faults, which are to be told as well. */
+export class ConfigurationError extends Error {
+  readonly chosen: Chosen
+
+  constructor(chosen: Chosen, message: string) {
+    super(message)
+    this.chosen = chosen
+  }
+}
+
 /** Where packages put it, and where to look when nothing says otherwise. */
 const usualSocket = { kind: 'unix', path: '/run/memseal/admin.sock' } as const
 
@@ -29,18 +48,40 @@ const TIMEOUT_MS = 60_000
 
 export class AdminClient {
   readonly endpoint: Endpoint
+  /** The configuration that the daemon has to be of; undefined: whoever answers. */
+  readonly meantFor: string | undefined
 
-  constructor(endpoint: Endpoint) {
+  constructor(endpoint: Endpoint, meantFor?: string) {
     this.endpoint = endpoint
+    this.meantFor = meantFor
   }
 
   /** @throws AdminError */
-  ask(method: 'GET' | 'POST', path: string): Promise<Answer> {
+  async ask(method: 'GET' | 'POST', path: string): Promise<Answer> {
     const { endpoint } = this
-    if (endpoint.kind === 'systemd') throw new AdminError('the admin listener is no socket of systemd.\nGive --admin unix:/PATH.')
+    if (endpoint.kind === 'systemd') throw new AdminError('the admin listener is not a socket of systemd.\nGive --admin unix:/PATH.')
+    const answer = await this.#send(endpoint, method, path)
+    if (answer.status !== 421) return answer
+    throw new AdminError(`${endpointText(endpoint)} belongs to another instance: ${answer.body.trim()}\n`
+      + `This was meant for ${this.meantFor}. Nothing was done. Give --config with that file, or --admin alone to ask whoever answers there.`, 'MISDIRECTED')
+  }
+
+  /** @returns what the JSON of the answer says   @throws AdminError when it is none of ours, or an answer of another status */
+  async askFor<T>(method: 'GET' | 'POST', path: string, statuses: readonly number[] = [200]): Promise<{ body: string, value: T }> {
+    const { status, body } = await this.ask(method, path)
+    if (!statuses.includes(status)) throw new AdminError(`${endpointText(this.endpoint)} answers with ${status}: ${firstLine(body)}`, String(status))
+    try {
+      return { body, value: JSON.parse(body) as T }
+    } catch {
+      throw new AdminError(`who answers on ${endpointText(this.endpoint)} is not memseal.\nGive --admin unix:/PATH.`, 'NOT_MEMSEAL')
+    }
+  }
+
+  #send(endpoint: Exclude<Endpoint, { kind: 'systemd' }>, method: string, path: string): Promise<Answer> {
     const where = endpoint.kind === 'unix' ? { socketPath: endpoint.path } : { host: endpoint.host, port: endpoint.port }
+    const headers = { host: 'localhost', ...this.meantFor === undefined ? {} : { [configurationHeader]: headerOf(pathsOf(this.meantFor)) } }
     return new Promise((resolve, reject) => {
-      const asked = request({ ...where, method, path, headers: { host: 'localhost' }, timeout: TIMEOUT_MS }, response => {
+      const asked = request({ ...where, method, path, headers, timeout: TIMEOUT_MS }, response => {
         let body = ''
         response.setEncoding('utf8')
         response.on('data', (text: string) => { body += text })
@@ -54,23 +95,35 @@ export class AdminClient {
   }
 }
 
-/** --admin, then MEMSEAL_ADMIN, then the configuration, even one with faults: `reload` is to say what they are.
- *  @throws UsageError, AdminError */
-export function adminClient(flags: Record<string, unknown>, terminal: Terminal): AdminClient {
-  const given = (flags['admin'] as string | undefined) ?? terminal.environment['MEMSEAL_ADMIN']?.split(',')[0].trim()
+/** @throws UsageError, AdminError, ConfigurationError */
+export function adminClient(flags: Record<string, unknown>, { environment }: Terminal): AdminClient {
+  const named = flags['config'] as string | undefined
+  const variable = named === undefined ? environment['MEMSEAL_ADMIN']?.split(',')[0].trim() : undefined
+  const given = (flags['admin'] as string | undefined) ?? variable
   if (given !== undefined && given !== '') {
     const endpoint = parseEndpoint(given, 'connect')
     if (endpoint instanceof Problem) throw new UsageError(`${endpoint.message}\n${endpoint.fix}`)
-    return new AdminClient(endpoint)
+    return new AdminClient(endpoint, named ?? (environment['MEMSEAL_CONFIG'] || undefined))
   }
-  const chosen = chooseConfiguration(flags, terminal.environment)
-  const configured = (chosen?.loaded.admin?.listen ?? []).filter(endpoint => endpoint !== undefined)
+  const chosen = configurationOf(flags, environment)
+  if (chosen === undefined) {
+    if (existsSync(usualSocket.path)) return new AdminClient(usualSocket)
+    throw new AdminError('nothing says where to ask: there is no configuration here.\nGive --admin unix:/PATH, or --config FILE.')
+  }
+  const configured = (chosen.loaded.admin?.listen ?? []).filter(endpoint => endpoint !== undefined)
   const endpoint = configured.find(({ kind }) => kind === 'unix') ?? configured[0]
-  if (endpoint !== undefined) return new AdminClient(endpoint)
-  if (existsSync(usualSocket.path)) return new AdminClient(usualSocket)
-  throw new AdminError(chosen === undefined
-    ? 'nothing says where to ask: there is no configuration here.\nGive --admin unix:/PATH, or --config FILE.'
-    : `${chosen.file ?? 'the configuration'} names no admin listener.\nWrite admin: { listen: "unix:${usualSocket.path}" } and restart memseal, or give --admin unix:/PATH.`)
+  if (endpoint !== undefined) return new AdminClient(endpoint, chosen.file)
+  if (!chosen.loaded.isSound('admin')) {
+    throw new ConfigurationError(chosen, `${chosen.file ?? 'the configuration'} has faults and does not say where to ask.\n`
+      + 'Nothing was done. Mend it, or give --admin unix:/PATH to ask there.')
+  }
+  throw new AdminError(`${chosen.file ?? 'the configuration'} names no admin listener.\n`
+    + `Write admin: { listen: "unix:${usualSocket.path}" } and restart memseal, or give --admin unix:/PATH.`)
+}
+
+/** What the order was meant for. --admin is here the place to ask, and no part of a set-up without a file. */
+export function configurationOf(flags: Record<string, unknown>, environment: NodeJS.ProcessEnv): Chosen | undefined {
+  return chooseConfiguration({ config: flags['config'] }, environment)
 }
 
 /** Runs a command that asks the daemon; when it cannot be asked, says why. */
@@ -80,10 +133,26 @@ export async function asking(
   try {
     return await run(adminClient(flags, terminal))
   } catch (error) {
+    if (error instanceof ConfigurationError) return tellFaults(name, error, flags, terminal)
     if (!(error instanceof AdminError)) throw error
-    terminal.err(`memseal ${name}: ${error.message}\n`)
+    tellError(name, error.message, flags, terminal)
     return exitStatuses.failed.status
   }
+}
+
+/** One object on standard output with --json, as when all is well. */
+export function tellError(name: string, message: string, flags: Record<string, unknown>, terminal: Terminal): void {
+  if (flags['json'] === true) terminal.out(`${JSON.stringify({ error: message })}\n`)
+  else terminal.err(`memseal ${name}: ${message}\n`)
+}
+
+function tellFaults(name: string, { message, chosen: { loaded } }: ConfigurationError, flags: Record<string, unknown>, terminal: Terminal): number {
+  if (flags['json'] === true) terminal.out(`${JSON.stringify({ error: message, reasons: loaded.issues.map(issueLine) })}\n`)
+  else {
+    printIssues(loaded, terminal)
+    terminal.err(`memseal ${name}: ${message}\n`)
+  }
+  return exitStatuses.configuration.status
 }
 
 function failure(endpoint: Endpoint, error: NodeJS.ErrnoException): AdminError {
@@ -96,6 +165,12 @@ function failure(endpoint: Endpoint, error: NodeJS.ErrnoException): AdminError {
       return new AdminError(`this user may not write to ${where}.\nUse sudo, or join the group that owns it.`, code)
     case 'ECONNRESET': return new AdminError(`memseal has ended before it answered on ${where}.`, code)
     case 'ETIMEDOUT': return new AdminError(`no answer on ${where} within ${TIMEOUT_MS / 1000} s.\nThe process may hang; its log says more.`, code)
-    default: return new AdminError(`${where} cannot be asked: ${error.message}.`, code)
+    default:
+      if (code.startsWith('HPE_')) return new AdminError(`who answers on ${where} is not memseal.\nGive --admin unix:/PATH.`, code)
+      return new AdminError(`${where} cannot be asked: ${error.message}.`, code)
   }
+}
+
+function firstLine(text: string): string {
+  return text.split('\n')[0].slice(0, 200)
 }

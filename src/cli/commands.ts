@@ -55,7 +55,7 @@ const probeFlags: readonly Flag[] = [
 ]
 
 const adminFlags: readonly Flag[] = [
-  { name: 'admin', value: 'unix:/PATH', doc: 'where to ask; default MEMSEAL_ADMIN, then admin.listen of the configuration' },
+  { name: 'admin', value: 'unix:/PATH', doc: 'where to ask; default: admin.listen of --config, then MEMSEAL_ADMIN, then admin.listen of the configuration that is found' },
   configFlag,
   { name: 'json', value: '', doc: 'for machines' },
 ]

@@ -1,4 +1,5 @@
-import { existsSync } from 'node:fs'
+import { existsSync, realpathSync } from 'node:fs'
+import { resolve } from 'node:path'
 import { issueText } from '../config/issue.ts'
 import { loadFile, loadGiven, type Loaded } from '../config/load.ts'
 import { givenByEnvironment, givenByFlags, setupOptions, type Given } from '../config/setup.ts'
@@ -33,6 +34,16 @@ export function chooseConfiguration(flags: Record<string, unknown>, environment:
   if (file !== undefined) return { file, loaded: loadFile(file, { environment, given: log }) }
   if (setup.length === 0 && !fromEnvironment.some(isSetup)) return undefined
   return { file, loaded: loadGiven({ environment, given: [...fromEnvironment, ...fromFlags] }) }
+}
+
+/** All names of a file: from the root, and where symbolic links lead. */
+export function pathsOf(file: string): string[] {
+  const path = resolve(file)
+  try {
+    return [...new Set([path, realpathSync(path)])]
+  } catch {
+    return [path]
+  }
 }
 
 export function printIssues(loaded: Loaded, terminal: Terminal): void {

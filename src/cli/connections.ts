@@ -10,8 +10,8 @@ export function connections(flags: Record<string, unknown>, terminal: Terminal):
   const limit = flags['limit'] as string | undefined ?? '1000'
   if (!/^[1-9]\d{0,4}$/.test(limit)) throw new UsageError(`"${limit}" is no number of connections.\nWrite 1 to 10000.`)
   return asking('connections', flags, terminal, async client => {
-    const { body } = await client.ask('GET', `/connections?limit=${limit}`)
-    terminal.out(flags['json'] === true ? body : connectionsText(JSON.parse(body) as { total: number, connections: ClientSnapshot[] }))
+    const { body, value } = await client.askFor<{ total: number, connections: ClientSnapshot[] }>('GET', `/connections?limit=${limit}`)
+    terminal.out(flags['json'] === true ? body : connectionsText(value))
     return exitStatuses.fine.status
   })
 }

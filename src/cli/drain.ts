@@ -2,7 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Snapshot } from '../admin/snapshot.ts'
 import { exitStatuses } from '../errors.ts'
 import { AdminError, asking, type AdminClient } from './admin-client.ts'
-import { age, number } from './table.ts'
+import { counted } from '../lib/counted.ts'
+import { age } from './table.ts'
 import type { Terminal } from './terminal.ts'
 
 const LOOK_EVERY_MS = 200
@@ -11,21 +12,16 @@ const LOOK_EVERY_MS = 200
 export function drain(flags: Record<string, unknown>, terminal: Terminal): Promise<number> {
   const isJson = flags['json'] === true
   return asking('drain', flags, terminal, async client => {
-    const { status, body } = await client.ask('POST', '/drain')
-    if (status !== 202) {
-      terminal.err(`memseal drain: ${body}`)
-      return exitStatuses.failed.status
-    }
-    const { clients, timeoutMs } = JSON.parse(body) as { clients: number, timeoutMs: number }
-    if (!isJson) terminal.out(`Draining ${number(clients)} connections, ${age(timeoutMs / 1000)} at the most.\n`)
+    const { value: { clients, timeoutMs, configuration } } = await client.askFor<{ clients: number, timeoutMs: number, configuration: string }>('POST', '/drain', [202])
+    if (!isJson) terminal.out(`Draining ${counted(clients, 'connection')}, ${age(timeoutMs / 1000)} at the most.\n`)
     await untilGone(client)
-    terminal.out(isJson ? `${JSON.stringify({ clients, drained: true })}\n` : 'memseal has ended.\n')
+    terminal.out(isJson ? `${JSON.stringify({ clients, drained: true, configuration })}\n` : 'memseal has ended.\n')
     return exitStatuses.fine.status
   })
 }
 
 async function untilGone(client: AdminClient): Promise<void> {
-  const pid = async (): Promise<number> => (JSON.parse((await client.ask('GET', '/status')).body) as Snapshot).pid
+  const pid = async (): Promise<number> => (await client.askFor<Snapshot>('GET', '/status')).value.pid
   let first: number | undefined
   for (;;) {
     try {

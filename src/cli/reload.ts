@@ -1,17 +1,22 @@
 import type { ReloadOutcome } from '../process/reload.ts'
+import { hasFault } from '../config/issue.ts'
 import { exitStatuses } from '../errors.ts'
-import { asking } from './admin-client.ts'
+import { AdminError, asking, configurationOf, ConfigurationError } from './admin-client.ts'
 import type { Terminal } from './terminal.ts'
 
 /** `memseal reload`: waits for what comes of it. 0: done; 78: refused, and nothing has changed. */
 export function reload(flags: Record<string, unknown>, terminal: Terminal): Promise<number> {
   return asking('reload', flags, terminal, async client => {
-    const { status, body } = await client.ask('POST', '/reload')
-    if (status !== 200 && status !== 409) {
-      terminal.err(`memseal reload: ${body}`)
-      return exitStatuses.failed.status
+    let answer: { body: string, value: ReloadOutcome }
+    try {
+      answer = await client.askFor<ReloadOutcome>('POST', '/reload', [200, 409])
+    } catch (error) {
+      // Whoever reloads a broken file is told what is wrong with it, even if nobody is there to tell.
+      const chosen = client.meantFor === undefined ? undefined : configurationOf(flags, terminal.environment)
+      if (error instanceof AdminError && chosen !== undefined && hasFault(chosen.loaded.issues)) throw new ConfigurationError(chosen, error.message)
+      throw error
     }
-    const outcome = JSON.parse(body) as ReloadOutcome
+    const { body, value: outcome } = answer
     if (flags['json'] === true) terminal.out(body)
     else tell(outcome, terminal)
     return (outcome.result === 'refused' ? exitStatuses.configuration : exitStatuses.fine).status

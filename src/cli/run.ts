@@ -1,7 +1,7 @@
 import { issueText } from '../config/issue.ts'
 import { exitStatuses } from '../errors.ts'
 import { LogFileError } from '../telemetry/log-file.ts'
-import { chooseConfiguration, noConfiguration, printIssues } from './configuration.ts'
+import { chooseConfiguration, noConfiguration, pathsOf, printIssues } from './configuration.ts'
 import type { Terminal } from './terminal.ts'
 
 /** `memseal run`: faults are printed and refuse the start; warnings are printed and do not. The exit status tells a service
@@ -20,7 +20,7 @@ export async function run(flags: Record<string, unknown>, terminal: Terminal): P
   const { startDaemon } = await import('../process/daemon.ts')
   try {
     // A reload reads what the start has read; that there is something to read is known by now.
-    return await startDaemon({ loaded, file: chosen.file, load: () => chooseConfiguration(flags, terminal.environment)!.loaded })
+    return await startDaemon({ loaded, paths: chosen.file === undefined ? [] : pathsOf(chosen.file), load: () => chooseConfiguration(flags, terminal.environment)!.loaded })
   } catch (error) {
     if (!(error instanceof LogFileError)) throw error
     terminal.err(`${issueText({ severity: 'fault', path: 'log.file', origin: loaded.originOf('log.file'), message: error.message, fix: error.fix })}\n`)

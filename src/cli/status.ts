@@ -1,6 +1,7 @@
 import type { Snapshot, ServiceSnapshot } from '../admin/snapshot.ts'
 import { exitStatuses } from '../errors.ts'
 import type { Loaded } from '../tls/material.ts'
+import { counted } from '../lib/counted.ts'
 import { asking } from './admin-client.ts'
 import { age, bytes, facts, number, printable } from './table.ts'
 import type { Terminal } from './terminal.ts'
@@ -12,8 +13,7 @@ type Sent<T> = T extends Date ? string : T extends object ? { [K in keyof T]: Se
  *  answers, ready or not, for whoever restarts what does not. */
 export function status(flags: Record<string, unknown>, terminal: Terminal): Promise<number> {
   return asking('status', flags, terminal, async client => {
-    const { body } = await client.ask('GET', '/status')
-    const snapshot = JSON.parse(body) as Sent<Snapshot>
+    const { body, value: snapshot } = await client.askFor<Sent<Snapshot>>('GET', '/status')
     terminal.out(flags['json'] === true ? body : statusText(snapshot, Date.now()))
     return (snapshot.notReady.length === 0 || flags['alive'] === true ? exitStatuses.fine : exitStatuses.failed).status
   })
@@ -58,11 +58,11 @@ function serviceText({ name, listeners, tls, clientCa, backendTls, certificates,
   rows.push(...clientCa.map(authority => ['client CA', loadedText(authority, now)] as const))
   rows.push(...Object.entries(state.backends).map(([backend, isUp]) => ['backend', `${backend}: ${isUp ? 'up' : 'DOWN'}`] as const))
   const versions = [...new Set(lanes.map(lane => lane.version).filter(version => version !== ''))]
-  const inFlight = `${number(state.inFlight)} requests in flight`
-  rows.push(['', `${number(lanes.length)} shared connections, ${number(state.privateConnections)} private, ${inFlight}${versions.length > 0 ? `, memcached ${printable(versions.join(', '))}` : ''}`])
+  const inFlight = `${counted(state.inFlight, 'request')} in flight`
+  rows.push(['', `${counted(lanes.length, 'shared connection')}, ${number(state.privateConnections)} private, ${inFlight}${versions.length > 0 ? `, memcached ${printable(versions.join(', '))}` : ''}`])
   if (backendTls?.shown !== undefined) rows.push(['shown there', loadedText(backendTls.shown, now)])
   rows.push(...(backendTls?.ca ?? []).map(authority => ['backend CA', loadedText(authority, now)] as const))
-  rows.push(['clients', `${number(state.connections)} connections from ${number(state.clients)} addresses; ${number(edge.accepted)} so far`])
+  rows.push(['clients', `${counted(state.connections, 'connection')} from ${counted(state.clients, 'address', 'addresses')}; ${number(edge.accepted)} so far`])
   if (tls !== undefined) rows.push(['handshakes', handshakesText(edge)])
   rows.push(['refused', listText(edge.refused)], ['requests', listText(traffic.requests)])
   if (Object.values(traffic.refused).some(count => count > 0)) rows.push(['forbidden', listText(traffic.refused)])

@@ -5,6 +5,7 @@ import type { ClientCap } from '../admission/admission.ts'
 import { hasFault, issueLine } from '../config/issue.ts'
 import type { Loaded } from '../config/load.ts'
 import type { Config, ServiceConfig } from '../config/schema.ts'
+import { counted } from '../lib/counted.ts'
 import { Clock } from '../lib/clock.ts'
 import { mostLanes } from '../proxy/pool.ts'
 import { Turn } from '../proxy/turn.ts'
@@ -24,8 +25,8 @@ export interface ConfigurationSource {
   /** Without faults. */
   loaded: Loaded
   load: () => Loaded
-  /** For people; undefined: flags and variables. */
-  file: string | undefined
+  /** Names of its file from the root, the one that was given first; none: flags and variables. */
+  paths: readonly string[]
 }
 
 /** Runs until it is told to end. @returns the exit status   @throws LogFileError */
@@ -104,13 +105,18 @@ export class Daemon {
     this.#started.resolve()
   }
 
+  /** Whose daemon this is, for people. */
+  get configuration(): string {
+    return this.source.paths[0] ?? 'flags and variables'
+  }
+
   get config(): Config {
     return this.reloader.config
   }
 
   #tellFds(): void {
     const { fdLimit, limit, warning } = this.fdPlan
-    this.#log.log.info({ event: 'fd-limit', limit: fdLimit, clients: limit }, `up to ${limit} client connections`)
+    this.#log.log.info({ event: 'fd-limit', limit: fdLimit, clients: limit }, `up to ${counted(limit, 'client connection')}`)
     if (warning !== undefined) this.#log.log.warn({ event: 'fd-limit-low' }, warning)
   }
 
@@ -192,8 +198,8 @@ export class Daemon {
     this.reloader.close()
     const services = this.services.services
     const clients = services.reduce((total, service) => total + service.clients, 0)
-    this.#log.log.info({ event: 'draining', cause, clients }, `draining ${clients} clients`)
-    this.#manager.stopping(`draining ${clients} clients`)
+    this.#log.log.info({ event: 'draining', cause, clients }, `draining ${counted(clients, 'client')}`)
+    this.#manager.stopping(`draining ${counted(clients, 'client')}`)
     this.services.closeListeners()
     let timer: NodeJS.Timeout | undefined
     const timeout = new Promise<void>((resolve) => {
