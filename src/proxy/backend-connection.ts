@@ -325,11 +325,12 @@ export abstract class BackendConnection {
     this.end += count
     this.#heardAt = this.context.clock.now
     try {
-      if (this.rawSession !== undefined) this.#passOn(this.rawSession)
-      else {
+      // What was asked before everything passes unread is followed to its end: a fence of ours may be the last of it.
+      if (this.rawSession === undefined || this.pending.count > 0) {
         this.parse()
         if (this.at - this.from >= Math.min(STREAM_BYTES, this.#slabBytes / 8)) this.streamHead()
       }
+      if (this.rawSession !== undefined && this.pending.count === 0) this.#passOn(this.rawSession)
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error
       if (this.state === 'connecting') this.fail('not-memcached', `it answered "${this.#answered()}"`)
@@ -344,6 +345,7 @@ export abstract class BackendConnection {
   }
 
   #passOn(session: ClientSession): void {
+    if (this.from === this.end) return
     session.replies.add(this.slab.bytes, this.from, this.end, this.slab)
     this.from = this.at = this.end
     session.repliesGrew()
@@ -453,9 +455,10 @@ export abstract class BackendConnection {
   }
 
   #close(why: BackendClose): void {
+    const isOrderly = why === 'replaced' && this.state === 'ready'
     this.state = 'closed'
-    // Over TLS an orderly end says so to the other side.
-    if (why === 'replaced') this.#socket.destroySoon()
+    // Over TLS an orderly end says so to the other side. One that is still being opened could wait for that for minutes.
+    if (isOrderly) this.#socket.destroySoon()
     else this.#socket.destroy()
     this.slab.spoil()
   }

@@ -92,6 +92,7 @@ export class BinaryLane extends BackendConnection {
     const framer = this.#framer
     while (this.at < this.end && this.state !== 'closed') {
       if (!framer.isInsideBody) {
+        if (this.pending.count === 0 && this.rawSession !== undefined) return
         const start = this.at
         if (!framer.header(this.slab.bytes, start, this.end)) {
           this.at = start
@@ -191,7 +192,7 @@ export class BinaryLane extends BackendConnection {
       const error = shape === Shape.local
         ? pending.asked[head]
         : (fate & Fate.swallow) !== 0 ? NO_BYTES : binaryReply(pending.opcode[head], pending.opaque[head], Status.unavailable, `memseal: ${words}`)
-      const isAskedAgain = heir !== undefined && session !== undefined && !hasBytes && this.#mayBeAskedAgain(head)
+      const isAskedAgain = heir !== undefined && session !== undefined && !session.isClosed && !hasBytes && this.#mayBeAskedAgain(head)
       if (isAskedAgain) heir.#askAgain(session, pending, head)
       hasBytes = false
       pending.shift()

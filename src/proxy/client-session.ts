@@ -241,7 +241,12 @@ export class ClientSession implements ReplyOwner, BackendOwner {
   #count(framer: Framer): void {
     this.inFlight++
     this.record.asked(framer.row, framer.keys)
-    if (this.inFlight >= this.#service.limits.in_flight) this.#pause(Pause.inFlight)
+    this.#pauseIfFull()
+  }
+
+  /** A value that is on its way goes on, however many requests are in flight: until its end memcached may answer none of them. */
+  #pauseIfFull(): void {
+    if (this.inFlight >= this.#service.limits.in_flight && !this.#isStreaming) this.#pause(Pause.inFlight)
   }
 
   /** The data block has to be whole before the request may enter a connection that others use. */
@@ -331,16 +336,17 @@ export class ClientSession implements ReplyOwner, BackendOwner {
 
   #privately(framer: Framer, found: Found): void {
     if (this.#private === undefined) return this.#openPrivate(framer, found)
-    if (this.#private.state === 'connecting') return this.#waitWith(found, Pause.handover)
+    // Lost a moment ago, and still telling those in flight: `backendClosed` comes next, and another connection with it.
+    if (this.#private.state !== 'ready') return this.#waitWith(found, Pause.handover)
     if (this.#wantsPrivate === 'raw') {
       if (this.inFlight > 0) return this.#waitWith(found, Pause.handover)
       return this.#turnRaw(framer)
     }
+    this.#isStreaming = found === Found.head
     this.#count(framer)
-    if (found === Found.head) {
+    if (this.#isStreaming) {
       this.#private.requestHead(this, framer as never)
       framer.stream()
-      this.#isStreaming = true
       this.#private.uploading(true)
     } else this.#private.request(this, framer as never)
     if (this.#private.isFull) this.#waitForPrivate()
@@ -381,7 +387,7 @@ export class ClientSession implements ReplyOwner, BackendOwner {
     }
     if (this.isClosed) return
     if (this.#isRaw || this.#isStreaming) return this.finish('backend-closed')
-    if (!wasConnecting) return this.#resume(Pause.backendFull)
+    if (!wasConnecting) return this.#resume(Pause.backendFull | Pause.handover)
     // Nobody answers: the request that waits gets its error; one whose end is not known cannot be read over.
     const found = this.#isWaiting
     this.#isWaiting = undefined
@@ -399,6 +405,7 @@ export class ClientSession implements ReplyOwner, BackendOwner {
     this.#isStreaming = framer.isStreaming
     if (!this.#isStreaming) {
       this.#private!.uploading(false)
+      this.#pauseIfFull()
       if (this.#endsAfterBody) this.finish('drain')
     }
     if (this.#private!.isFull) this.#waitForPrivate()

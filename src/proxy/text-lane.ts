@@ -204,7 +204,10 @@ export class TextLane extends BackendConnection {
     const end = this.end
     // A client that is closed for what it leaves unread takes its private connection with it.
     while (this.at < end && this.state !== 'closed') {
-      if (pending.count === 0) throw new ProtocolError('unasked', 'memcached sent something that nobody asked for')
+      if (pending.count === 0) {
+        if (this.rawSession !== undefined) return
+        throw new ProtocolError('unasked', 'memcached sent something that nobody asked for')
+      }
       const head = pending.head
       const shape = pending.shape[head]
       // The mn of the client's own that closes a run counts among its requests, but its MN is no answer to one of them.
@@ -322,7 +325,7 @@ export class TextLane extends BackendConnection {
       const shape = pending.shape[head]
       const requests = shape === Shape.metaRun || shape === Shape.metaBatch ? pending.from[head] : 1
       const local = pending.asked[head]
-      const again = heir === undefined || session === undefined || hasBytes ? undefined : this.#askedAgain(head, heir)
+      const again = heir === undefined || session === undefined || session.isClosed || hasBytes ? undefined : this.#askedAgain(head, heir)
       hasBytes = false
       if (again !== undefined) heir!.#askAgain(session!, pending, head, again)
       pending.shift()

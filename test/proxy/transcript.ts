@@ -141,6 +141,21 @@ class Transcript {
     return this.#nth(this.#lanes, count)
   }
 
+  /** So many bytes of all clients have been read. */
+  async read(bytes: number): Promise<void> {
+    while (this.service.measure().traffic.bytesIn < bytes) await new Promise(setImmediate)
+  }
+
+  /** The lane on which these bytes, and nothing else, have come. */
+  async seer(bytes: string): Promise<BackendWire> {
+    const has = (lane: BackendWire): boolean => lane.received.toString('latin1') === bytes
+    for (const lane of this.#lanes) lane.socket.on('data', () => this.#changed())
+    await this.#until(() => this.#lanes.some(has), `lane that sees ${JSON.stringify(bytes)}`)
+    const lane = this.#lanes.find(has)!
+    await lane.sees(bytes)
+    return lane
+  }
+
   private(count: number): Promise<BackendWire> {
     return this.#nth(this.#privates, count)
   }
