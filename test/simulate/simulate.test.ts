@@ -1,0 +1,17 @@
+// The data path under histories drawn by lot: see simulate.ts. The seed is in the output of a failure.
+import { expect, test } from 'vitest'
+import { simulate, story } from './simulate.ts'
+
+test('histories from a fresh seed: every client gets its own replies, in their order, and nothing is left', () => {
+  const from = Date.now() % 1e9
+  const endsAt = performance.now() + 20_000
+  const { failed, histories } = simulate(from, 1e9, () => performance.now() > endsAt)
+  expect(failed.length === 0 ? '' : story(failed[0].seed)).toBe('')
+  expect(histories).toBeGreaterThan(0)
+  console.log(`simulated ${histories} histories from seed ${from} on`)
+}, 120_000)
+
+test('the same seed gives the same history', () => {
+  const first = simulate(1, 50)
+  expect(simulate(1, 50)).toEqual(first)
+})
