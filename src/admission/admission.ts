@@ -12,7 +12,8 @@ import { Repeats } from './repeats.ts'
 //   accept > deny > allow > process limit > service limit > limit per client > new-connection rate
 //              > first room (a TLS client's first bytes) > turn of its handshake
 //
-// Where a limit is reached, somebody who was admitted and has said nothing since yields the place. One Admission per service, shared by its listeners.
+// Where a limit is reached, somebody who was admitted and has said nothing since yields the place.
+// One Admission per service, shared by its listeners.
 
 export const refusals = [
   'denied', 'not-allowed', 'process-full', 'service-full', 'client-full', 'too-fast',
@@ -173,7 +174,8 @@ export class Admission {
     this.counters.refused[reason] += 1
     const suppressed = this.#repeats.tell(reason, client)
     if (suppressed === undefined) return
-    this.#log.warn({ event: 'refused', service: this.service, listener, address, ...(client !== address && { countedAs: client }), reason, suppressed },
+    const countedAs = client === address ? {} : { countedAs: client }
+    this.#log.warn({ event: 'refused', service: this.service, listener, address, ...countedAs, reason, suppressed },
       `refused a connection: ${words[reason]}`)
   }
 

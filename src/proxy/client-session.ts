@@ -20,6 +20,7 @@ import type { BinaryLane } from './binary-lane.ts'
 import type { BackendClose, BackendConnection, BackendOwner, Loss } from './backend-connection.ts'
 import { ClientRecord, type RecordFields } from './client-record.ts'
 import type { ClientClose, PrivateReason } from '../telemetry/reasons.ts'
+import { RecordFlood } from '../tls/record-watch.ts'
 import { ReplyQueue, type ReplyOwner } from './reply-queue.ts'
 import type { Service } from './service.ts'
 import type { TextLane } from './text-lane.ts'
@@ -100,7 +101,7 @@ export class ClientSession implements ReplyOwner, BackendOwner {
     this.replies = new ReplyQueue(socket, service.turn, this, service.isCoalescing)
     socket.on('data', this.#onData)
     socket.on('end', () => this.#onEnd())
-    socket.on('error', () => this.#end('client-reset'))
+    socket.on('error', error => this.#end(error instanceof RecordFlood ? 'tls-flood' : 'client-reset'))
     socket.on('close', () => this.#end('client-closed'))
     service.add(this)
     socket.resume()

@@ -3,8 +3,8 @@
 /** Why a client connection ended. */
 export const clientCloses = [
   'client-closed', 'client-reset', 'quit', 'idle', 'request-timeout', 'max-age', 'drain', 'drain-timeout', 'killed', 'commands-changed',
-  'request-memory', 'reply-backlog', 'reply-memory', 'protocol', 'http', 'private-limit', 'backend-closed', 'backend-unavailable',
-  'backend-lost-mid-reply', 'backend-out-of-step',
+  'tls-flood', 'request-memory', 'reply-backlog', 'reply-memory', 'protocol', 'http', 'private-limit', 'backend-closed',
+  'backend-unavailable', 'backend-lost-mid-reply', 'backend-out-of-step',
 ] as const
 export type ClientClose = typeof clientCloses[number]
 

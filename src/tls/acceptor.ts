@@ -13,6 +13,7 @@ import type { ListenerTls } from './context.ts'
 import { isRevoked, type RevocationList } from './crl.ts'
 import { handshakeFailure } from './handshake-failure.ts'
 import { oneLine, peerTls, type PeerTls } from './peer.ts'
+import { RecordFlood, RecordWatch } from './record-watch.ts'
 
 // The TLS half of a listener: a TCP socket that has been admitted goes in, a TLS socket comes out, or a reason is told.
 //
@@ -31,6 +32,7 @@ export class TlsAcceptor {
   #log: Logger
   #repeats = new Repeats()
   #pending = new Set<Accepting>()
+  #records = new RecordWatch()
   // tls.Server makes the TLSSocket itself and does not say for which TCP socket; by the time of an error the socket's
   // address may be unreadable. The context of the call that started a handshake is the one dependable link.
   #current = new AsyncLocalStorage<Accepting | undefined>()
@@ -138,6 +140,8 @@ export class TlsAcceptor {
     if (tls.version in this.#counters.versions) this.#counters.versions[tls.version as 'TLSv1.3'] += 1
     if (tls.resumed) this.#counters.resumed += 1
     socket.allowHalfOpen = true
+    const { who, client } = accepting
+    socket.once('close', this.#records.add(accepting.socket, socket, () => this.#flooded(socket, who, client)))
     // What the session makes from here on is to keep nothing of the handshake alive.
     this.#current.run(undefined, () => accepting.ready(socket, tls))
   }
@@ -155,6 +159,15 @@ export class TlsAcceptor {
     if (socket.authorized) return undefined
     // Typed as Error; it is the code as a string (seen on Node 24 and 26).
     return socket.authorizationError ? String(socket.authorizationError) : 'CERT_UNTRUSTED'
+  }
+
+  #flooded(socket: TLSSocket, who: Record<string, unknown>, client: string): void {
+    const suppressed = this.#repeats.tell('tls-flood', client)
+    if (suppressed !== undefined) {
+      this.#log.warn({ event: 'tls-flood', ...who, suppressed },
+        'closed a client that sends TLS records without data (KeyUpdates and the like), which cost memseal far more than the client')
+    }
+    socket.destroy(new RecordFlood())
   }
 
   #errored(error: NodeJS.ErrnoException, socket: TLSSocket): void {

@@ -14,6 +14,7 @@ export type Opening = 'unfinished' | 'hello' | 'PLAIN_TEXT' | 'HTTP_REQUEST'
 
 const HANDSHAKE = 0x16
 const ALERT_OR_OTHER_RECORD = [0x14, 0x15, 0x17]
+const httpMethod = /^(GET|HEAD|POST|PUT|DELETE|OPTIONS|PATCH|TRACE|CONNECT|PRI) /
 const MAJOR_VERSION = 3
 const RECORD_HEAD = 5
 const MESSAGE_HEAD = 4
@@ -28,7 +29,7 @@ export function openingOf(bytes: Buffer): Opening {
   if (first !== HANDSHAKE) {
     // Other records of TLS are as wrong here as they are harmless: OpenSSL says so without any cost.
     if (ALERT_OR_OTHER_RECORD.includes(first) && bytes[1] === MAJOR_VERSION) return 'hello'
-    return /^(GET|HEAD|POST|PUT|DELETE|OPTIONS|PATCH|TRACE|CONNECT|PRI) /.test(bytes.toString('latin1', 0, 8)) ? 'HTTP_REQUEST' : 'PLAIN_TEXT'
+    return httpMethod.test(bytes.toString('latin1', 0, 8)) ? 'HTTP_REQUEST' : 'PLAIN_TEXT'
   }
   if (bytes.length > 1 && bytes[1] !== MAJOR_VERSION) return 'PLAIN_TEXT'
   return bytes.length >= MOST_BYTES || isWhole(bytes) ? 'hello' : 'unfinished'
