@@ -1,6 +1,4 @@
-import { issueText } from '../config/issue.ts'
 import { exitStatuses } from '../errors.ts'
-import { LogFileError } from '../telemetry/log-file.ts'
 import { chooseConfiguration, noConfiguration, pathsOf, printIssues } from './configuration.ts'
 import type { Terminal } from './terminal.ts'
 
@@ -18,12 +16,9 @@ export async function run(flags: Record<string, unknown>, terminal: Terminal): P
   if (loaded.config === undefined) return (loaded.isUnread ? exitStatuses.failed : exitStatuses.configuration).status
   // Loaded here and not above: the other commands do without the engine.
   const { startDaemon } = await import('../process/daemon.ts')
-  try {
-    // A reload reads what the start has read; that there is something to read is known by now.
-    return await startDaemon({ loaded, paths: chosen.file === undefined ? [] : pathsOf(chosen.file), load: () => chooseConfiguration(flags, terminal.environment)!.loaded })
-  } catch (error) {
-    if (!(error instanceof LogFileError)) throw error
-    terminal.err(`${issueText({ severity: 'fault', path: 'log.file', origin: loaded.originOf('log.file'), message: error.message, fix: error.fix })}\n`)
-    return exitStatuses.configuration.status
-  }
+  // A reload reads what the start has read; that there is something to read is known by now.
+  return await startDaemon({
+    loaded, paths: chosen.file === undefined ? [] : pathsOf(chosen.file),
+    load: () => chooseConfiguration(flags, terminal.environment)!.loaded,
+  })
 }

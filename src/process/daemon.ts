@@ -29,7 +29,7 @@ export interface ConfigurationSource {
   paths: readonly string[]
 }
 
-/** Runs until it is told to end. @returns the exit status   @throws LogFileError */
+/** Runs until it is told to end. @returns the exit status */
 export async function startDaemon(source: ConfigurationSource): Promise<number> {
   const log = createLogger(source.loaded.config!.log)
   const daemon = new Daemon(source, log)

@@ -37,19 +37,23 @@ export class LogFileError extends Error {
 }
 
 export class LogFile {
+  /** Why lines go to standard output instead: a log is no reason to serve nobody. undefined: they go where they should. */
+  fault: LogFileError | undefined
   readonly #file: string
   #current: Destination
   readonly #ending = new Set<Destination>()
 
   /** Opened here rather than by pino in the background: what is wrong is known at once, and lines of a process that ends at
-   *  once are not lost. @throws LogFileError */
+   *  once are not lost. */
   constructor(file: string) {
     this.#file = file
+    let fd = streams['-']
     try {
-      this.#current = this.#destination(streams[file] ?? openSync(file, FLAGS, FILE_MODE))
+      fd = streams[file] ?? openSync(file, FLAGS, FILE_MODE)
     } catch (error) {
-      throw new LogFileError(file, error as NodeJS.ErrnoException)
+      this.fault = new LogFileError(file, error as NodeJS.ErrnoException)
     }
+    this.#current = this.#destination(fd)
   }
 
   write(line: string): void {
@@ -70,6 +74,7 @@ export class LogFile {
     }
     const old = this.#current
     this.#current = this.#destination(fd)
+    this.fault = undefined
     this.#ending.add(old)
     old.on('close', () => this.#ending.delete(old))
     // With its disk full it would wait for ever to be closed.
@@ -97,7 +102,7 @@ export class LogFile {
   }
 }
 
-/** What keeps `memseal run` from opening it, as far as that can be known without making it. */
+/** What keeps `memseal run` from writing to it, as far as that can be known without making it. */
 export function logFileFault(file: string): LogFileError | undefined {
   if (file in streams) return undefined
   try {

@@ -19,7 +19,11 @@ export interface Log {
   reopen(): Promise<boolean>
 }
 
-/** @param sink instead of `settings.file`, for tests   @throws LogFileError */
+/** How soon a folder that is made late or a disk that has room again is noticed. */
+const RETRY_MS = 5_000
+
+/** A file that cannot be opened is told, on standard output, and tried again.
+ *  @param sink instead of `settings.file`, for tests */
 export function createLogger(settings: LogSettings, sink?: LogSink): Log {
   const file = sink === undefined ? new LogFile(settings.file) : undefined
   const out = sink ?? file!
@@ -29,7 +33,18 @@ export function createLogger(settings: LogSettings, sink?: LogSink): Log {
     timestamp: pino.stdTimeFunctions.isoTime,
     formatters: { level: label => ({ level: label }) },
   }, settings.format === 'pretty' ? { write: (line: string) => out.write(readable(line)) } : out)
+  if (file?.fault !== undefined) tryAgain(file, log)
   return { log, flush: () => file?.flush(), reopen: async () => await file?.reopen() ?? false }
+}
+
+function tryAgain(file: LogFile, log: Logger): void {
+  const { message, fix } = file.fault!
+  log.error({ event: 'log-file-unavailable' }, `${message} ${fix} Until then the log goes to standard output.`)
+  const again = setInterval(() => {
+    // By order (SIGUSR1, reload) it may have been opened meanwhile.
+    if (file.fault === undefined) return clearInterval(again)
+    file.reopen().then(() => log.info({ event: 'log-reopened', cause: 'retry' }, 'the log goes on here'), () => {})
+  }, RETRY_MS).unref()
 }
 
 /** `12:00:01.123 WARN  refused a connection: …  address=10.0.0.1 reason=denied`, for people: what the message says

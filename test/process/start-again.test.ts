@@ -1,11 +1,12 @@
 import { once } from 'node:events'
-import { copyFileSync, mkdirSync, renameSync, writeFileSync } from 'node:fs'
+import { copyFileSync, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { runMemseal, startDaemon, toYaml } from '../support/daemon.ts'
 import { pki } from '../support/pki.ts'
 import { tempFolder } from '../support/temp-folder.ts'
+import { connect } from '../support/wire.ts'
 
 // A service manager does not start again what ended with 78 (RestartPreventExitStatus), and starts again what ended with 1.
 
@@ -56,4 +57,18 @@ test('a port that is held ends it with 1', async () => {
   const file = fileWith(toYaml({ services: { cache: { listen: `127.0.0.1:${port}` } } }))
   expect(await runMemseal(['run', '--config', file])).toMatchObject({ code: 1, stdout: expect.stringContaining('another process listens there.') })
   await new Promise(resolve => holder.close(resolve))
+})
+
+test('a log that cannot be written is told on standard output, clients are served, and it is opened as soon as it can be', async () => {
+  const daemon = await startDaemon(folder => ({ ...plain, log: { file: join(folder, 'late/memseal.log') } }))
+  const file = join(daemon.folder, 'late/memseal.log')
+  expect(daemon.logs('log-file-unavailable')).toMatchObject([{ level: 'error', msg: expect.stringMatching(
+    /late\/memseal\.log cannot be opened for the log: there is no folder .*\. Make the folder, .*\. Until then the log goes to standard output\.$/) }])
+  const wire = await connect({ port: daemon.port() })
+  void wire.write('get a\r\n')
+  expect(await wire.readLine()).toMatch(/^SERVER_ERROR memseal: /)   // there is no memcached here
+  mkdirSync(join(daemon.folder, 'late'))
+  await vi.waitUntil(() => existsSync(file) && readFileSync(file, 'utf8').includes('"event":"log-reopened","cause":"retry"'), { timeout: 25_000 })
+  expect(await daemon.stop()).toBe(0)
+  expect(readFileSync(file, 'utf8')).toContain('"event":"ended"')
 })
