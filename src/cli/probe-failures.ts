@@ -4,12 +4,8 @@
 export interface ProbeFacts {
   target: string          // cache1:11212
   host: string
-  serverName: string
-  names: string           // of the certificate there: DNS:cache1, IP Address:10.0.0.5
-  issuer: string          // who signed it
   own: string             // subject of our certificate; empty without one
   ownFault: string        // what is wrong with it, as far as can be seen from here; else empty
-  until: string           // last or first day that counts
   detail: string          // the system's or OpenSSL's word, or what was answered
   hasCa: boolean
   timeout: string
@@ -85,39 +81,49 @@ export const probeFailures = {
   },
   'unknown-ca': {
     standing: 'let-in',
-    means: f => `The certificate there was signed by ${f.issuer}, which ${f.hasCa ? '--ca does not hold' : 'is no public authority'}.`,
-    fix: f => `${f.hasCa ? 'Give the CA file that it was signed with' : 'Give its CA with --ca FILE'}; if that is an intermediate, ` +
-      'append its certificate to tls.cert there. If neither explains it, somebody else may be answering.',
+    means: f => `The certificate there is not believed: ${f.detail}.`,
+    fix: f => `${f.hasCa ? 'Add that authority' : 'Give that authority with --ca FILE'}, or let that side send what is ` +
+      'missing between (append it to tls.cert there). If neither explains it, somebody else may be answering.',
   },
   'wrong-name': {
     standing: 'let-in',
-    means: f => `The certificate there is not for ${f.serverName}. It has ${f.names === '' ? 'no names at all' : f.names}.`,
+    means: f => `The certificate there is for another name: ${f.detail}.`,
     fix: () => 'Connect by one of these names, give the right one with --server-name, or issue a certificate that has it.',
+  },
+  'cn-only': {
+    standing: 'let-in',
+    means: f => `The certificate there has no subject alternative name, and its common name, which would fit (${f.detail}), is not taken for one.`,
+    fix: () => 'Issue a certificate with a subject alternative name; or write cn_as_name: allowed below backend.tls.',
   },
   'wrong-fingerprint': {
     standing: 'let-in',
-    means: f => `The certificate there is not one of those that are pinned; its SHA-256 is ${f.detail}.`,
-    fix: () => 'If it was renewed on purpose, add that to tls.fingerprints; else somebody else may be answering.',
+    means: f => `The certificate there is not one of those that are pinned: ${f.detail}.`,
+    fix: () => 'If it was renewed on purpose, add that to backend.tls.fingerprints or spki; else somebody else may be answering.',
   },
   'name-not-accepted': {
     standing: 'let-in',
-    means: f => `The certificate there has none of the names in backend.tls.names. It has ${f.names}.`,
+    means: f => `The certificate there has none of the names in backend.tls.names: ${f.detail}.`,
     fix: () => 'Add one of its names there, or issue a certificate that has one of those.',
   },
   'expired': {
     standing: 'let-in',
-    means: f => `The certificate there, or the one that signed it, has expired${f.until === '' ? '' : ` (${f.until})`}.`,
+    means: f => `The certificate there, or one that signed it, has expired: ${f.detail}.`,
     fix: () => "Renew it there; if it looks valid, compare this host's clock (date).",
   },
   'not-yet-valid': {
     standing: 'let-in',
-    means: f => `The certificate there is valid only from ${f.until} on.`,
+    means: f => `The certificate there, or one that signed it, is not valid yet: ${f.detail}.`,
     fix: () => "Compare this host's clock (date) with that of the host that issued it.",
+  },
+  'weak-certificate': {
+    standing: 'let-in',
+    means: f => `The certificate there, or one that signed it, is too weak: ${f.detail}.`,
+    fix: () => 'Issue it anew: RSA with 2048 bits at least, or P-256, signed with SHA-256.',
   },
   'bad-certificate': {
     standing: 'let-in',
     means: f => `The certificate there does not verify (${f.detail}).`,
-    fix: () => 'Look at it: openssl s_client -showcerts; weak keys and certificates for other purposes are refused.',
+    fix: () => 'Look at it: openssl s_client -showcerts; certificates for other purposes are refused.',
   },
   'client-certificate-missing': {
     standing: 'kept-out',

@@ -1,10 +1,12 @@
 import { X509Certificate } from 'node:crypto'
 import { connect as connectTcp, isIP, type Socket } from 'node:net'
 import { performance } from 'node:perf_hooks'
-import { checkServerIdentity, connect as connectTls, type PeerCertificate, type TLSSocket } from 'node:tls'
+import { connect as connectTls, createSecureContext, type TLSSocket } from 'node:tls'
 import { endpointText, type Endpoint } from '../config/endpoint.ts'
 import { durationText } from '../config/units.ts'
+import { backendFailure, type BackendFailureReason } from '../tls/backend-failure.ts'
 import { alternativeNames, oneLine } from '../tls/peer.ts'
+import { peerFault, peerRules, type PeerRules } from '../tls/verdict.ts'
 import { probeFailures, type ProbeFacts, type ProbeFailureCode, type Standing } from './probe-failures.ts'
 import { TappedStream } from './tapped-stream.ts'
 
@@ -30,9 +32,14 @@ export interface ProbeTls {
   ca: string | undefined
   cert: string | undefined
   key: string | undefined
-  serverName: string
-  fingerprints: readonly string[]   // SHA-256; empty: any
-  names: readonly RegExp[]          // one of which a name of the certificate must fit, as `DNS:…`; empty: any
+  serverName: string             // to ask for
+  expected: string | undefined   // name or address that the certificate has to be for; undefined: any
+  rules: PeerRules
+}
+
+/** For whoever only looks whether there is TLS. */
+export const anyCertificate: ProbeTls = {
+  ca: undefined, cert: undefined, key: undefined, serverName: '', expected: undefined, rules: peerRules({}, undefined),
 }
 
 export interface Step { step: 'tcp' | 'tls' | 'certificate' | 'mutual tls' | 'version', ok: boolean, ms: number, words: string }
@@ -71,7 +78,7 @@ class Walker {
     const { endpoint, tls } = target
     this.#facts = {
       target: endpointText(endpoint), host: endpoint.kind === 'tcp' ? endpoint.host : endpointText(endpoint),
-      serverName: tls?.serverName ?? '', names: '', issuer: '', own: '', ownFault: '', until: '', detail: '',
+      own: '', ownFault: '', detail: '',
       hasCa: tls?.ca !== undefined, timeout: durationText(target.timeoutMs),
       ...ownCertificate(tls?.cert),
     }
@@ -110,8 +117,11 @@ class Walker {
 
   async #handshake(socket: Socket, tls: ProbeTls): Promise<{ secure: TLSSocket, wasAsked: boolean }> {
     const tap = new TappedStream(socket)
+    const { ca, cert, key } = tls
     const secure = connectTls({
-      socket: tap.stream, ca: tls.ca, cert: tls.cert, key: tls.key, minVersion: 'TLSv1.2',
+      socket: tap.stream,
+      // With pins alone there is no authority to ask, and without either the public ones are.
+      secureContext: createSecureContext({ ca: ca ?? (tls.rules.authorities === undefined ? [] : undefined), cert, key, minVersion: 'TLSv1.2', allowPartialTrustChain: true }),
       servername: isIP(tls.serverName) === 0 && !tls.serverName.includes('/') ? tls.serverName : '',
       // Judged step by step below, in our own words, before anything is asked.
       rejectUnauthorized: false, checkServerIdentity: () => undefined,
@@ -144,27 +154,13 @@ class Walker {
   #checkCertificate(secure: TLSSocket, tls: ProbeTls): void {
     this.#stepStart = performance.now()
     const certificate = secure.getPeerX509Certificate()
-    const facts = this.#facts
     if (certificate === undefined) this.#untrusted('bad-certificate', 'no certificate')
     else {
-      const names = alternativeNames(certificate)
-      facts.names = names.join(', ') || oneLine(certificate.subject)
-      facts.issuer = oneLine(certificate.issuer)
       const chainCode = secure.authorized ? '' : String(secure.authorizationError)
-      const fault = chainFault(chainCode, certificate)
-      const isPinned = tls.fingerprints.length === 0 || tls.fingerprints.some(pin => plainHex(pin) === plainHex(certificate.fingerprint256))
-      if (fault !== undefined) {
-        facts.until = fault.until
-        this.#untrusted(fault.code, chainCode)
-      } else if (checkServerIdentity(tls.serverName, certificate.toLegacyObject() as PeerCertificate) !== undefined) {
-        this.#untrusted('wrong-name', '')
-      } else if (!isPinned) {
-        this.#untrusted('wrong-fingerprint', certificate.fingerprint256)
-      } else if (tls.names.length > 0 && !names.some(name => tls.names.some(rule => rule.test(name)))) {
-        this.#untrusted('name-not-accepted', '')
-      } else {
-        this.#pass('certificate', `${oneLine(certificate.subject)} (${facts.names}), signed by ${facts.issuer}, until ${day(certificate.validToDate)}`)
-      }
+      const fault = peerFault(certificate, chainCode, tls.rules, tls.expected)
+      if (fault !== undefined) this.#untrusted(certificateFailures[backendFailure(fault.code, true, '').reason] ?? 'bad-certificate', fault.detail)
+      else this.#pass('certificate', `${oneLine(certificate.subject)} (${alternativeNames(certificate).join(', ') || 'no names'}), ` +
+        `signed by ${oneLine(certificate.issuer)}, until ${day(certificate.validToDate)}`)
     }
   }
 
@@ -195,7 +191,7 @@ class Walker {
   /** Most TLS servers close on plain text without a word, which looks like a refusal of this host. */
   async #hasTls(): Promise<boolean> {
     if (this.#target.isAside) return false
-    const tls = { ca: undefined, cert: undefined, key: undefined, serverName: this.#facts.host, fingerprints: [], names: [] }
+    const tls = { ...anyCertificate, serverName: this.#facts.host }
     const { steps } = await walk({ ...this.#target, tls, isAside: true })
     return steps.some(({ step, ok }) => step === 'tls' && ok)
   }
@@ -294,19 +290,10 @@ function connectFailure(code: string): ProbeFailureCode {
   }
 }
 
-function chainFault(code: string, leaf: X509Certificate): { code: ProbeFailureCode, until: string } | undefined {
-  switch (code) {
-    case '': return undefined
-    case 'CERT_HAS_EXPIRED': {
-      const isLeaf = leaf.validToDate.getTime() <= Date.now()
-      return { code: 'expired', until: isLeaf ? `it ended on ${day(leaf.validToDate)}` : '' }
-    }
-    case 'CERT_NOT_YET_VALID': return { code: 'not-yet-valid', until: day(leaf.validFromDate) }
-    case 'UNABLE_TO_VERIFY_LEAF_SIGNATURE': case 'UNABLE_TO_GET_ISSUER_CERT': case 'UNABLE_TO_GET_ISSUER_CERT_LOCALLY':
-    case 'SELF_SIGNED_CERT_IN_CHAIN': case 'DEPTH_ZERO_SELF_SIGNED_CERT': case 'CERT_UNTRUSTED':
-      return { code: 'unknown-ca', until: '' }
-    default: return { code: 'bad-certificate', until: '' }
-  }
+/** What a verdict over the certificate there is called here. */
+const certificateFailures: Partial<Record<BackendFailureReason, ProbeFailureCode>> = {
+  'wrong-ca': 'unknown-ca', 'wrong-name': 'wrong-name', 'cn-only': 'cn-only', 'wrong-pin': 'wrong-fingerprint', 'name-not-accepted': 'name-not-accepted',
+  'expired': 'expired', 'not-yet-valid': 'not-yet-valid', 'revoked': 'bad-certificate', 'weak-certificate': 'weak-certificate',
 }
 
 function ownCertificate(cert: string | undefined): Partial<ProbeFacts> {
@@ -328,10 +315,6 @@ function firstLine(bytes: Buffer): string {
 /** Whatever a stranger says is shown as text, never as control codes of this terminal. */
 function quoted(text: string): string {
   return JSON.stringify(text).replace(/[\x7f-\x9f]/g, char => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`)
-}
-
-function plainHex(fingerprint: string): string {
-  return fingerprint.replace(/^sha256:/i, '').replaceAll(':', '').toLowerCase()
 }
 
 function day(date: Date): string {

@@ -7,10 +7,12 @@ import { Problem } from '../config/reading.ts'
 import type { ServiceConfig } from '../config/schema.ts'
 import { parseDuration } from '../config/units.ts'
 import { exitStatuses } from '../errors.ts'
-import { backendTls } from '../tls/backend.ts'
-import { readBackendMaterial } from '../tls/material.ts'
+import { expectedName } from '../tls/backend.ts'
+import { oneLine } from '../tls/peer.ts'
+import { certificateBlocks } from '../tls/pem.ts'
+import { peerRules, type PeerRules, type RuleSettings } from '../tls/verdict.ts'
 import { printIssues } from './configuration.ts'
-import { walk, type ProbeTarget, type ProbeTls, type Walk } from './probe-walk.ts'
+import { anyCertificate, walk, type ProbeTarget, type ProbeTls, type Walk } from './probe-walk.ts'
 import type { Terminal } from './terminal.ts'
 import { UsageError } from './usage-error.ts'
 
@@ -73,11 +75,9 @@ async function expectRefused(target: ProbeTarget, flags: ProbeFlags, terminal: T
 async function otherWay(target: ProbeTarget, walked: Walk): Promise<Walk | undefined> {
   if (walked.failure === undefined || !walked.steps[0].ok) return undefined
   const serverName = target.endpoint.kind === 'tcp' ? target.endpoint.host : 'localhost'
-  const tls = target.tls === undefined ? { ...noTls, serverName } : undefined
+  const tls = target.tls === undefined ? { ...anyCertificate, serverName } : undefined
   return await walk({ ...target, tls, verifies: false })
 }
-
-const noTls: ProbeTls = { ca: undefined, cert: undefined, key: undefined, serverName: '', fingerprints: [], names: [] }
 
 function verdict({ failure }: Walk): string {
   if (failure === undefined) return 'THIS HOST IS LET IN: memcached answered it.'
@@ -110,8 +110,7 @@ interface Preset {
   cert?: string
   key?: string
   serverName?: string
-  fingerprints?: readonly string[]
-  names?: readonly RegExp[]
+  pins?: RuleSettings
 }
 
 function presetOf(flags: ProbeFlags, terminal: Terminal): Preset | undefined | number {
@@ -136,11 +135,8 @@ function presetOf(flags: ProbeFlags, terminal: Terminal): Preset | undefined | n
 function presetOfService(service: ServiceConfig): Preset {
   const { tls } = service.backend
   if (tls !== undefined) {
-    const { ca, cert, key, server_name: serverName, fingerprints } = tls
-    const { material } = readBackendMaterial(tls)
-    // Without material the files are at fault, and that is told when they are read for the probe.
-    const names = material === undefined ? [] : backendTls(material, tls).names
-    return { endpoint: service.backend.connect[0], isTls: true, ca, cert, key, serverName, fingerprints, names }
+    const { ca, cert, key, server_name: serverName } = tls
+    return { endpoint: service.backend.connect[0], isTls: true, ca, cert, key, serverName, pins: tls }
   }
   return { endpoint: reachable(service.listen[0]), isTls: service.tls !== undefined }
 }
@@ -179,15 +175,22 @@ function tlsOf(flags: ProbeFlags, preset: Preset | undefined, endpoint: Endpoint
   if ((pair.cert === undefined) !== (pair.key === undefined)) {
     throw new UsageError(`--${pair.cert === undefined ? 'key' : 'cert'} alone is no use.\nGive --cert and --key together.`)
   }
-  const tls = {
-    ca: readPem('ca', flags.ca ?? preset?.ca), cert: readPem('cert', pair.cert), key: readPem('key', pair.key),
-    serverName: flags['server-name'] ?? preset?.serverName ?? (endpoint.kind === 'tcp' ? endpoint.host : 'localhost'),
-    fingerprints: preset?.fingerprints ?? [], names: preset?.names ?? [],
-  }
-  tryPem('ca', flags.ca ?? preset?.ca, () => tls.ca !== undefined && new X509Certificate(tls.ca))
-  tryPem('cert', pair.cert, () => tls.cert !== undefined && new X509Certificate(tls.cert))
-  tryPem('key', pair.key, () => createSecureContext({ cert: tls.cert, key: tls.key }))
-  return tls
+  const files = { ca: readPem('ca', flags.ca ?? preset?.ca), cert: readPem('cert', pair.cert), key: readPem('key', pair.key) }
+  const { ca, cert, key } = files
+  tryPem('ca', flags.ca ?? preset?.ca, () => ca !== undefined && new X509Certificate(ca))
+  tryPem('cert', pair.cert, () => cert !== undefined && new X509Certificate(cert))
+  tryPem('key', pair.key, () => createSecureContext({ cert, key }))
+  const host = endpoint.kind === 'tcp' ? endpoint.host : 'localhost'
+  const serverName = flags['server-name'] ?? preset?.serverName
+  // Without --ca it is the public authorities that are asked, but where the configuration has pins alone.
+  const isPinnedAlone = ca === undefined && preset?.pins !== undefined
+  const rules = peerRules(preset?.pins ?? {}, isPinnedAlone ? undefined : authoritiesIn(ca, flags.ca === undefined ? 'backend.tls.ca' : '--ca'))
+  return { ...files, serverName: serverName ?? host, expected: expectedName({ serverName, rules }, host), rules }
+}
+
+function authoritiesIn(pem: string | undefined, place: string): PeerRules['authorities'] {
+  if (pem === undefined) return { place: 'the list of public authorities', subjects: [] }
+  return { place, subjects: certificateBlocks(pem).map(block => oneLine(new X509Certificate(block).subject)) }
 }
 
 function readPem(flag: string, file: string | undefined): string | undefined {

@@ -166,14 +166,40 @@ export function fingerprint(options: { doc: string }): Kind<string> {
     ...options,
     words: 'SHA-256 fingerprint',
     parse(text) {
-      const digits = text.replace(/^sha256[:=]/i, '').replaceAll(':', '').toUpperCase()
-      if (/^[0-9A-F]{64}$/.test(digits)) return digits.match(/../g)!.join(':')
+      const digits = hexDigits(text)
+      if (digits.length === 64) return digits.match(/../g)!.join(':')
       return new Problem(`"${text}" is not a SHA-256 fingerprint: it takes 64 hex digits.`,
         'Write what `openssl x509 -in FILE -noout -fingerprint -sha256` prints, in quotes.')
     },
     write: value => value,
     jsonSchema: { type: 'string' },
   })
+}
+
+/** A pin of a key: SHA-256 of a SubjectPublicKeyInfo, as `sha256/BASE64=` (RFC 7469, curl and browsers) or in hex, as
+ *  openssl prints it. The value is `sha256/BASE64=`. */
+export function keyPin(options: { doc: string }): Kind<string> {
+  return scalar<string>({
+    ...options,
+    words: '`sha256/BASE64=` or hex',
+    parse(text) {
+      const digits = hexDigits(text)
+      const base64 = digits.length === 64 ? Buffer.from(digits, 'hex').toString('base64') : text.replace(/^sha256:?\/\/?|^pin-sha256=/, '')
+      // Read and written again: the last of the 43 digits carries four bits, and base64 takes it with any other two.
+      if (/^[A-Za-z0-9+/]{43}=$/.test(base64) && Buffer.from(base64, 'base64').toString('base64') === base64) return `sha256/${base64}`
+      return new Problem(`"${text}" is not a SHA-256 pin of a key: it takes 44 characters of base64 or 64 hex digits.`,
+        'Write sha256/ and what `openssl x509 -in FILE -noout -pubkey | openssl pkey -pubin -outform der | openssl dgst -sha256 -binary | ' +
+        'openssl base64` prints, in quotes.')
+    },
+    write: value => value,
+    jsonSchema: { type: 'string' },
+  })
+}
+
+/** Hex in capitals, without colons and without what openssl prints before it; '' when it is something else. */
+function hexDigits(text: string): string {
+  const digits = text.replace(/^sha2?-?256(\([^)]*\)| fingerprint)? *[:=] */i, '').replaceAll(':', '').toUpperCase()
+  return /^[0-9A-F]+$/.test(digits) ? digits : ''
 }
 
 /** A name of a certificate, `dns:*.cache.example` or `uri:spiffe://example/cache`; a `*` stands for anything within a label. */

@@ -97,8 +97,14 @@ function checkBackendTls(tls: BackendTlsConfig, service: ServiceConfig, path: st
     reading.refuse(`${path}.tls.${has}`, `"${has}" stands without \`${lacks}\`, and each needs the other.`,
       `Write ${lacks}: beside it, or remove it.`)
   }
+  const isPinned = [tls.fingerprints, tls.spki].some(pins => pins?.length > 0)
+  if (tls.ca === undefined && !isPinned && !['ca', 'fingerprints', 'spki'].some(key => reading.isFaulty(`${path}.tls.${key}`))) {
+    reading.refuse(`${path}.tls.ca`, 'is missing, and there is no pin either, so no cache host could be told from a stranger.',
+      'Write ca: with the file of the authority that signs the certificates of the cache hosts; or fingerprints: or spki: with their pins.')
+  }
   const at = service.backend.connect.findIndex(endpoint => endpoint?.kind === 'unix')
-  if (at === -1 || tls.server_name !== undefined || reading.isFaulty(`${path}.tls.server_name`)) return
+  // A pin alone says whose certificate it is: no name is asked for.
+  if (at === -1 || (tls.ca === undefined && isPinned) || tls.server_name !== undefined || reading.isFaulty(`${path}.tls.server_name`)) return
   reading.refuse(entryPath(`${path}.connect`, service.backend.connect, at),
     'a unix socket has no host name that the certificate behind it could be checked against.',
     'Write server_name: below tls, with a name of that certificate.')

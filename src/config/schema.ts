@@ -1,5 +1,5 @@
 import {
-  account, choice, cidr, command, count, countOrAuto, duration, endpoint, fileMode, fingerprint, flag, hostName, path, pattern, peerName,
+  account, choice, cidr, command, count, countOrAuto, duration, endpoint, fileMode, fingerprint, flag, hostName, keyPin, path, pattern, peerName,
   size, type Infer,
 } from './kinds.ts'
 import { list, map, optional, section } from './sections.ts'
@@ -123,12 +123,14 @@ const limits = section('What one service, and one client of it, may take up.', {
 
 const backendTls = section(
   'TLS to the backend: this service is the sidecar of clients that know no TLS, and another memseal (or any TLS proxy) stands ' +
-    'before memcached. Left out: the connection is plain. Chain and name of the certificate over there are always checked, ' +
-    'before a byte of a request leaves.', {
-  ca: path({
+    'before memcached. Left out: the connection is plain. The certificate over there is checked before a byte of a request ' +
+    'leaves: its chain and name, or the pin that stands for them.', {
+  ca: optional(path({
     example: '/etc/memseal/cache-ca.crt',
-    doc: 'Authorities that sign the certificates of the cache hosts, in PEM. Nobody else\'s are believed.',
-  }),
+    doc: 'Authorities that sign the certificates of the cache hosts, in PEM. Nobody else\'s are believed. May be left out where ' +
+      '`fingerprints` or `spki` are written: the pinned certificate is then believed whoever signed it, while its dates hold, ' +
+      'and its name is checked only when `server_name` is written.',
+  })),
   cert: optional(path({
     example: '/etc/memseal/client.crt',
     doc: 'Certificate that this host shows, in PEM, followed by its intermediates. Needs `key`. Left out: none is shown.',
@@ -143,13 +145,23 @@ const backendTls = section(
   })),
   min_version: choice(['TLSv1.2', 'TLSv1.3'], { default: 'TLSv1.2', doc: 'Oldest version of TLS that is spoken.' }),
   fingerprints: list(fingerprint({ doc: 'A pin.' }), {
-    doc: 'Pins: the certificate of the cache host has to be one of these, besides all other checks. List the next one before ' +
-      'it is renewed.',
+    doc: 'Pins: the certificate of the cache host has to be one of these, or its key one of `spki`, besides all other checks. ' +
+      'List the next one before it is renewed.',
     default: '', max: 64, example: '"5E:D1:14:54:71:C2:7D:42:98:6D:36:8C:5D:1F:57:CE:AB:A3:68:90:10:44:38:35:37:D0:F9:F3:7F:50:AA:70"',
+  }),
+  spki: list(keyPin({ doc: 'A pin.' }), {
+    doc: 'Pins of keys: SHA-256 of the SubjectPublicKeyInfo of the certificate of the cache host. Unlike `fingerprints` they go ' +
+      'on through a renewal with the same key. One match in either list is enough.',
+    default: '', max: 64, example: '"sha256/XtEUVHHCfUKYbTaMXR9XzqujaJAQRDg1N9D583+qcAE="',
   }),
   names: list(peerName({ doc: 'An accepted name.' }), {
     doc: 'The certificate of the cache host has to carry one of these names too. A `*` stands for anything within a label.',
     default: '', max: 64, example: '["dns:cache-*.example.com", "uri:spiffe://example/cache"]',
+  }),
+  cn_as_name: choice(['refused', 'allowed'], {
+    default: 'refused',
+    doc: '`allowed`: takes the common name (CN) as a DNS name where a certificate has no subject alternative name at all, and ' +
+      'one CN.',
   }),
 })
 

@@ -229,7 +229,7 @@ function listenerChanges(path: string, old: Material | undefined, next: Material
 function backendChanges(path: string, old: BackendMaterial | undefined, next: BackendMaterial | undefined): string[] {
   if (old === undefined || next === undefined) return []
   const changes: string[] = []
-  if (String(old.ca) !== String(next.ca)) changes.push(`${path}.ca: ${next.ca.length} certificates`)
+  if (String(old.ca) !== String(next.ca)) changes.push(`${path}.ca: ${next.ca?.length ?? 0} certificates`)
   if (old.cert !== next.cert) changes.push(`${path}.cert: another certificate`)
   if (old.key !== next.key) changes.push(`${path}.key: another key`)
   return changes

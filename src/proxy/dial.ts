@@ -6,7 +6,7 @@
 import net from 'node:net'
 import tls from 'node:tls'
 import { backendFailure, type BackendFailure } from '../tls/backend-failure.ts'
-import { connectionOptions, IdentityError } from '../tls/backend.ts'
+import { cacheHostFault, CacheHostError, connectionOptions } from '../tls/backend.ts'
 import type { Route } from './target.ts'
 
 export interface DialEvents {
@@ -49,21 +49,24 @@ function dialTls(route: Route, options: tls.ConnectionOptions, on: DialEvents): 
   const socket = tls.connect({ ...options, ...connectionOptions(route.tls!, route.host), session })
   socket.on('connect', () => { stage = 'handshake' })
   socket.on('secureConnect', () => {
-    // Node has destroyed a socket that is not authorized by now; this is the second lock on that door.
-    if (!socket.authorized) return void socket.destroy(new Error(`not authorized: ${socket.authorizationError}`))
+    const fault = cacheHostFault(route.tls!, route.host, socket)
+    if (fault !== undefined) return void socket.destroy(fault)
     stage = 'secured'
     // A resumed session shows no certificate. It was made from one that was found good, and ends when that one does.
     if (!socket.isSessionReused()) route.tickets.verified(socket.getPeerX509Certificate())
     on.ready()
   })
-  // With TLS 1.3 tickets come after the handshake; each is used once.
-  socket.on('session', (ticket) => route.tickets.keep(ticket))
+  // With TLS 1.3 tickets come after the handshake; each is used once. A stranger's are not kept: whoever resumes a session
+  // shows no certificate that could be judged again.
+  socket.on('session', (ticket) => {
+    if (stage === 'secured') route.tickets.keep(ticket)
+  })
   const failure = (code: string, detail: string): BackendFailure | undefined =>
     // A host that does not admit this one may reset the connection before it was looked at here.
     stage === 'tcp' && code !== 'ECONNRESET' ? undefined : backendFailure(code, stage === 'secured', detail)
   socket.on('error', (error: NodeJS.ErrnoException) => {
     route.tickets.forget()
-    const isOurs = error instanceof IdentityError
+    const isOurs = error instanceof CacheHostError
     on.failed(error, failure(error.code ?? '', isOurs ? error.message : isPlainName(error) ? '' : error.code ?? error.message))
   })
   const ended = (): void => {

@@ -24,7 +24,7 @@ export const lookUpBySystem: Lookup = async (name) =>
 
 export class Target {
   readonly text: string
-  readonly tickets = new Tickets()
+  tickets = new Tickets()
   /** Why the last look-up failed; '' when it did not. */
   lookupFault = ''
 
@@ -62,7 +62,8 @@ export class Target {
   /** From the next connection on. */
   useTls(tls: BackendTls | undefined): void {
     this.#tls = tls
-    this.tickets.forget()
+    // Connections that are up, and were judged by the old rules, may still be sent some: they go where nobody looks.
+    this.tickets = new Tickets()
   }
 
   /** The address to try; undefined while no look-up has ever gone well. */

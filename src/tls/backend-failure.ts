@@ -2,7 +2,7 @@
 // The codes are those of Node 26 with OpenSSL 3.5, seen for real in test/e2e/sidecar-refusals.test.ts.
 
 export const backendFailures = [
-  'wrong-ca', 'wrong-name', 'wrong-pin', 'name-not-accepted', 'expired', 'not-yet-valid', 'revoked', 'bad-certificate', 'plain-text',
+  'wrong-ca', 'wrong-name', 'cn-only', 'wrong-pin', 'name-not-accepted', 'expired', 'not-yet-valid', 'revoked', 'weak-certificate', 'bad-certificate', 'plain-text',
   'certificate-refused', 'closed-in-handshake', 'closed-after-handshake', 'tls-version', 'no-shared-cipher', 'handshake-failed',
 ] as const
 export type BackendFailureReason = typeof backendFailures[number]
@@ -18,8 +18,12 @@ const failures: Record<BackendFailureReason, { words: string, advice: string }> 
     words: 'its certificate is for another name',
     advice: 'write one of its names in backend.tls.server_name, or connect by that name, or issue a certificate with the expected one',
   },
+  'cn-only': {
+    words: 'its certificate has no subject alternative name, and the common name that would fit is not taken for one',
+    advice: 'issue a certificate with a subject alternative name; or write cn_as_name: allowed below backend.tls',
+  },
   'wrong-pin': {
-    words: 'its certificate is none of backend.tls.fingerprints',
+    words: 'its certificate is none of those that are pinned in backend.tls.fingerprints and spki',
     advice: 'if it was renewed on purpose, add the new fingerprint; if not, find out who answers there',
   },
   'name-not-accepted': {
@@ -37,6 +41,10 @@ const failures: Record<BackendFailureReason, { words: string, advice: string }> 
   'revoked': {
     words: 'its certificate has been revoked',
     advice: 'give the cache host a new certificate',
+  },
+  'weak-certificate': {
+    words: 'its certificate, or one that signed it, is too weak',
+    advice: 'issue it anew: RSA with 2048 bits at least, or P-256, signed with SHA-256',
   },
   'bad-certificate': {
     words: 'its certificate could not be used',
@@ -74,6 +82,7 @@ const failures: Record<BackendFailureReason, { words: string, advice: string }> 
 
 const reasons: Record<string, BackendFailureReason> = {
   WRONG_NAME: 'wrong-name',
+  CN_ONLY: 'cn-only',
   WRONG_PIN: 'wrong-pin',
   NAME_NOT_ACCEPTED: 'name-not-accepted',
   UNABLE_TO_VERIFY_LEAF_SIGNATURE: 'wrong-ca',
@@ -82,9 +91,12 @@ const reasons: Record<string, BackendFailureReason> = {
   SELF_SIGNED_CERT_IN_CHAIN: 'wrong-ca',
   DEPTH_ZERO_SELF_SIGNED_CERT: 'wrong-ca',
   CERT_UNTRUSTED: 'wrong-ca',
+  CERT_SIGNATURE_FAILURE: 'wrong-ca',
   CERT_HAS_EXPIRED: 'expired',
   CERT_NOT_YET_VALID: 'not-yet-valid',
   CERT_REVOKED: 'revoked',
+  WEAK_KEY: 'weak-certificate',
+  WEAK_HASH: 'weak-certificate',
   ERR_SSL_WRONG_VERSION_NUMBER: 'plain-text',
   ERR_SSL_PACKET_LENGTH_TOO_LONG: 'plain-text',
   ERR_SSL_UNSUPPORTED_PROTOCOL: 'tls-version',

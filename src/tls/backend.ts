@@ -1,13 +1,12 @@
-import { createHash, X509Certificate } from 'node:crypto'
-import { checkServerIdentity, createSecureContext, type ConnectionOptions, type PeerCertificate, type SecureContext } from 'node:tls'
+import { createHash } from 'node:crypto'
+import { createSecureContext, type ConnectionOptions, type SecureContext, type TLSSocket } from 'node:tls'
 import { isIP } from 'node:net'
 import type { BackendTlsConfig } from '../config/schema.ts'
 import { ciphers, groups } from './context.ts'
 import type { BackendMaterial } from './material.ts'
-import { alternativeNames } from './peer.ts'
+import { peerFault, peerRules, type PeerRules } from './verdict.ts'
 
-// The client side of TLS, towards a cache host. Chain and name are checked in every full handshake, then pins and accepted
-// names; all before 'secureConnect', and nothing is written before that.
+// The client side of TLS, towards a cache host. Its certificate is judged in every full handshake, before anything is written.
 
 /** All that connections of one service to its backends share. */
 export interface BackendTls {
@@ -18,9 +17,7 @@ export interface BackendTls {
   readonly context: SecureContext
   readonly serverName: string | undefined
   readonly minVersion: 'TLSv1.2' | 'TLSv1.3'
-  readonly fingerprints: readonly string[]
-  readonly names: readonly RegExp[]
-  readonly showsCertificate: boolean
+  readonly rules: PeerRules
 }
 
 /** @param inForce what is in use now: it is returned when nothing is different
@@ -28,63 +25,58 @@ export interface BackendTls {
 export function backendTls(material: BackendMaterial, settings: BackendTlsConfig, inForce?: BackendTls): BackendTls {
   const fingerprint = createHash('sha256').update(JSON.stringify([settings, material.ca, material.cert, material.key])).digest('hex')
   if (inForce?.fingerprint === fingerprint) return inForce
+  const { ca, cert, key, authorities } = material
   return {
     settings, material, fingerprint,
     context: createSecureContext({
-      ca: material.ca, cert: material.cert, key: material.key, minVersion: settings.min_version, maxVersion: 'TLSv1.3', ciphers, ecdhCurve: groups,
+      // None, said in so many words: left out, the public ones would be loaded.
+      ca: ca ?? [], cert, key, minVersion: settings.min_version, maxVersion: 'TLSv1.3', ciphers, ecdhCurve: groups,
+      // Whatever stands in `ca` is believed: an intermediate alone, too, as OpenSSL's own tools take it.
+      allowPartialTrustChain: true,
     }),
     serverName: settings.server_name,
     minVersion: settings.min_version,
-    fingerprints: settings.fingerprints,
-    names: settings.names.map(nameRule),
-    showsCertificate: material.cert !== undefined,
+    rules: peerRules(settings, ca && { place: 'backend.tls.ca', subjects: authorities.map(({ subject }) => subject) }),
   }
 }
 
-/** The name that is asked for and has to be in the certificate. */
-export function expectedName(tls: BackendTls, host: string): string {
-  return tls.serverName ?? host
+/** The name that has to be in the certificate; undefined: any, since a pin alone says whose it is.
+ *  @param host as the configuration names it; the socket may go to any address of it */
+export function expectedName({ serverName, rules }: Pick<BackendTls, 'serverName' | 'rules'>, host: string): string | undefined {
+  return serverName ?? (rules.authorities === undefined ? undefined : host)
 }
 
-/** For `tls.connect`. @param host as the configuration names it; the socket may go to any address of it */
+/** For `tls.connect`. It verifies nothing by itself: `cacheHostFault` has to be asked before anything is written. */
 export function connectionOptions(tls: BackendTls, host: string): ConnectionOptions {
-  const name = expectedName(tls, host)
+  const name = tls.serverName ?? host
   return {
     secureContext: tls.context,
     minVersion: tls.minVersion,
     // An address is no name to ask for (RFC 6066); Node would warn.
     servername: isIP(name) === 0 ? name : '',
-    // Said in so many words: NODE_TLS_REJECT_UNAUTHORIZED=0 in the environment turns only the default off.
-    rejectUnauthorized: true,
-    checkServerIdentity: (_, certificate) => identityFault(tls, name, certificate),
+    // Node would close at the first code, and know neither pins nor what is missing.
+    rejectUnauthorized: false,
+    checkServerIdentity: () => undefined,
   }
 }
 
-/** The certificate's chain is good; is it the one that was meant? Its code says what is wrong. */
-export class IdentityError extends Error {
-  readonly code: 'WRONG_NAME' | 'WRONG_PIN' | 'NAME_NOT_ACCEPTED'
-  constructor(code: IdentityError['code'], detail: string) {
+/** The certificate there is not the one that was meant. The code is that of a `PeerFault`. */
+export class CacheHostError extends Error {
+  readonly code: string
+  constructor(code: string, detail: string) {
     super(detail)
     this.code = code
   }
 }
 
-function identityFault(tls: BackendTls, name: string, certificate: PeerCertificate): IdentityError | undefined {
-  const names = alternativeNames(new X509Certificate(certificate.raw))
-  const shown = names.length === 0 ? 'it has none' : `it has ${names.join(', ')}`
-  if (checkServerIdentity(name, certificate) !== undefined) return new IdentityError('WRONG_NAME', `expected ${name}; ${shown}`)
-  if (tls.fingerprints.length > 0 && !tls.fingerprints.includes(certificate.fingerprint256)) {
-    return new IdentityError('WRONG_PIN', `its fingerprint is ${certificate.fingerprint256}`)
-  }
-  if (tls.names.length > 0 && !names.some(each => tls.names.some(rule => rule.test(each)))) {
-    return new IdentityError('NAME_NOT_ACCEPTED', shown)
-  }
-  return undefined
-}
-
-/** `dns:*.cache.example` as it would stand in `alternativeNames`. Within a label: dots and slashes part labels. */
-function nameRule(text: string): RegExp {
-  const [kind, name] = [text.slice(0, 3), text.slice(4)]
-  const escaped = name.replace(/[.+?^${}()|[\]\\]/g, '\\$&').replaceAll('*', kind === 'dns' ? '[^.]*' : '[^./:]*')
-  return new RegExp(`^${kind === 'dns' ? 'DNS' : 'URI'}:${escaped}$`, kind === 'dns' ? 'i' : '')
+/** To be asked once the handshake is done. A resumed session shows no certificate: it was made from one that was found good
+ *  by the same rules, and OpenSSL has kept what it found of the chain. */
+export function cacheHostFault(tls: BackendTls, host: string, socket: TLSSocket): CacheHostError | undefined {
+  // Typed as Error; it is the code as a string (seen on Node 24 and 26).
+  const chainCode = socket.authorized ? '' : String(socket.authorizationError || 'CERT_UNTRUSTED')
+  if (socket.isSessionReused()) return tls.rules.authorities !== undefined && chainCode !== '' ? new CacheHostError(chainCode, chainCode) : undefined
+  const certificate = socket.getPeerX509Certificate()
+  if (certificate === undefined) return new CacheHostError('CERT_UNTRUSTED', 'it showed none')
+  const fault = peerFault(certificate, chainCode, tls.rules, expectedName(tls, host))
+  return fault && new CacheHostError(fault.code, fault.detail)
 }

@@ -23,7 +23,7 @@ export interface Loaded { subject: string, fingerprint: string, notAfter: Date }
 
 /** The same for the client side of TLS, towards a backend. */
 export interface BackendMaterial {
-  ca: string[]
+  ca: string[] | undefined     // undefined: a pin stands for them
   cert: string | undefined
   key: string | undefined
   notAfter: Date | undefined
@@ -86,19 +86,22 @@ export function readMaterial(tls: MaterialFiles, now = Date.now()): MaterialResu
 }
 
 /** Reads all files and tells all faults, for the client side of TLS. `cert` and `key` come together or not at all. */
-export function readBackendMaterial(tls: { ca: string, cert?: string, key?: string }, now = Date.now()): BackendMaterialResult {
+export function readBackendMaterial(tls: { ca?: string, cert?: string, key?: string }, now = Date.now()): BackendMaterialResult {
   const reading = new MaterialReading(now, 'backend')
-  const authorities = reading.certificates('ca', tls.ca)
+  const authorities = tls.ca === undefined ? undefined : reading.certificates('ca', tls.ca)
   const chain = tls.cert === undefined ? undefined : reading.certificates('cert', tls.cert)
   const key = tls.key === undefined ? undefined : reading.privateKey(tls.key)
 
-  if (authorities !== undefined) reading.checkAuthorities('ca', authorities.certificates, tls.ca)
+  if (authorities !== undefined) reading.checkAuthorities('ca', authorities.certificates, tls.ca!)
   if (chain !== undefined) reading.checkChain(chain.certificates, tls.cert!)
   if (chain !== undefined && key !== undefined) reading.checkFit(chain.certificates[0], key.object, { cert: tls.cert!, key: tls.key! })
 
   const { faults, warnings } = reading
-  if (faults.length > 0 || authorities === undefined) return { faults, warnings }
-  const material = { ca: authorities.blocks, cert: chain?.pem, key: key?.pem, notAfter: chain?.certificates[0].validToDate, shown: chain && loadedOf(chain.certificates[0]), authorities: authorities.certificates.map(loadedOf) }
+  if (faults.length > 0) return { faults, warnings }
+  const material = {
+    ca: authorities?.blocks, cert: chain?.pem, key: key?.pem, notAfter: chain?.certificates[0].validToDate,
+    shown: chain && loadedOf(chain.certificates[0]), authorities: (authorities?.certificates ?? []).map(loadedOf),
+  }
   return { material, faults, warnings }
 }
 

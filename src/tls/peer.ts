@@ -1,5 +1,6 @@
+import { createHash, type X509Certificate } from 'node:crypto'
 import type { TLSSocket } from 'node:tls'
-import type { X509Certificate } from 'node:crypto'
+import { DerReader, Tag } from './der.ts'
 
 /** What the log and the access rules know of a TLS client. The four last are empty without a client certificate. */
 export interface PeerTls {
@@ -38,4 +39,18 @@ export function alternativeNames(certificate: X509Certificate): string[] {
     const [, kind, value] = /^ ?([^:]+):(.*)$/s.exec(name)!
     return `${kind}:${value.startsWith('"') ? JSON.parse(value) : value}`
   })
+}
+
+/** The common names as they are, without any escapes: none, one, or several. */
+export function commonNames(certificate: X509Certificate): string[] {
+  const { CN } = certificate.toLegacyObject().subject as { CN?: string | string[] }
+  return CN === undefined ? [] : [CN].flat()
+}
+
+/** SHA-256 of the SubjectPublicKeyInfo, as `sha256/BASE64=` (RFC 7469): of the bytes as they stand in the certificate. */
+export function spkiOf(certificate: X509Certificate): string {
+  const tbs = new DerReader(certificate.raw).inside().inside()
+  tbs.optional(Tag.context0)                                                       // version
+  for (const _ of ['serial', 'algorithm', 'issuer', 'validity', 'subject']) tbs.next()
+  return `sha256/${createHash('sha256').update(tbs.raw()).digest('base64')}`
 }

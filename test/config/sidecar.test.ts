@@ -6,19 +6,27 @@ const load = (backend: string, more = '') =>
   loadText(`services:\n  s:\n    listen: 127.0.0.1:9\n${more}    backend: ${backend}\n`, 'm.yaml', { environment: {}, directory: '/' })
 const faults = (backend: string, more = '') => load(backend, more).issues.map(issue => issueText(issue))
 const pin = 'ab'.repeat(32)
+const colons = 'AB:'.repeat(31) + 'AB'
 
 test('with tls a backend may be on another host, and the times that suit it are others', () => {
   const remote = load('{ connect: [a.example:1, 10.0.0.1:1, "[fd00::1]:1"], tls: { ca: c } }')
   expect(remote.issues).toEqual([])
   expect(remote.config!.services['s'].backend).toMatchObject({
     policy: 'failover', max_age: 3_600_000, longest_retry: 2000, probe_interval: 5000, resolve_interval: 30_000, return_after: 30_000,
-    tls: { ca: '/c', cert: undefined, min_version: 'TLSv1.2', fingerprints: [], names: [] },
+    tls: { ca: '/c', cert: undefined, min_version: 'TLSv1.2', fingerprints: [], spki: [], names: [], cn_as_name: 'refused' },
   })
   expect(load('{ connect: 127.0.0.1:1 }').config!.services['s'].backend).toMatchObject({ max_age: 0, longest_retry: 500 })
 })
 
-test('the authorities are required; certificate and key come together', () => {
-  expect(faults('{ tls: { cert: c, key: k } }')[0]).toContain('services.s.backend.tls.ca: is missing.')
+test('there are authorities, or pins that stand for them; certificate and key come together', () => {
+  expect(faults('{ tls: { cert: c, key: k } }')[0]).toContain('services.s.backend.tls.ca: is missing, and there is no pin either')
+  expect(faults('{ tls: { names: "dns:x.example", server_name: x.example } }')[0]).toContain('services.s.backend.tls.ca: is missing')
+  expect(faults('{ tls: {} }')[0]).toContain('services.s.backend.tls.ca: is missing')
+  for (const pins of ['fingerprints', 'spki']) {
+    expect(faults(`{ tls: { ${pins}: "${pin}" } }`)).toEqual([])
+    expect(faults(`{ tls: { ${pins}: [] } }`)[0]).toContain('services.s.backend.tls.ca: is missing')
+    expect(faults(`{ tls: { ${pins}: "ab" } }`)).toEqual([expect.stringContaining(`.${pins}: "ab" is `)])
+  }
   expect(faults('{ tls: { ca: a, cert: c } }')[0]).toContain('services.s.backend.tls.cert: "cert" stands without `key`')
   expect(faults('{ tls: { ca: a, key: k } }')[0]).toContain('services.s.backend.tls.key: "key" stands without `cert`')
   expect(faults('{ tls: { ca: a, cert: c, key: k } }')).toEqual([])
@@ -27,15 +35,27 @@ test('the authorities are required; certificate and key come together', () => {
 test('a unix socket needs the name that is expected behind it', () => {
   expect(faults('{ connect: [127.0.0.1:1, unix:/s], tls: { ca: a } }')[0]).toContain('services.s.backend.connect[1]: a unix socket has no host name')
   expect(faults('{ connect: unix:/s, tls: { ca: a, server_name: x.example } }')).toEqual([])
+  expect(faults(`{ connect: unix:/s, tls: { ca: a, spki: "${pin}" } }`)[0]).toContain('a unix socket has no host name')
+  expect(faults(`{ connect: unix:/s, tls: { spki: "${pin}" } }`)).toEqual([])
 })
 
 test('pins are SHA-256, in whatever way they are written', () => {
-  const colons = 'AB:'.repeat(31) + 'AB'
-  for (const text of [pin, pin.toUpperCase(), colons, `sha256:${pin}`, `SHA256=${colons}`]) {
+  for (const text of [pin, pin.toUpperCase(), colons, `sha256:${pin}`, `SHA256=${colons}`, `sha256 Fingerprint=${colons}`, `SHA2-256(stdin)= ${pin}`]) {
     expect(load(`{ tls: { ca: a, fingerprints: "${text}" } }`).config!.services['s'].backend.tls!.fingerprints).toEqual([colons])
   }
   for (const text of [pin.slice(1), `${pin}a`, pin.replace('a', 'g'), 'ab'.repeat(20)]) {
     expect(faults(`{ tls: { ca: a, fingerprints: "${text}" } }`)[0]).toContain('is not a SHA-256 fingerprint: it takes 64 hex digits.')
+  }
+})
+
+test('pins of keys are SHA-256, in base64 or in hex', () => {
+  const base64 = Buffer.from(pin, 'hex').toString('base64')
+  for (const text of [pin, colons, `SHA2-256(stdin)= ${pin}`, base64, `sha256/${base64}`, `sha256//${base64}`]) {
+    expect(load(`{ tls: { ca: a, spki: "${text}" } }`).config!.services['s'].backend.tls!.spki).toEqual([`sha256/${base64}`])
+  }
+  const otherBits = base64.replace(/.=$/, last => `${String.fromCharCode(last.charCodeAt(0) + 1)}=`)
+  for (const text of [pin.slice(1), `${pin}a`, base64.slice(0, 43), `a${base64}`, base64.replace('=', 'a'), `sha1/${base64}`, otherBits, '', 'sha256/']) {
+    expect(faults(`{ tls: { ca: a, spki: "${text}" } }`)[0]).toMatch(/is not a SHA-256 pin of a key: it takes 44 characters of base64 or 64 hex digits\./)
   }
 })
 

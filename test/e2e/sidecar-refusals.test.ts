@@ -5,6 +5,8 @@ import { createServer as createPlainServer, type AddressInfo, type Server, type 
 import { createServer, type TlsOptions } from 'node:tls'
 import { expect, onTestFinished, test } from 'vitest'
 import { startMemcached } from '../support/memcached.ts'
+import { spkiOf } from '../../src/tls/peer.ts'
+import { odd } from '../support/certificates.ts'
 import { pki, type Pki } from '../support/pki.ts'
 import { ready, startCacheHost, startSidecar } from './support/sidecar.ts'
 
@@ -51,6 +53,8 @@ interface Case {
 const otherPin = 'AB:'.repeat(31) + 'AB'
 const pinOf = ({ server }: Pki) => new X509Certificate(server.cert).fingerprint256
 
+const keys = await pki()
+
 const cases: Case[] = [
   { name: 'wrong CA', server: ({ server }) => server, tls: ({ otherCa }) => ({ ca: otherCa.certFile }), reason: 'wrong-ca',
     words: 'its certificate is not signed by a CA in backend.tls.ca', advice: 'add the CA of the cache host' },
@@ -59,7 +63,18 @@ const cases: Case[] = [
   { name: 'expired', server: ({ expiredServer }) => expiredServer, reason: 'expired',
     words: 'its certificate has expired', advice: 'renew it on the cache host' },
   { name: 'wrong pin', server: ({ server }) => server, tls: () => ({ fingerprints: otherPin }), reason: 'wrong-pin',
-    words: 'its certificate is none of backend.tls.fingerprints (its fingerprint is ', advice: 'add the new fingerprint' },
+    words: 'its certificate is none of those that are pinned in backend.tls.fingerprints and spki (its fingerprint is ', advice: 'add the new fingerprint' },
+  { name: 'wrong pin, and no authority', server: ({ server }) => server, tls: () => ({ ca: undefined, spki: otherPin }), reason: 'wrong-pin',
+    words: `that of its key sha256/`, advice: 'add the new fingerprint' },
+  { name: 'the pinned one, which has expired', server: ({ expiredServer }) => expiredServer, reason: 'expired',
+    tls: ({ expiredServer }) => ({ ca: undefined, fingerprints: new X509Certificate(expiredServer.cert).fingerprint256 }),
+    words: 'CN=localhost on 2021-01-01', advice: 'renew it on the cache host' },
+  { name: 'the pinned one, for another name than server_name', server: ({ server }) => server, reason: 'wrong-name',
+    tls: pki => ({ ca: undefined, fingerprints: pinOf(pki), server_name: 'cache-1.example.com' }), words: 'expected cache-1.example.com', advice: 'server_name' },
+  { name: 'a common name alone', server: () => odd({ subject: '/CN=localhost', signer: keys.ca }), reason: 'cn-only',
+    words: 'the common name that would fit is not taken for one (CN=localhost)', advice: 'cn_as_name: allowed' },
+  { name: 'a weak key', server: () => ({ ...odd({ subject: '/CN=localhost', signer: keys.ca, key: ['rsa:1024'] }), ciphers: 'DEFAULT@SECLEVEL=0' }),
+    reason: 'weak-certificate', words: 'CN=localhost: a key of RSA with 1024 bits', advice: 'RSA with 2048 bits at least' },
   { name: 'none of the accepted names', server: ({ server }) => server, tls: () => ({ names: ['dns:*.localhost', 'uri:spiffe://memseal.test/cache'] }),
     reason: 'name-not-accepted', words: 'carries none of backend.tls.names (it has DNS:localhost', advice: 'add one of its names' },
   { name: 'a certificate of a client', server: ({ client }) => client, reason: 'bad-certificate', words: 'could not be used', advice: 'extendedKeyUsage serverAuth' },
@@ -102,6 +117,22 @@ test('the right pin and an accepted name let through', async () => {
   const sidecar = await startSidecar({
     connect: cache.address, tls: { fingerprints: [otherPin, pinOf(certificates)], names: ['uri:spiffe://memseal.test/*', 'dns:local*'] },
   })
+  await ready(sidecar)
+  expect(await (await sidecar.connect()).ask('set k 0 0 1\r\nx\r\n', 8)).toBe('STORED\r\n')
+})
+
+test.each([
+  ['a pin of the certificate, without an authority', undefined, { ca: undefined, server_name: undefined, fingerprints: pinOf(keys) }],
+  ['a pin of the key, of a certificate that has signed itself', odd({ key: keys.server }),
+    { ca: undefined, server_name: undefined, spki: spkiOf(new X509Certificate(keys.server.cert)) }],
+  ['a common name', odd({ subject: '/CN=localhost', signer: keys.ca }), { cn_as_name: 'allowed' }],
+])('%s lets through where the configuration says so', async (_, certificate, tls) => {
+  const cache = await startCacheHost()
+  if (certificate !== undefined) {
+    await cache.kill()
+    await cache.start(certificate)
+  }
+  const sidecar = await startSidecar({ connect: cache.address, tls })
   await ready(sidecar)
   expect(await (await sidecar.connect()).ask('set k 0 0 1\r\nx\r\n', 8)).toBe('STORED\r\n')
 })
