@@ -11,17 +11,19 @@
 //   proxy/               one client's session, and the backend connections that sessions share
 
 import './process/early-signals.ts'
-
-// Not a plain import: Node would read all of them before it runs the first, and leave the signals as they are for so long.
-const { runCommandLine } = await import('./cli/commands.ts')
+import './process/node-version.ts'
 
 // `memseal config reference | head` is no fault: head has seen enough.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code !== 'EPIPE') throw error
 })
 
-process.exitCode = await runCommandLine(process.argv.slice(2), {
-  environment: process.env,
-  out: text => void process.stdout.write(text),
-  err: text => void process.stderr.write(text),
+// Not a plain import: Node would read all of them before it runs the first, leave the signals as they are for so long, and
+// stumble over the first line that it is too old for.
+void import('./cli/commands.ts').then(async ({ runCommandLine }) => {
+  process.exitCode = await runCommandLine(process.argv.slice(2), {
+    environment: process.env,
+    out: text => void process.stdout.write(text),
+    err: text => void process.stderr.write(text),
+  })
 })

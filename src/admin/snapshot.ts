@@ -8,7 +8,7 @@ import type { RunningService } from '../process/services.ts'
 import type { LaneSnapshot, ServiceNow } from '../proxy/service.ts'
 import type { Counters, Traffic } from '../telemetry/counters.ts'
 import type { DelaySeconds } from '../telemetry/loop-delay.ts'
-import type { ListenerTls } from '../tls/context.ts'
+import { leftOut, type ListenerTls } from '../tls/context.ts'
 import type { Loaded } from '../tls/material.ts'
 import { oneLine } from '../tls/peer.ts'
 import { version } from '../version.ts'
@@ -34,6 +34,9 @@ export interface ServiceSnapshot {
 export interface Snapshot {
   version: string
   node: string
+  openssl: string
+  /** Ciphers and groups that memseal would offer, and this OpenSSL does not know. */
+  tlsLeftOut: readonly string[]
   pid: number
   startedAt: number
   configuration: string
@@ -56,7 +59,7 @@ export function takeSnapshot(daemon: Daemon): Snapshot {
   const cpu = process.cpuUsage()
   const memory = process.memoryUsage()
   return {
-    version, node: process.version, pid: process.pid, startedAt: daemon.startedAt,
+    version, node: process.version, openssl: process.versions.openssl!, tlsLeftOut: leftOut, pid: process.pid, startedAt: daemon.startedAt,
     configuration: daemon.configuration,
     notReady: daemon.readiness(), isDraining: daemon.isDraining, connectionsLimit: fdPlan.limit,
     services: services.running.map(running => serviceSnapshot(running, daemon)),

@@ -30,6 +30,7 @@ export function statusText(snapshot: Sent<Snapshot>, now: number): string {
       ['last reload', lastReload === undefined ? 'none' : reloadText(lastReload, now)],
       ...(lastReload?.outcome.reasons ?? []).map(reason => ['', reason] as const),
       ...(refusal === undefined || refusal.at === lastReload?.at ? [] : standing(refusal, now)),
+      ...(snapshot.tlsLeftOut.length === 0 ? [] : [['OpenSSL', `${snapshot.openssl} does not know ${snapshot.tlsLeftOut.join(', ')}: TLS does without`] as const]),
       ['memory', `${bytes(snapshot.process.memory.rss)}, ${number(snapshot.process.openFds)} files and sockets open`],
     ]),
     ...snapshot.services.map(service => serviceText(service, now)),

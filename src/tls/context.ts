@@ -1,5 +1,5 @@
 import { createHash, constants } from 'node:crypto'
-import { Server, type TlsOptions } from 'node:tls'
+import { createSecureContext, getCiphers, Server, type TlsOptions } from 'node:tls'
 import type { RevocationList } from './crl.ts'
 import type { Material, MaterialFiles } from './material.ts'
 
@@ -26,15 +26,36 @@ export interface ListenerTls {
 
 // AEAD with forward secrecy, and nothing else. AES-256 before AES-128 is within the noise; ChaCha20 costs 31 % more CPU
 // where AES is in hardware, so it is last, for clients that offer nothing else.
-export const ciphers = [
+const wantedCiphers = [
   'TLS_AES_256_GCM_SHA384', 'TLS_AES_128_GCM_SHA256', 'TLS_CHACHA20_POLY1305_SHA256',
   'ECDHE-ECDSA-AES256-GCM-SHA384', 'ECDHE-RSA-AES256-GCM-SHA384',
   'ECDHE-ECDSA-AES128-GCM-SHA256', 'ECDHE-RSA-AES128-GCM-SHA256',
   'ECDHE-ECDSA-CHACHA20-POLY1305', 'ECDHE-RSA-CHACHA20-POLY1305',
-].join(':')
+]
 
 // The post-quantum hybrid first: it costs nothing that could be measured (2.57 ms a handshake against 2.75 of X25519).
-export const groups = 'X25519MLKEM768:X25519:P-256:P-384'
+const wantedGroups = ['X25519MLKEM768', 'X25519', 'P-256', 'P-384']
+
+// OpenSSL takes a list of groups whole or not at all, and those of Node 24.0 to 24.4 and of some distributions know no
+// post-quantum one. Suites may be missing where OpenSSL is held to FIPS.
+const known = { ciphers: wantedCiphers.filter(name => getCiphers().includes(name.toLowerCase())), groups: wantedGroups.filter(isKnownGroup) }
+
+/** What both sides of TLS offer, for OpenSSL. The level is the same whichever OpenSSL this is: keys of 112 bits of security
+ *  (RSA 2048, EC P-224), signatures better than SHA-1. */
+export const ciphers = [...known.ciphers, '@SECLEVEL=2'].join(':')
+export const groups = known.groups.join(':')
+
+/** What would be offered too if this OpenSSL knew it. */
+export const leftOut: readonly string[] = [...wantedCiphers, ...wantedGroups].filter(name => ![...known.ciphers, ...known.groups].includes(name))
+
+function isKnownGroup(name: string): boolean {
+  try {
+    createSecureContext({ ecdhCurve: name, ca: [] })   // without `ca` it would read all public ones
+    return true
+  } catch {
+    return false
+  }
+}
 
 /** @param scope names the listener (service and address): a session of one listener is never resumed on another, where
  *  other clients may be admitted.

@@ -193,9 +193,9 @@ export interface CommandResult { code: number | null; stdout: string; stderr: st
 
 /** Runs `memseal ARGS` to its end. */
 export async function runMemseal(
-  args: string[], options: { env?: Record<string, string>; cwd?: string; timeoutMs?: number } = {},
+  args: string[], options: { env?: Record<string, string>; cwd?: string; timeoutMs?: number; execArgv?: string[] } = {},
 ): Promise<CommandResult> {
-  const child = spawn(process.execPath, [mainFile, ...args],
+  const child = spawn(process.execPath, [...options.execArgv ?? [], mainFile, ...args],
     { stdio: ['ignore', 'pipe', 'pipe'], env: daemonEnv(options.env), cwd: options.cwd })
   let stdout = ''
   let stderr = ''
