@@ -1,15 +1,20 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
+import { isLoopback, normalAddress } from '../admission/address.ts'
+import { CidrList } from '../admission/cidr.ts'
+import { Repeats } from '../admission/repeats.ts'
 import { endpointText, type Endpoint } from '../config/endpoint.ts'
 import { Backoff } from '../lib/backoff.ts'
 import { bind, type Bound } from '../lib/bind.ts'
 import type { Daemon } from '../process/daemon.ts'
 import type { Logger } from '../telemetry/log.ts'
 import { configurationHeader, headerOf, isMeantFor } from './configuration-header.ts'
+import { Places } from './places.ts'
 import { contentType, prometheusText } from './prometheus.ts'
 import { connectionsText, jsonText, takeSnapshot } from './snapshot.ts'
 
-// Asks and orders, in HTTP. Whoever can write to the unix socket (owner and group) may give orders; over loopback TCP,
-// where every user of the host gets through, there is only reading.
+// Asks and orders, in HTTP. Whoever can write to the unix socket (owner and group) may give orders; over TCP there is only
+// reading: for every user of this host, and for those addresses that `admin.allow` names.
 
 const MOST_CONNECTIONS_SHOWN = 10_000
 const DEFAULT_CONNECTIONS_SHOWN = 1_000
@@ -17,8 +22,10 @@ const PERMISSIONS = { mode: 0o660, owner: undefined, group: undefined }
 /** The page of metrics is given out for so long. It is made between the requests of clients, and they would wait for each one
  *  that is made: with ten a second their 99th percentile grew by a tenth. Whoever sends `Cache-Control: no-cache` gets his own. */
 const METRICS_KEPT_MS = 1_000
-/** Requests here are a line and a few headers, and come from this host. */
+/** Requests here are a line and a few headers, and answers are taken at once. */
 const REQUEST_TIMEOUT_MS = 5_000
+/** How often Node looks for requests that take too long; its own half minute would add to them. */
+const LOOK_EVERY_MS = 500
 const jsonType = 'application/json'
 const HEADER_BYTES = 8 * 1024
 const MOST_CLIENTS = 64
@@ -38,6 +45,8 @@ export class AdminServer {
   readonly #missing = new Map<Endpoint, string>()
   #retries = new Set<NodeJS.Timeout>()
   #isClosed = false
+  readonly #repeats = new Repeats()
+  #allow = { rules: [] as readonly string[], list: new CidrList([]) }
   #metricsKept = { bytes: Buffer.alloc(0), madeAt: -Infinity }
 
   constructor(daemon: Daemon, log: Logger) {
@@ -108,11 +117,35 @@ export class AdminServer {
   }
 
   #server(mayOrder: boolean): Server {
-    const server = createServer(
-      { maxHeaderSize: HEADER_BYTES, headersTimeout: REQUEST_TIMEOUT_MS, requestTimeout: REQUEST_TIMEOUT_MS, keepAliveTimeout: REQUEST_TIMEOUT_MS },
-      (request, response) => void this.#answer(request, response, mayOrder))
-    server.maxConnections = MOST_CLIENTS
-    return server
+    const places = new Places(MOST_CLIENTS)
+    const server = createServer({
+      maxHeaderSize: HEADER_BYTES, headersTimeout: REQUEST_TIMEOUT_MS, requestTimeout: REQUEST_TIMEOUT_MS,
+      keepAliveTimeout: REQUEST_TIMEOUT_MS, connectionsCheckingInterval: LOOK_EVERY_MS,
+    }, (request, response) => {
+      const { socket } = request
+      places.asks(socket)
+      response.once('close', () => places.answered(socket))
+      void this.#answer(request, response, mayOrder)
+    })
+    return server.on('connection', (socket: Socket) => {
+      if (mayOrder || this.#mayRead(socket)) places.take(socket)
+      else socket.resetAndDestroy()
+    })
+  }
+
+  #mayRead(socket: Socket): boolean {
+    const address = normalAddress(socket.remoteAddress)
+    if (isLoopback(address) || this.#allowed().has(address)) return true
+    const suppressed = this.#repeats.tell('refused', address)
+    if (suppressed !== undefined) this.#log.warn({ event: 'admin-refused', address, suppressed }, `refused ${address} on the admin listener: it is not in admin.allow`)
+    return false
+  }
+
+  /** A reload may name others. */
+  #allowed(): CidrList {
+    const { allow } = this.#daemon.config.admin
+    if (this.#allow.rules !== allow) this.#allow = { rules: allow, list: new CidrList(allow) }
+    return this.#allow.list
   }
 
   async #answer(request: IncomingMessage, response: ServerResponse, mayOrder: boolean): Promise<void> {
@@ -130,14 +163,21 @@ export class AdminServer {
       [configurationHeader]: headerOf(this.#daemon.source.paths),
       'content-type': type, 'content-length': bytes.length, 'cache-control': 'no-store', 'x-content-type-options': 'nosniff',
     })
+    // Whoever does not take it is dropped as well; until here an order may take its time.
+    request.socket.setTimeout(REQUEST_TIMEOUT_MS)
     response.end(request.method === 'HEAD' ? undefined : bytes)
   }
 
   #route(request: IncomingMessage, mayOrder: boolean): Answer | Promise<Answer> {
-    // A page in a browser can reach loopback under any name it likes (DNS rebinding); it cannot hide that name.
-    if (!mayOrder && !isLoopbackName(request.headers.host)) return text(403, 'ask by the address of loopback\n')
+    // A page in a browser can reach loopback under any name it likes (DNS rebinding); it cannot hide that name. From other
+    // hosts any name is right: load balancers and kubelets send their own, or none.
+    const { headers: { host }, socket } = request
+    if (!mayOrder && host !== undefined && isLoopback(normalAddress(socket.localAddress)) && !isLoopbackName(host)) return text(403, 'ask by the address of loopback\n')
     if (!isMeantFor(request.headers[configurationHeader], this.#daemon.source.paths)) return text(421, `this is memseal of ${this.#daemon.configuration}\n`)
-    const url = new URL(request.url ?? '/', 'http://admin')
+    const target = request.url ?? '/'
+    // Two slashes would begin another host's name.
+    const url = /^[/\\]{2}/.test(target) ? null : URL.parse(target, 'http://admin')
+    if (url === null) return text(400, 'this is not the path of a page; / lists them\n')
     if (request.method === 'GET' || request.method === 'HEAD') {
       return this.#reads[url.pathname]?.(url, request) ?? text(404, 'there is no such page; / lists them\n')
     }

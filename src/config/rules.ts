@@ -21,12 +21,19 @@ export function checkRules(config: Config, reading: Reading): void {
 }
 
 /** Whoever reaches it reads addresses and names of all clients, and over a unix socket ends the daemon. */
-function checkAdmin(config: Config, reading: Reading): void {
-  config.admin?.listen.forEach((endpoint, at) => {
-    if (endpoint === undefined || (endpoint.kind !== 'systemd' && isLocal(endpoint))) return
-    reading.refuse(entryPath('admin.listen', config.admin.listen, at),
-      `${endpointText(endpoint)} can be reached from other hosts, and the admin listener knows neither TLS nor passwords.`,
-      'Write unix:/run/memseal/admin.sock, or a port of 127.0.0.1 or [::1].')
+function checkAdmin({ admin }: Config, reading: Reading): void {
+  if (admin === undefined) return
+  checkBreadth({ ...admin, deny: [] }, 'admin', reading)
+  const isUnnamed = admin.allow.length === 0 && !reading.isFaulty('admin.allow')
+  admin.listen.forEach((endpoint, at) => {
+    if (endpoint === undefined) return
+    const path = entryPath('admin.listen', admin.listen, at)
+    if (endpoint.kind === 'systemd') {
+      reading.refuse(path, 'the admin listener takes no socket of systemd.', 'Write unix:/run/memseal/admin.sock, or an address with a port.')
+    } else if (isUnnamed && !isLocal(endpoint)) {
+      reading.refuse(path, `${endpointText(endpoint)} can be reached from other hosts, and there is no \`allow\` to say which may read there.`,
+        'Write allow: below admin, with the addresses of Prometheus, kubelets or load balancers; or write unix:/run/memseal/admin.sock, or a port of 127.0.0.1 or [::1].')
+    }
   })
 }
 
@@ -57,14 +64,14 @@ const MOST_PUBLIC = 2n ** 24n
 const MOST_PUBLIC_IPV6 = 2n ** 112n
 
 /** A list that lets in everybody passes every other check and protects nothing. */
-function checkBreadth(service: ServiceConfig, path: string, reading: Reading): void {
+function checkBreadth({ listen, allow, deny }: Pick<ServiceConfig, 'listen' | 'allow' | 'deny'>, path: string, reading: Reading): void {
   if (reading.isFaulty(`${path}.allow`) || reading.isFaulty(`${path}.deny`)) return
-  if (!service.listen.some(endpoint => endpoint !== undefined && !isLocal(endpoint))) return
+  if (!listen.some(endpoint => endpoint !== undefined && !isLocal(endpoint))) return
   const publicOf = (takes: (address: string) => boolean, less: readonly Range[]): bigint =>
-    sizeOf(rangesOf(service.allow, takes), [...rangesOf(service.deny, takes), ...less])
+    sizeOf(rangesOf(allow, takes), [...rangesOf(deny, takes), ...less])
   if (publicOf(isIPv4, notPublic) <= MOST_PUBLIC && publicOf(isIPv6, notPublicIPv6) <= MOST_PUBLIC_IPV6) return
-  reading.warn(`${path}.allow`, `${widest(service.allow)} lets in large parts of the public internet, so this list keeps out few.`,
-    'Write the networks of your clients, such as 10.0.0.0/8.')
+  reading.warn(`${path}.allow`, `${widest(allow)} lets in large parts of the public internet, so this list keeps out few.`,
+    'Write the networks of those who are to come in, such as 10.0.0.0/8.')
 }
 
 function rangesOf(cidrs: readonly string[], takes: (address: string) => boolean): Range[] {

@@ -295,10 +295,15 @@ const log = section('What memseal logs, and where.', {
 const admin = section(
   'Where the running daemon can be asked how it is, in HTTP: `/healthz`, `/readyz`, `/metrics`, `/status`, `/connections`; and, ' +
     'over a unix socket alone, be told to reload, drain or close a connection. `memseal status`, `reload`, `drain` and `kill` use it.', {
-  listen: list(endpoint('listen', { doc: 'A unix socket, or a TCP address of loopback.' }), {
-    doc: 'A unix socket (mode 0660: its owner and group may give orders), and a TCP address of loopback if something has to ' +
-      'read there. Left out: none.',
+  listen: list(endpoint('listen', { doc: 'A unix socket, or a TCP address.' }), {
+    doc: 'A unix socket (mode 0660: its owner and group may give orders), and TCP addresses if something has to read there: of ' +
+      'loopback, where every user of this host may, or others with `allow`. Left out: none.',
     default: '', max: 8, example: '"unix:/run/memseal/admin.sock"', reload: 'restart',
+  }),
+  allow: list(cidr({ doc: 'An address or a network.' }), {
+    doc: 'Who, besides this host itself, may read over TCP: Prometheus, kubelets, load balancers. What is read there (addresses and ' +
+      'names of clients among it) passes in plain text. Needed when `listen` names an address that is not loopback.',
+    default: '', max: 10_000, example: '[10.0.0.5, 10.8.0.0/24]',
   }),
 })
 

@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { Agent, get } from 'node:http'
 import { connect as connectSocket, createServer, type AddressInfo } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import { join } from 'node:path'
@@ -75,6 +76,82 @@ test('a page in a browser that came by another name learns nothing', async () =>
   expect((await askAdmin(tcp, '/status', 'GET', { host: 'attacker.example' })).status).toBe(403)
   for (const host of ['localhost', `127.0.0.1:${tcp}`, '[::1]:1']) expect((await askAdmin(tcp, '/status', 'GET', { host })).status).toBe(200)
 })
+
+test('whoever sends no Host is no browser: checks of HTTP/1.0 are answered', async () => {
+  const { tcp } = await running()
+  expect(await raw(tcp, 'GET /healthz HTTP/1.0\r\n\r\n')).toMatch(/^HTTP\/1\.1 200 [^]*ok\n$/)
+})
+
+/** All that comes back, to the end. */
+function raw(port: number, text: string): Promise<string> {
+  return new Promise(resolve => {
+    const socket = connectSocket(port, '127.0.0.1', () => socket.write(text))
+    let reply = ''
+    socket.on('data', (bytes: Buffer) => { reply += bytes }).on('error', () => {}).on('close', () => resolve(reply))
+  })
+}
+
+test('what is no path is answered with 400, and the log has no line of it', async () => {
+  const { daemon, tcp } = await running()
+  for (const target of ['//', '//x/status', '/\\\\x', 'http://[/', '//[']) {
+    expect(await raw(tcp, `GET ${target} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n`)).toMatch(/^HTTP\/1\.1 400 /)
+  }
+  expect(await raw(tcp, 'GET http://localhost/healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n')).toMatch(/^HTTP\/1\.1 200 /)
+  expect(daemon.logs('admin-error')).toEqual([])
+})
+
+/** Whoever may not read is reset; undefined then. */
+function statusFrom(port: number, localAddress: string | undefined, host: string): Promise<number | undefined> {
+  const target = localAddress === undefined ? { host: '127.0.0.1' } : { host: localAddress, localAddress }
+  return new Promise(resolve => {
+    get({ ...target, port, path: '/healthz', headers: { host }, agent: false }, response => { response.resume(); resolve(response.statusCode) })
+      .on('error', () => resolve(undefined))
+  })
+}
+
+const outside = Object.values(networkInterfaces()).flat().find(each => each?.family === 'IPv4' && !each.internal)?.address
+
+test.skipIf(outside === undefined)('on another address those in `allow` read, by whatever name, and nobody else; a reload names others', async () => {
+  const tcp = await freePort()
+  const text = (allow: string) => `admin: { listen: "0.0.0.0:${tcp}", allow: [${allow}] }\nservices: { cache: { listen: "127.0.0.1:0" } }\n`
+  const daemon = await startDaemon(text(outside!))
+  await daemon.waitForLog('admin-listening')
+  expect(await statusFrom(tcp, outside, 'cache-7.example')).toBe(200)
+  expect(await statusFrom(tcp, undefined, 'localhost')).toBe(200)
+  expect(await statusFrom(tcp, undefined, 'attacker.example')).toBe(403)
+  expect(await raw(tcp, 'POST /drain HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n')).toMatch(/^HTTP\/1\.1 403 /)
+  writeFileSync(daemon.configFile, text('192.0.2.1'))
+  daemon.kill('SIGHUP')
+  await daemon.waitForLog('reloaded')
+  for (let i = 0; i < 3; i++) expect(await statusFrom(tcp, outside, 'localhost')).toBeUndefined()
+  expect(await statusFrom(tcp, undefined, 'localhost')).toBe(200)
+  expect(daemon.logs('admin-refused')).toMatchObject([{ address: outside, suppressed: 0 }])
+})
+
+test('silent and slow sockets are dropped, and until then a scraper gets in all the same', async () => {
+  const { daemon, tcp } = await running()
+  const dial = async (text: string): Promise<{ closed: Promise<unknown> }> => {
+    const socket = connectSocket(tcp, '127.0.0.1').on('error', () => {}).resume()
+    const closed = once(socket, 'close')
+    await once(socket, 'connect')
+    socket.write(text)
+    return { closed }
+  }
+  const sockets = []
+  for (let i = 0; i < 64; i++) sockets.push(await dial(i % 2 === 0 ? '' : 'GET /metrics HTTP/1.1\r\nhost: loc'))
+  const keepAlive = new Agent({ keepAlive: true, maxSockets: 1 })
+  const scrape = () => new Promise<number | undefined>((resolve, reject) => {
+    get({ port: tcp, host: '127.0.0.1', path: '/metrics', agent: keepAlive }, response => { response.resume().on('end', () => resolve(response.statusCode)) }).on('error', reject)
+  })
+  expect(await scrape()).toBe(200)
+  await sockets[0].closed   // the one that was there longest
+  // One that was answered a moment ago is not the one to go.
+  await Promise.all(Array.from({ length: 32 }, () => dial('')))
+  expect(await scrape()).toBe(200)
+  await Promise.all(sockets.map(({ closed }) => closed))   // ends by time: Node's own limit would be half a minute, past this test's
+  keepAlive.destroy()
+  expect(daemon.logs('admin-error')).toEqual([])
+}, 25_000)
 
 test.each([['GET', '/nothing', 404], ['POST', '/nothing', 404], ['POST', '/kill/x', 404], ['PUT', '/reload', 405], ['GET', '/reload', 404]])(
   '%s %s is answered with %d', async (method, path, status) => {

@@ -87,12 +87,16 @@ test('a revocation list needs the authorities whose list it is', () => {
   expect(faultsOf(['listen: 127.0.0.1:1', 'tls: { cert: c, key: k, crl: r, client_ca: a }'])).toEqual([])
 })
 
-test('the admin listener is for this host alone, and shares no endpoint', () => {
-  const withAdmin = (listen: string) => loadText(`admin: { listen: ${listen} }\nservices: { cache: { listen: 127.0.0.1:1 } }\n`, 'm.yaml', { environment: {} }).issues.map(({ path, message }) => `${path}: ${message}`)
+test('the admin listener is for this host, or for those that are named, and shares no endpoint', () => {
+  const withAdmin = (listen: string, more = '') => loadText(`admin: { listen: ${listen}${more} }\nservices: { cache: { listen: 127.0.0.1:1 } }\n`, 'm.yaml', { environment: {} }).issues.map(({ path, message }) => `${path}: ${message}`)
   for (const listen of ['unix:/a', '127.0.0.1:2', '"[::1]:1"', '[unix:/a, 127.0.0.1:2]']) expect(withAdmin(listen)).toEqual([])
-  for (const listen of ['0.0.0.0:2', '10.0.0.1:2', '"[::]:2"', 'systemd:admin']) {
-    expect(withAdmin(listen)).toEqual([expect.stringMatching(/^admin\.listen: .* can be reached from other hosts, and the admin listener knows neither TLS nor passwords\.$/)])
+  for (const listen of ['0.0.0.0:2', '10.0.0.1:2', '"[::]:2"']) {
+    expect(withAdmin(listen)).toEqual([expect.stringMatching(/^admin\.listen: .* can be reached from other hosts, and there is no `allow` to say which may read there\.$/)])
+    expect(withAdmin(listen, ', allow: [10.0.0.5]')).toEqual([])
+    expect(withAdmin(listen, ', allow: [nobody]')).toEqual([expect.stringMatching(/^admin\.allow/)])
   }
+  expect(withAdmin('0.0.0.0:2', ', allow: [0.0.0.0/0]')).toEqual([expect.stringMatching(/^admin\.allow: 0\.0\.0\.0\/0 lets in large parts/)])
+  expect(withAdmin('systemd:admin', ', allow: [10.0.0.5]')).toEqual(['admin.listen: the admin listener takes no socket of systemd.'])
   expect(withAdmin('127.0.0.1:1')).toEqual(['services.cache.listen: 127.0.0.1:1 is taken by admin.listen (127.0.0.1:1) already.'])
 })
 
