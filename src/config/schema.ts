@@ -243,6 +243,14 @@ const socket = section('Permissions of the unix sockets in `listen`. Every progr
   })),
 })
 
+const serviceLog = section('What the log says of this service.', {
+  connections: choice(['all', 'sampled', 'off'], {
+    default: 'sampled',
+    doc: 'Lines about connections that have ended. `all`: one for each. `sampled`: as long as a client (address and certificate) ends no ' +
+      'more than 10 a minute by itself; the rest of that minute is told in one line, with counts. `off`: none; metrics count them all the same.',
+  }),
+})
+
 const service = section('One proxy in front of one memcached.', {
   listen: list(endpoint('listen', { doc: 'Where clients connect.' }), {
     doc: 'Where clients connect. Port 0 takes a free one, and the log says which.',
@@ -263,6 +271,7 @@ const service = section('One proxy in front of one memcached.', {
     doc: 'Addresses that may not connect, whatever `allow` says.', default: '', max: 10_000, example: '[10.9.0.0/16]',
   }),
   limits,
+  log: serviceLog,
   reply_coalescing: flag({
     default: 'on',
     doc: '`on`: replies that are there together leave together. `off`: each leaves as a TLS record of its own, so that ' +

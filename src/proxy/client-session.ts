@@ -585,13 +585,13 @@ export class ClientSession implements ReplyOwner, BackendOwner {
     }
   }
 
-  /** One line per connection. Who connects and says nothing is only counted, by the listener. */
+  /** One line per connection, as far as the configuration wants it. Who connects and says nothing is only counted, by the listener. */
   #tell(): void {
-    const { log } = this.#service
+    const { log, departures, clock } = this.#service
     if (this.record.bytesIn === 0 || !log.isLevelEnabled('info')) return
-    log.info({
-      event: 'closed', client: this.peer.id, dialect: this.#dialect, ...this.record.fields(this.#service.clock.now),
-      bytesOut: this.replies.bytesOut, isPrivate: this.#wantsPrivate !== 'no', reason: this.#why,
-    }, 'a client has left')
+    departures.left({
+      client: this.peer.id, dialect: this.#dialect, ...this.record.fields(clock.now),
+      bytesOut: this.replies.bytesOut, isPrivate: this.#wantsPrivate !== 'no', reason: this.#why!,
+    }, clock.now)
   }
 }

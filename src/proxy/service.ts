@@ -21,6 +21,7 @@ import { addressText, lossText } from './target-lanes.ts'
 import { Target, type Route } from './target.ts'
 import { TextLane } from './text-lane.ts'
 import type { Turn } from './turn.ts'
+import { Departures } from '../telemetry/departures.ts'
 import { Repeats } from '../admission/repeats.ts'
 
 /** What a shared lane reads at once: large values arrive in few reads. A private connection is one client's. */
@@ -60,6 +61,7 @@ export class Service {
   readonly clock: Clock
   readonly turn: Turn
   readonly log: Logger
+  readonly departures: Departures
   readonly #dial: Dial
   /** Bytes of unfinished requests that are held. */
   heldBytes = 0
@@ -96,6 +98,7 @@ export class Service {
     this.clock = shared.clock
     this.turn = shared.turn
     this.log = shared.log
+    this.departures = new Departures(name, config.log.connections, shared.log)
     this.#dial = shared.dial ?? dial
     this.#memory = new ReplyMemory(config.limits.reply_memory, () => this.#closeMostBehind())
     this.#privateSlabs = new SlabPool(PRIVATE_SLAB_BYTES, this.#memory)
@@ -114,6 +117,7 @@ export class Service {
     return () => {
       this.limits = config.limits
       this.isCoalescing = config.reply_coalescing
+      this.departures.mode = config.log.connections
       this.policy = policy
       if (!policy.isOpen) for (const session of [...this.#sessions]) session.commandsNarrowed()
       this.#memory.mostBytes = config.limits.reply_memory
@@ -281,6 +285,7 @@ export class Service {
     if (now - this.#checkedAt < 500) return
     this.#checkedAt = now
     this.#lookUp()
+    this.departures.look(now)
     for (const session of this.#sessions) session.checkDeadlines(now, this.#isDraining)
   }
 
@@ -376,6 +381,7 @@ export class Service {
     this.#text.close()
     this.#binary.close()
     this.#unwatch()
+    this.departures.flush()
   }
 }
 

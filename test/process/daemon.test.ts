@@ -41,3 +41,31 @@ test.skipIf(process.platform !== 'linux')('start, reload, scrapes and the status
   expect(await daemon.stop()).toBe(0)
   expect(daemon.output()).not.toContain('SYNC ')
 })
+
+test('clients that connect for every request are told in few lines with all counts, as the configuration wants it', async () => {
+  const memcached = await startMemcached()
+  const service = { listen: '127.0.0.1:0', backend: { connect: `127.0.0.1:${memcached.port}` } }
+  const config = (connections?: string) => ({ services: { cache: connections === undefined ? service : { ...service, log: { connections } } } })
+  const daemon = await startDaemon(config())
+  const connectAndQuit = async (): Promise<void> => {
+    const wire = await connect({ port: daemon.port() })
+    await wire.write('mn\r\nquit\r\n')
+    await wire.closed
+  }
+  const change = async (connections: string): Promise<void> => {
+    writeFileSync(daemon.configFile, JSON.stringify(config(connections)))
+    const before = daemon.logs('reloaded').length
+    daemon.kill('SIGHUP')
+    await daemon.waitForLog(() => daemon.logs('reloaded').length > before)
+  }
+  await change('all')
+  for (let i = 0; i < 12; i++) await connectAndQuit()
+  await daemon.waitForLog(() => daemon.logs('closed').length === 12)
+  await change('off')
+  for (let i = 0; i < 12; i++) await connectAndQuit()
+  await change('sampled')
+  for (let i = 0; i < 30; i++) await connectAndQuit()
+  expect(await daemon.stop()).toBe(0)
+  expect(daemon.logs('closed')).toHaveLength(22)
+  expect(daemon.logs('closed-folded')).toMatchObject([{ service: 'cache', address: '127.0.0.1', connections: 20, requests: 20, reasons: { quit: 20 } }])
+})
