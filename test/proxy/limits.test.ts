@@ -76,8 +76,8 @@ test('request_memory: of uploads that exceed it together the oldest goes', async
   const t = await transcript({ clients: 3, limits: { request_memory: '1MiB', request_size: '1MiB' } })
   t.client(3).sends('get a\r\n')
   t.client(1).sends(`set a 0 0 800000\r\n${'x'.repeat(700_000)}`)
-  while (t.service.heldBytes < 700_000) await new Promise(resolve => { setTimeout(resolve, 5) })
-  await new Promise(resolve => { setTimeout(resolve, 250) })
+  await t.settle()
+  t.passes(250)
   t.client(2).sends(`set b 0 0 500000\r\n${'x'.repeat(500_000)}\r\n`)
   expect(await t.reason(1)).toBe('request-memory')
   await t.backend.sees(`get a\r\nset b 0 0 500000\r\n${'x'.repeat(500_000)}\r\n`)
@@ -87,38 +87,48 @@ test('request_memory: of uploads that exceed it together the oldest goes', async
 })
 
 test('request_timeout: a client that does not finish what it began is closed', async () => {
-  const t = await transcript({ clients: 2, limits: { request_timeout: '100ms' } })
+  const t = await transcript({ clients: 2, limits: { request_timeout: '20s' } })
   t.client(1).sends('get a\r\nset b 0 0 5\r\nab')
   await t.backend.sees('get a\r\n')
   t.backend.says('END\r\n')
   await t.client(1).gets('END\r\n')
+  t.passes(20_000)
+  await t.client(1).getsNothing()
+  t.passes(1000)
   expect(await t.reason(1)).toBe('request-timeout')
   await t.client(2).getsNothing()
 })
 
 test('request_timeout counts from where each request begins', async () => {
-  const t = await transcript({ limits: { request_timeout: '700ms' } })
+  const t = await transcript({ limits: { request_timeout: '20s' }, backend: { reply_timeout: '1h', probe_interval: 'off' } })
   for (let n = 0; n < 16; n++) {
     t.client(1).sends('a\r\nget ')
-    await new Promise(resolve => { setTimeout(resolve, 100) })
+    await t.settle()
+    t.passes(19_000)
     if (n > 0) await t.backend.sees('get a\r\n')
   }
   expect(t.client(1).hasEnded).toBe(false)
+  t.passes(2000)
   expect(await t.reason(1)).toBe('request-timeout')
 })
 
 test('idle_timeout: a client with nothing in flight is closed, one that waits is not', async () => {
-  const t = await transcript({ clients: 2, limits: { idle_timeout: '50ms' } })
+  const t = await transcript({ clients: 2, limits: { idle_timeout: '20s' }, backend: { reply_timeout: '1h' } })
   t.client(2).sends('get b\r\n')
   await t.backend.sees('get b\r\n')
   t.client(1).sends('get a\r\n')
   await t.backend.sees('get a\r\n')
   t.backend.says('END\r\n')
   await t.client(2).gets('END\r\n')
+  t.passes(20_000)
+  await t.client(2).getsNothing()
+  t.passes(1000)
   await t.client(2).endsWith()
-  expect(t.client(1).hasEnded).toBe(false)
+  await t.client(1).getsNothing()
   t.backend.says('END\r\n')
   await t.client(1).gets('END\r\n')
+  await t.client(1).getsNothing()
+  t.passes(1000)
   await t.client(1).endsWith()
 })
 
@@ -128,10 +138,7 @@ test('refusals that nobody reads stop the reading of more', async () => {
   const refused = 'verbosity 1\r\n'.repeat(20_000)
   let taken = 0
   for (let n = 0; n < 100; n++) void t.client(1).write(refused).then(() => { taken++ })
-  for (let before = -1, still = 0; still < 40 && taken < 100; before = taken) {
-    await new Promise(resolve => { setTimeout(resolve, 50) })
-    still = taken === before ? still + 1 : 0
-  }
+  await t.settle()
   expect(taken).toBeLessThan(100)
   expect(t.lines.filter(line => line.event === 'closed')).toEqual([])
 })

@@ -43,10 +43,11 @@ class Transcript {
   readonly lines: Line[] = []
   service!: Service
   config!: ServiceConfig
+  /** Time of the service: it stands still until the test lets it pass. */
+  #now = 1_000_000
   readonly #ticks: (() => void)[] = []
-  #passedMs = 0
   readonly clock = new Clock({
-    now: () => performance.now() + this.#passedMs,
+    now: () => this.#now,
     every: (ms, task) => {
       this.#ticks.push(task)
       const timer = setInterval(task, ms).unref()
@@ -69,6 +70,8 @@ class Transcript {
   readonly #backs = new Map<number, Ends>()
   readonly #dialled = new Set<Socket>()
   #turnsToCome = 0
+  /** Turns that are not to end yet. */
+  #held: (() => void)[] | undefined
   #wake: (() => void)[] = []
 
   constructor(setting: Setting) {
@@ -96,7 +99,9 @@ class Transcript {
     })
     const turn = new Turn(end => {
       this.#turnsToCome++
-      setImmediate(() => { this.#turnsToCome--; end() })
+      const ends = () => { this.#turnsToCome--; end() }
+      if (this.#held === undefined) setImmediate(ends)
+      else this.#held.push(ends)
     })
     this.config = config!.services.cache
     this.service = new Service('cache', this.config, {
@@ -176,25 +181,36 @@ class Transcript {
     return this.lines.find(line => line.event === event)!
   }
 
-  /** Time passes for the service, and it looks at its deadlines; nobody waits. */
+  /** Time passes for the service, and it looks at its deadlines (every 500 ms at most); nobody waits. */
   passes(ms: number): void {
-    this.#passedMs += ms
+    this.#now += ms
     for (const tick of this.#ticks) tick()
   }
 
   /** Returns when all that was sent has been read, by whoever reads, and all that follows from it has been sent and read too. What
    *  has not happened then will not happen before somebody sends something, or time passes. */
   async settle(): Promise<void> {
+    const isStill = ({ served, theirs }: Ends) => served !== undefined && theirs !== undefined && hasArrived(served, theirs) && hasArrived(theirs, served)
+    await this.#loopUntil(() => this.#turnsToCome === 0 && this.#dialled.size === 0 && [...this.#fronts.values(), ...this.#backs.values()].every(isStill))
+  }
+
+  /** What clients send here reaches the service in one turn of its loop. */
+  async inOneTurn(send: () => void): Promise<void> {
+    this.#held = []
+    send()
+    await this.#loopUntil(() => [...this.#fronts.values()].every(({ served, theirs }) => hasArrived(theirs!, served!)))
+    const held = this.#held
+    this.#held = undefined
+    for (const ends of held) ends()
+  }
+
+  /** Twice in a row, since what has been read has its effect only when the loop comes round. */
+  async #loopUntil(isSo: () => boolean): Promise<void> {
     const deadline = Date.now() + 60_000
-    for (let still = 0; still < 2; still = this.#isStill() ? still + 1 : 0) {
+    for (let times = 0; times < 2; times = isSo() ? times + 1 : 0) {
       if (Date.now() > deadline) throw new Error('bytes are still on their way after a minute')
       await new Promise(setImmediate)
     }
-  }
-
-  #isStill(): boolean {
-    const isStill = ({ served, theirs }: Ends) => served !== undefined && theirs !== undefined && hasArrived(served, theirs) && hasArrived(theirs, served)
-    return this.#turnsToCome === 0 && this.#dialled.size === 0 && [...this.#fronts.values(), ...this.#backs.values()].every(isStill)
   }
 
   async #nth(wires: BackendWire[], count: number): Promise<BackendWire> {
@@ -237,9 +253,9 @@ class Transcript {
   }
 
   async #until(isThere: () => boolean, wanted: string): Promise<void> {
-    const deadline = Date.now() + 30_000
+    const deadline = Date.now() + 60_000
     while (!isThere()) {
-      if (Date.now() > deadline) throw new Error(`no ${wanted} within 30 s; logged: ${JSON.stringify(this.lines)}`)
+      if (Date.now() > deadline) throw new Error(`no ${wanted} within a minute; logged: ${JSON.stringify(this.lines)}`)
       await new Promise<void>(resolve => {
         const timer = setTimeout(resolve, 20)
         this.#wake.push(() => { clearTimeout(timer); resolve() })
@@ -279,7 +295,7 @@ class End extends Wire {
   readonly #transcript: Transcript
 
   constructor(of: Transcript, socket: Wire['socket']) {
-    super(socket, 30_000)
+    super(socket, 60_000)
     this.#transcript = of
   }
 

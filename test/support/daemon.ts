@@ -121,7 +121,7 @@ export class Daemon {
   }
 
   /** The first log line, past or to come, that fits: an event's name or a predicate. */
-  async waitForLog(fits: string | ((line: LogLine) => boolean), timeoutMs = 10_000): Promise<LogLine> {
+  async waitForLog(fits: string | ((line: LogLine) => boolean), timeoutMs = 60_000): Promise<LogLine> {
     const predicate = typeof fits === 'string' ? (line: LogLine) => line.event === fits : fits
     let found: LogLine | undefined
     await this.#until(() => (found = this.#logs.find(predicate)) !== undefined, `log line ${fits}`, timeoutMs)
@@ -129,11 +129,11 @@ export class Daemon {
   }
 
   async listening(count: number): Promise<void> {
-    await this.#until(() => this.logs('listening').length >= count, `${count} listeners listening`, 20_000)
+    await this.#until(() => this.logs('listening').length >= count, `${count} listeners listening`, 60_000)
   }
 
   /** Sends SIGTERM and waits for the end. @returns its exit status, null when a signal killed it */
-  async stop(timeoutMs = 15_000): Promise<number | null> {
+  async stop(timeoutMs = 60_000): Promise<number | null> {
     this.kill('SIGTERM')
     try {
       return (await this.exited(timeoutMs)).code
@@ -147,7 +147,7 @@ export class Daemon {
     if (this.isRunning) this.#child.kill(signal)
   }
 
-  exited(timeoutMs = 15_000): Promise<Ended> {
+  exited(timeoutMs = 60_000): Promise<Ended> {
     return within(timeoutMs, this.#ended, () => `memseal ends\n${this.#output}`)
   }
 
@@ -204,7 +204,7 @@ export async function runMemseal(
   void endOf(child)
   const closed = new Promise<number | null>(resolve => { child.once('close', code => resolve(code)) })
   try {
-    const code = await within(options.timeoutMs ?? 20_000, closed,
+    const code = await within(options.timeoutMs ?? 60_000, closed,
       () => `memseal ${args.join(' ')} ends\n${stdout}${stderr}`)
     return { code, stdout, stderr }
   } catch (error) {

@@ -12,7 +12,8 @@ export interface WireOptions {
   path?: string
   /** Options of `tls.connect`; left out: plain. See `as()` for the usual ones. */
   tls?: ConnectionOptions
-  /** Longest any one wait may take, in ms; each fails with what was received so far. Default 10 s. */
+  /** Longest any one wait may take, in ms; each fails with what was received so far. Default a minute: only a broken
+   *  test waits so long, and a busy machine may take its time. */
   timeoutMs?: number
   /** True: the server's end of the connection does not end ours (for tests of half-close). */
   allowHalfOpen?: boolean
@@ -31,7 +32,7 @@ export async function connect(options: WireOptions): Promise<Wire> {
   const { port, host = '127.0.0.1', path, localAddress, tls, allowHalfOpen } = options
   const target = { port, host, path, localAddress, allowHalfOpen }
   const socket = tls ? connectTls({ ...target, ...tls }) : connectPlain(target as NetConnectOpts)
-  const wire = new Wire(socket, options.timeoutMs ?? 10_000)
+  const wire = new Wire(socket, options.timeoutMs ?? 60_000)
   await wire.opened(tls ? 'secureConnect' : 'connect')
   return wire
 }

@@ -1,4 +1,5 @@
 // One conversation with a memcached, direct or through memseal: what is sent, how it is cut, and all that comes back.
+import type { Rounds } from '../../support/rounds.ts'
 import { connect } from '../../support/wire.ts'
 import type { Wire, WireOptions } from '../../support/wire.ts'
 
@@ -44,77 +45,82 @@ export interface Expected {
 /** Bytes beyond which a conversation is not cut into single bytes, since that would take seconds. */
 const MANY_BYTES = 500
 const PIECES = 40
-/** memcached on loopback answers within a millisecond; a busy machine may take longer. */
-const SILENCE_MS = 300
-const STEP_SILENCE_MS = 150
-const SURPLUS_MS = 60
-const LONGEST_MS = 8_000
-const LONGEST_STEP_MS = 2_000
-/** An endless reply is listened to for so long. */
-const ENDLESS_MS = 500
+/** Rounds (rounds.ts) in which nothing more may come behind what was expected. */
+const SURPLUS_ROUNDS = 3
+/** memcached serves each connection 20 requests a round, and what it has to say then comes in the next. */
+const QUIET_ROUNDS = 8
+const REQUESTS_A_ROUND = 20
+/** What is expected and has not come after so many rounds and so long will not come: only a test that fails gets there. */
+const VAIN_ROUNDS = 300
+const VAIN_MS = 10_000
 /** A reply may be as much shorter than another place's: a cas number of fewer digits, say. */
 const SHORTER_BYTES = 16
 
 export const textBytes = (text: string | Buffer): Buffer =>
   typeof text === 'string' ? Buffer.from(text.replaceAll('~', '\r\n'), 'latin1') : text
 
-/** Says all of it and listens until the other side closes or stays silent.
- *  @param expected what another place answered: when it is here too, the wait is short */
-export async function converse(place: WireOptions, conversation: Conversation, k: string, cut: Cut, expected?: Expected): Promise<Reply> {
-  const wire = await connect({ ...place, timeoutMs: LONGEST_MS, allowHalfOpen: conversation.ends })
+/** Says all of it and listens until the other side closes, or has nothing more to say.
+ *  @param rounds of the same place; one of memcached itself, with one thread, when nothing is expected
+ *  @param expected what another place answered; left out: whatever comes */
+export async function converse(
+  place: WireOptions, rounds: Rounds, conversation: Conversation, k: string, cut: Cut, expected?: Expected,
+): Promise<Reply> {
+  const wire = await connect({ ...place, allowHalfOpen: conversation.ends })
+  if (expected === undefined) await rounds.untilAccepted(wire.socket.localPort!)
   const steps = [conversation.says(k)].flat()
   const answered: number[] = []
   const reply = (): Reply => ({ bytes: wire.received, isClosed: wire.hasEnded, answered })
+  let requests = 0
+  let stepFrom = 0
   for (const [index, step] of steps.entries()) {
     if (index > 0) {
       const wanted = hasFixedLength(conversation) ? (expected?.answered[index - 1] ?? 0) - SHORTER_BYTES : 0
-      await silence(wire, STEP_SILENCE_MS, () => wire.received.length >= wanted, LONGEST_STEP_MS)
+      await stillness(wire, rounds, requests, expected, () => wire.received.length >= wanted && isAtEnd(wire.received.subarray(stepFrom), conversation))
       answered.push(wire.received.length)
     }
-    await say(wire, textBytes(typeof step === 'function' ? step(wire.received) : step), cut)
+    const bytes = textBytes(typeof step === 'function' ? step(wire.received) : step)
+    stepFrom = wire.received.length
+    requests = bytes.filter(byte => byte === 10 || byte === 0x80).length
+    await say(wire, rounds, bytes, cut)
   }
   if (conversation.ends) wire.end()
-  if (expected === undefined) await silence(wire, SILENCE_MS)
-  else {
-    const longestMs = conversation.mask === 'first line' ? ENDLESS_MS : LONGEST_MS
-    await silence(wire, SURPLUS_MS, () => shown(reply(), conversation, k) === expected.shown, longestMs)
-  }
+  await stillness(wire, rounds, requests, expected, () => (expected === undefined ? isAtEnd(wire.received.subarray(stepFrom), conversation) : shown(reply(), conversation, k) === expected.shown),
+    conversation.mask === 'first line')
   const all = reply()
   wire.destroy()
   return all
 }
 
-async function say(wire: Wire, bytes: Buffer, cut: Cut): Promise<void> {
-  if (cut === 'whole') return void wire.write(bytes)
+async function say(wire: Wire, rounds: Rounds, bytes: Buffer, cut: Cut): Promise<void> {
+  if (cut === 'whole') return wire.write(bytes)
   const pieceBytes = bytes.length > MANY_BYTES ? Math.ceil(bytes.length / PIECES) : 1
   for (let at = 0; at < bytes.length && !wire.hasEnded; at += pieceBytes) {
-    void wire.write(bytes.subarray(at, at + pieceBytes))
-    // Long enough for the other side to have read it.
-    await pause(pieceBytes > 1 ? 5 : 1)
+    await wire.write(bytes.subarray(at, at + pieceBytes))
+    // The other side has read it before the next one comes.
+    await rounds.pass(1)
   }
 }
 
-/** Waits until the connection ends, or what is wanted is here and nothing more has come for `ms`. It ends
- *  after `longestMs` in any case. */
-function silence(wire: Wire, ms: number, isThere: () => boolean = () => true, longestMs = LONGEST_MS): Promise<void> {
-  return new Promise(resolve => {
-    const done = () => {
-      clearTimeout(timer)
-      clearTimeout(latest)
-      for (const event of events) wire.socket.off(event, listen)
-      resolve()
-    }
-    const wait = () => setTimeout(done, isThere() ? ms : longestMs)
-    // A long reply comes in many pieces: whether it is all here is asked when they pause.
-    const listen = () => {
-      clearTimeout(timer)
-      timer = wire.hasEnded ? setTimeout(done, 0) : setTimeout(() => { timer = wait() }, 10)
-    }
-    const latest = setTimeout(done, longestMs)
-    const events = ['data', 'end', 'error', 'close']
-    for (const event of events) wire.socket.on(event, listen)
-    let timer = wire.hasEnded ? setTimeout(done, 0) : wait()
-  })
+/** Waits until the connection ends, or what is wanted is here and nothing more comes.
+ *  @param requests that were sent last   @param isEndless more will come, which nobody wants */
+async function stillness(wire: Wire, rounds: Rounds, requests: number, expected: Expected | undefined, isThere: () => boolean, isEndless = false): Promise<void> {
+  const since = performance.now()
+  for (let round = 0; !wire.hasEnded && !isThere(); round++) {
+    if (round > VAIN_ROUNDS && performance.now() - since > VAIN_MS) return
+    await rounds.pass(1)
+  }
+  const enough = expected === undefined ? QUIET_ROUNDS + Math.ceil(requests / REQUESTS_A_ROUND) : SURPLUS_ROUNDS
+  let before = -1
+  while (!wire.hasEnded && !isEndless && before !== wire.received.length) {
+    before = wire.received.length
+    await rounds.pass(enough)
+  }
+}
+
+/** Dumps and endless replies come from other threads of memcached, at times of their own.   @param answer to the last step */
+function isAtEnd(answer: Buffer, { mask }: Conversation): boolean {
+  if (mask === 'first line') return answer.includes(10)
+  return mask !== 'dump' || /(^|\n)(?!key=|mg |ITEM |OK)[^\n]*\n$/.test(answer.toString('latin1'))
 }
 
 /** Dumps and statistics tell of others too, so their length is no sign of their end. */

@@ -7,7 +7,7 @@ import { counted, op, packet, stored } from './binary.ts'
 export class Neighbours {
   rounds = 0
   readonly #place: WireOptions
-  #isOver = false
+  #lastRound = Infinity
   /** Somebody else flushes: misses are to be expected from then on, wrong bytes never. */
   #mayMiss = false
   #running: Promise<void[]> = Promise.resolve([])
@@ -27,9 +27,9 @@ export class Neighbours {
     this.#mayMiss = true
   }
 
-  /** Fails when any of them was told something wrong. */
+  /** Ends them once each has gone some rounds more. Fails when any of them was told something wrong. */
   async stop(): Promise<void> {
-    this.#isOver = true
+    this.#lastRound = this.rounds + 50
     await this.#running
   }
 
@@ -37,7 +37,7 @@ export class Neighbours {
     const wire = await connect(this.#place)
     const check = async (request: string, ...replies: string[]) => { await expectOne(wire, request, replies) }
     await check(`set ${name}-n 0 0 1\r\n0\r\n`, 'STORED\r\n')
-    for (let round = 1; !this.#isOver; round++, this.rounds++) {
+    for (let round = 1; this.rounds < this.#lastRound; round++, this.rounds++) {
       const value = `${name} END\r\nVALUE x 0 1\r\n${round}`
       const miss = this.#mayMiss
       await check(`set ${name} ${round} 0 ${value.length}\r\n${value}\r\n`, 'STORED\r\n')
@@ -53,7 +53,7 @@ export class Neighbours {
 
   async #binary(name: string): Promise<void> {
     const wire = await connect(this.#place)
-    for (let round = 1; !this.#isOver; round++, this.rounds++) {
+    for (let round = 1; this.rounds < this.#lastRound; round++, this.rounds++) {
       const value = `${name}-${round}`
       void wire.write(Buffer.concat([
         packet(op.setq, { key: name, extras: stored(round), value, opaque: round }),

@@ -1,0 +1,62 @@
+import { connect, type Wire, type WireOptions } from './wire.ts'
+
+interface Question { lastLine: string, lines: string[], answered: () => void }
+
+/** Time as a server has it: one round is one question answered, on a connection of our own beside those that a test watches.
+ *  A server of one thread (and each on the way to it) that has answered us has looked at all that had reached it before; and
+ *  on a busy machine its rounds are longer, so that what a test waits for in rounds does not depend on how busy it is. */
+export class Rounds {
+  readonly #wire: Wire
+  readonly #asked: Question[] = []
+  #error: Error | undefined
+
+  static async of(place: WireOptions): Promise<Rounds> {
+    return new Rounds(await connect({ ...place, timeoutMs: 120_000 }))
+  }
+
+  private constructor(wire: Wire) {
+    this.#wire = wire
+    void this.#listen()
+  }
+
+  /** @param count rounds, one after the other */
+  async pass(count: number): Promise<void> {
+    for (let round = 0; round < count; round++) {
+      await this.#ask('version', 'VERSION ')
+      // What has come together with our answer is read before the loop goes on.
+      await new Promise(setImmediate)
+    }
+  }
+
+  /** Passes rounds until memcached itself knows the connection whose port at our end this is: it is accepted a little after
+   *  it stands for us, by another thread. */
+  async untilAccepted(port: number): Promise<void> {
+    while (!(await this.#ask('stats conns', 'END')).some(line => line.endsWith(`:${port}`)));
+  }
+
+  end(): void {
+    this.#wire.destroy()
+  }
+
+  /** @returns the lines of the answer, of which the last begins with `lastLine` */
+  async #ask(words: string, lastLine: string): Promise<string[]> {
+    const lines: string[] = []
+    void this.#wire.write(`${words}\r\n`)
+    await new Promise<void>(answered => { this.#asked.push({ lastLine, lines, answered }) })
+    if (this.#error !== undefined) throw this.#error
+    return lines
+  }
+
+  async #listen(): Promise<void> {
+    try {
+      for (;;) {
+        const line = await this.#wire.readLine()
+        this.#asked[0].lines.push(line)
+        if (line.startsWith(this.#asked[0].lastLine)) this.#asked.shift()!.answered()
+      }
+    } catch (error) {
+      this.#error = error as Error
+      for (const { answered } of this.#asked.splice(0)) answered()
+    }
+  }
+}
