@@ -22,10 +22,10 @@ export interface StunnelConf {
 /** A folder that includes itself would never end. */
 const DEEPEST_INCLUDE = 10
 
-/** @throws the system's error when the file itself cannot be read */
+/** @param file `-`: standard input   @throws the system's error when the file itself cannot be read */
 export function readStunnelConf(file: string): StunnelConf {
   const conf: StunnelConf = { globals: [], sections: [], faults: [] }
-  readInto(conf, file, readFileSync(file, 'utf8'), 0)
+  readInto(conf, file === '-' ? 'stdin' : file, readFileSync(file === '-' ? 0 : file, 'utf8'), 0)
   return conf
 }
 

@@ -2,8 +2,9 @@
 
 export class YamlSection {
   #children = new Map<string, YamlSection>()
-  #remarks: string[] = []
+  #remarks: { text: string, command: string | undefined }[] = []
   #value: string | undefined
+  #entries: string[] = []      // of a value that is a list
 
   /** The section or key at `path` (`backend.tls.ca`), made where it is missing. */
   at(path: string): YamlSection {
@@ -26,12 +27,18 @@ export class YamlSection {
   }
 
   set(path: string, value: string | readonly string[]): void {
-    this.at(path).#value = typeof value === 'string' ? quoted(value) : `[${value.map(quoted).join(', ')}]`
+    if (typeof value === 'string') this.at(path).#value = quoted(value)
+    else this.at(path).#entries = value.map(quoted)
   }
 
-  /** @param text may be long; it is broken into lines */
-  remark(text: string): void {
-    this.#remarks.push(text)
+  /** Puts one more value to the list at `path`. */
+  append(path: string, value: string): void {
+    this.at(path).#entries.push(quoted(value))
+  }
+
+  /** @param text may be long; it is broken into lines   @param command to paste: stands on a line of its own, whole */
+  remark(text: string, command?: string): void {
+    this.#remarks.push({ text, command })
   }
 
   /** @param depth levels of indentation, two spaces each */
@@ -39,11 +46,24 @@ export class YamlSection {
     const indent = '  '.repeat(depth)
     let text = ''
     for (const [key, child] of this.#children) {
-      if (depth === 1 && text !== '' && child.#value === undefined) text += '\n'      // between services
-      text += child.#remarks.map(remark => comment(remark, indent)).join('')
-      text += child.#value === undefined ? `${indent}${key}:\n${child.text(depth + 1)}` : `${indent}${key}: ${child.#value}\n`
+      if (depth === 1 && text !== '' && child.#isSection) text += '\n'      // between services
+      for (const remark of child.#remarks) {
+        text += comment(remark.text, indent)
+        if (remark.command !== undefined) text += `${indent}#   ${remark.command}\n`
+      }
+      text += child.#isSection ? `${indent}${key}:\n${child.text(depth + 1)}` : `${indent}${key}:${child.#written(indent, key)}\n`
     }
     return text
+  }
+
+  get #isSection(): boolean {
+    return this.#value === undefined && this.#entries.length === 0
+  }
+
+  #written(indent: string, key: string): string {
+    if (this.#value !== undefined) return ` ${this.#value}`
+    const line = ` [${this.#entries.join(', ')}]`
+    return indent.length + key.length + line.length <= WIDTH ? line : this.#entries.map(entry => `\n${indent}  - ${entry}`).join('')
   }
 }
 
