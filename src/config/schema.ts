@@ -27,9 +27,20 @@ const tls = section(
     doc: 'Revocation lists of the authorities in `client_ca`, in PEM. Read again as soon as the file changes; sessions of ' +
       'clients that are revoked meanwhile stay up (`memseal kill` ends one) and cannot be resumed.',
   })),
+  crl_check: choice(['leaf', 'chain'], {
+    default: 'leaf',
+    doc: 'Whose list there has to be in `crl`. `leaf`: that of the CA that signed the client\'s certificate, as with OpenSSL\'s ' +
+      'X509_V_FLAG_CRL_CHECK. `chain`: that of every CA above it too (CRL_CHECK_ALL). A list that is there holds in either case.',
+  }),
+  crl_missing: choice(['refuse', 'admit'], {
+    default: 'refuse',
+    doc: 'What becomes of clients of a CA that has no list in `crl`: `refuse` them, or `admit` them since nobody says that they ' +
+      'are revoked.',
+  }),
   crl_expired: choice(['refuse', 'warn'], {
     default: 'refuse',
-    doc: 'When a list of `crl` is past its next update: `refuse` its clients, or keep using the old list and `warn`.',
+    doc: 'When a list of `crl` is past its next update: `refuse` its clients, or go on with the old list and `warn`. It holds for ' +
+      'sessions that are resumed as well.',
   }),
   client_auth: choice(['required', 'optional', 'none'], {
     doc: 'Whether a client must show a certificate. `optional`: it may, and one that is shown must be good.',

@@ -1,6 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import type { Socket } from 'node:net'
-import type { X509Certificate } from 'node:crypto'
 import type { TLSSocket } from 'node:tls'
 import type { Logger } from 'pino'
 import type { Place } from '../admission/admission.ts'
@@ -10,7 +9,6 @@ import { Repeats } from '../admission/repeats.ts'
 import type { Counters } from '../telemetry/counters.ts'
 import { HelloReader } from './client-hello.ts'
 import type { ListenerTls } from './context.ts'
-import { isRevoked, type RevocationList } from './crl.ts'
 import { handshakeFailure } from './handshake-failure.ts'
 import { oneLine, peerTls, type PeerTls } from './peer.ts'
 import { RecordFlood, RecordWatch } from './record-watch.ts'
@@ -155,8 +153,7 @@ export class TlsAcceptor {
     if (begunWith.options.sessionIdContext !== secure.options.sessionIdContext && secure.settings.client_auth !== 'none') return 'RULES_CHANGED'
     if (secure.settings.client_auth === 'none') return undefined
     if (certificate === undefined) return secure.settings.client_auth === 'optional' ? undefined : 'NO_CERTIFICATE'
-    if (secure.lists.length > 0 && isChainRevoked(certificate, secure.lists)) return 'CERT_REVOKED'
-    if (socket.authorized) return undefined
+    if (socket.authorized) return begunWith.judge.fault(certificate, socket.isSessionReused())
     // Typed as Error; it is the code as a string (seen on Node 24 and 26).
     return socket.authorizationError ? String(socket.authorizationError) : 'CERT_UNTRUSTED'
   }
@@ -248,14 +245,6 @@ class Accepting implements Guest, Handshake {
   displace(): void {
     this.#fail(this.stage === 'hello' ? 'DISPLACED' : 'QUEUE_FULL')
   }
-}
-
-function isChainRevoked(certificate: X509Certificate, lists: readonly RevocationList[]): boolean {
-  for (let at: X509Certificate | undefined = certificate; at !== undefined; at = at.issuerCertificate) {
-    if (isRevoked(at, lists)) return true
-    if (at.issuerCertificate?.fingerprint256 === at.fingerprint256) return false
-  }
-  return false
 }
 
 function ignore(): void {}

@@ -1,6 +1,6 @@
 import { createHash, constants } from 'node:crypto'
 import { createSecureContext, getCiphers, Server, type TlsOptions } from 'node:tls'
-import type { RevocationList } from './crl.ts'
+import { ClientJudge } from './client-judge.ts'
 import type { Material, MaterialFiles } from './material.ts'
 
 export type ClientAuth = 'required' | 'optional' | 'none'
@@ -20,8 +20,8 @@ export interface ListenerTls {
   readonly server: Server
   /** Tells two of them apart by all that a handshake depends on: the same, and a reload has nothing to do. */
   readonly fingerprint: string
-  /** With `crl_expired: warn`: lists that are judged by us, since OpenSSL would refuse everybody once they expire. */
-  readonly lists: readonly RevocationList[]
+  /** Of client certificates, beside OpenSSL. */
+  readonly judge: ClientJudge
 }
 
 // AEAD with forward secrecy, and nothing else. AES-256 before AES-128 is within the noise; ChaCha20 costs 31 % more CPU
@@ -66,18 +66,21 @@ export function listenerTls(material: Material, settings: TlsSettings, scope: st
   if (settings.client_auth !== 'none' && !material.clientCa?.length) throw new Error(`tls.client_auth ${settings.client_auth} needs tls.client_ca`)
   const fingerprint = fingerprintOf(material, settings, scope)
   if (inForce?.fingerprint === fingerprint) return inForce
+  const { clientCa = [], revocation } = material
+  // What OpenSSL cannot read is not to be trusted with a verdict, though it is not OpenSSL that judges by it.
+  if (revocation !== undefined) createSecureContext({ ca: [], crl: revocation.lists.map(({ pem }) => pem) })
+  const { crl_check: check = 'leaf', crl_expired: expired = 'refuse', crl_missing: missing = 'refuse' } = settings
+  const judge = new ClientJudge(clientCa, revocation?.lists, { check, expired, missing })
   const options = optionsOf(material, settings, scope)
-  return { settings, material, options, fingerprint, lists: judgesLists(settings) ? listsOf(material, settings) : [], server: new Server(options) }
+  return { settings, material, options, fingerprint, judge, server: new Server(options) }
 }
 
 function optionsOf(material: Material, settings: TlsSettings, scope: string): TlsOptions {
   const asksForCertificate = settings.client_auth !== 'none'
-  const lists = listsOf(material, settings)
   return {
     cert: material.cert,
     key: material.key,
     ca: asksForCertificate ? material.clientCa : undefined,
-    crl: judgesLists(settings) || lists.length === 0 ? undefined : lists.map(list => list.pem),
     minVersion: settings.min_version,
     maxVersion: 'TLSv1.3',
     ciphers,
@@ -94,14 +97,6 @@ function optionsOf(material: Material, settings: TlsSettings, scope: string): Tl
   }
 }
 
-function listsOf({ revocation }: Material, { client_auth }: TlsSettings): readonly RevocationList[] {
-  return client_auth === 'none' ? [] : revocation?.lists ?? []
-}
-
-function judgesLists({ crl_expired }: TlsSettings): boolean {
-  return crl_expired === 'warn'
-}
-
 function fingerprintOf(material: Material, settings: TlsSettings, scope: string): string {
   const lists = material.revocation?.lists.map(list => list.pem)
   const all = [scope, settings, material.cert, material.key, material.clientCa, lists]
@@ -110,7 +105,8 @@ function fingerprintOf(material: Material, settings: TlsSettings, scope: string)
 
 /** At most 32 bytes (OpenSSL). Stable over restarts, so that workers and a later process agree on it. */
 function sessionScope(material: Material, settings: TlsSettings, scope: string): string {
-  const hash = createHash('sha256').update(scope).update('\0').update(settings.client_auth).update('\0')
+  const { client_auth, crl_check, crl_expired, crl_missing } = settings
+  const hash = createHash('sha256').update(JSON.stringify([scope, client_auth, crl_check, crl_expired, crl_missing]))
   for (const ca of material.clientCa ?? []) hash.update(ca)
   for (const list of material.revocation?.lists ?? []) hash.update(list.pem)
   return hash.digest('hex').slice(0, 32)

@@ -64,4 +64,4 @@ export class DerReader {
   }
 }
 
-export const Tag = { integer: 0x02, bitString: 0x03, oid: 0x06, utcTime: 0x17, generalizedTime: 0x18, sequence: 0x30, context0: 0xa0 } as const
+export const Tag = { boolean: 0x01, integer: 0x02, bitString: 0x03, oid: 0x06, utcTime: 0x17, generalizedTime: 0x18, sequence: 0x30, context0: 0xa0 } as const

@@ -61,7 +61,15 @@ const sides = {
   },
 } as const
 
-export interface MaterialFiles { cert: string, key: string, client_ca?: string, crl?: string, crl_expired?: 'refuse' | 'warn' }
+export interface MaterialFiles {
+  cert: string
+  key: string
+  client_ca?: string
+  crl?: string
+  crl_check?: 'leaf' | 'chain'
+  crl_expired?: 'refuse' | 'warn'
+  crl_missing?: 'refuse' | 'admit'
+}
 
 /** Reads all files and tells all faults. `material` is there only when there is no fault. */
 export function readMaterial(tls: MaterialFiles, now = Date.now()): MaterialResult {
@@ -144,9 +152,9 @@ class MaterialReading {
     return { pem, blocks, certificates }
   }
 
-  revocation(authorities: X509Certificate[], { crl, crl_expired }: MaterialFiles): Revocation | undefined {
+  revocation(authorities: X509Certificate[], { crl, crl_check: check = 'leaf', crl_expired: expired = 'refuse', crl_missing: missing = 'refuse' }: MaterialFiles): Revocation | undefined {
     if (crl === undefined) return undefined
-    const { revocation, faults, warnings } = readRevocation(crl, authorities, crl_expired ?? 'refuse', this.#now)
+    const { revocation, faults, warnings } = readRevocation(crl, authorities, { check, expired, missing }, this.#now)
     this.faults.push(...faults)
     this.warnings.push(...warnings)
     return revocation

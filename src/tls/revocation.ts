@@ -1,5 +1,6 @@
 import { X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
+import type { ListRules } from './client-judge.ts'
 import { namesOf, parseCrl, type RevocationList } from './crl.ts'
 import type { MaterialFault } from './material.ts'
 import { oneLine } from './peer.ts'
@@ -15,13 +16,14 @@ export interface Revocation {
 
 export interface RevocationResult { revocation?: Revocation, faults: MaterialFault[], warnings: MaterialFault[] }
 
-export function readRevocation(file: string, authorities: readonly X509Certificate[], expired: 'refuse' | 'warn', now: number): RevocationResult {
+export function readRevocation(file: string, authorities: readonly X509Certificate[], rules: ListRules, now: number): RevocationResult {
   const faults: MaterialFault[] = []
   const warnings: MaterialFault[] = []
   const fault = (message: string, fix: string): RevocationResult => {
     faults.push({ key: 'crl', message, fix })
     return { faults, warnings }
   }
+  const warn = (message: string, fix: string): void => void warnings.push({ key: 'crl', message: `${file}: ${message}`, fix })
   let pem: string
   try {
     pem = readFileSync(file, 'utf8')
@@ -41,23 +43,33 @@ export function readRevocation(file: string, authorities: readonly X509Certifica
     }
   }
   for (const [at, list] of lists.entries()) {
-    const signer = authorities.find(authority => namesOf(authority).subject === list.issuer)
-    if (signer !== undefined && list.isSignedBy(signer) === false) {
-      return fault(`${file}: revocation list ${at + 1} bears the name of ${oneLine(signer.subject)}, and its signature is another's.`,
+    const signers = authorities.filter(authority => namesOf(authority).subject === list.issuer)
+    const name = `revocation list ${at + 1}`
+    if (signers.length === 0) {
+      warn(`${name} is of no CA in client_ca, so it counts only for clients that send that CA's certificate along.`, 'Remove the list, or add its CA.')
+      continue
+    }
+    const whose = `${name}, of ${oneLine(signers[0].subject)},`
+    if (list.unusable !== undefined) return fault(`${file}: ${whose} cannot be used: ${list.unusable}`, 'Let the CA make a whole list of its own certificates, signed with SHA-256.')
+    if (!signers.some(signer => list.isSignedBy(signer))) {
+      return fault(`${file}: ${name} bears the name of ${oneLine(signers[0].subject)}, and its signature is another's.`,
         'Get the list again from the CA, or mend client_ca.')
     }
-    if (signer === undefined) {
-      warnings.push({ key: 'crl', message: `${file}: revocation list ${at + 1} is of no CA in client_ca.`, fix: 'Remove it, or add its CA.' })
+    if (list.hasWeakHash) warn(`${whose} is signed with SHA-1.`, 'Let the CA sign its lists with SHA-256.')
+    if (list.isDelta && !lists.some(other => other.issuer === list.issuer && !other.isDelta)) {
+      warn(`${whose} is a delta, which only adds to a list of that CA, and there is none.`, "Append that CA's whole list to the file.")
     }
-    if (list.nextUpdate !== undefined && list.nextUpdate.getTime() <= now) warnings.push(expiredWarning(file, list.nextUpdate, expired))
+    if (list.thisUpdate.getTime() > now) warn(`${whose} holds only from ${list.thisUpdate.toISOString().slice(0, 16).replace('T', ' ')} UTC on.`, "Compare this host's clock with that of the CA.")
+    if (isSuperseded(list, lists)) warn(`${whose} is older than another one of the same CA, which counts instead.`, 'Remove the older list.')
+    else if (list.nextUpdate !== undefined && list.nextUpdate.getTime() <= now) warnings.push(expiredWarning(file, list.nextUpdate, rules.expired))
   }
   for (const authority of authorities) {
-    const { subject } = namesOf(authority)
-    if (lists.some(list => list.issuer === subject)) continue
-    const word = expired === 'refuse' ? 'so no client that it signed gets in' : 'so nobody can say which of its clients are revoked'
-    warnings.push({ key: 'crl', message: `${file} has no list of ${oneLine(authority.subject)}, ${word}.`, fix: "Append that CA's list to the file." })
+    if (lists.some(list => isOf(list, authority)) || (rules.check === 'leaf' && signsAnother(authority, authorities, lists))) continue
+    const word = rules.missing === 'refuse' ? 'clients that it signed are refused (crl_missing: refuse)' :
+      'nobody says which of its clients are revoked, and all of them get in (crl_missing: admit)'
+    warn(`there is no list of ${oneLine(authority.subject)} in it: ${word}.`, "Append that CA's list to the file.")
   }
-  return { revocation: { lists, nextUpdate: earliest(lists) }, faults, warnings }
+  return { revocation: { lists, nextUpdate: earliest(lists.filter(list => !isSuperseded(list, lists))) }, faults, warnings }
 }
 
 export function expiredWarning(file: string, nextUpdate: Date, expired: 'refuse' | 'warn'): MaterialFault {
@@ -66,6 +78,23 @@ export function expiredWarning(file: string, nextUpdate: Date, expired: 'refuse'
     key: 'crl', message: `${file} expired on ${nextUpdate.toISOString().slice(0, 16).replace('T', ' ')} UTC; ${outcome}.`,
     fix: 'Get a new list from the CA.',
   }
+}
+
+/** Of several whole lists about the same certificates the newest counts. */
+function isSuperseded(list: RevocationList, lists: readonly RevocationList[]): boolean {
+  const about = ({ issuer, isDelta, covers, points }: RevocationList): string => JSON.stringify([issuer, isDelta, covers, points])
+  const at = lists.indexOf(list)
+  return !list.isDelta && lists.some((other, place) => about(other) === about(list) &&
+    (other.thisUpdate > list.thisUpdate || (other.thisUpdate.getTime() === list.thisUpdate.getTime() && place < at)))
+}
+
+function isOf(list: RevocationList, authority: X509Certificate): boolean {
+  return !list.isDelta && list.issuer === namesOf(authority).subject
+}
+
+/** A CA above one that has a list: its own clients, if it has any, are the exception. */
+function signsAnother(authority: X509Certificate, authorities: readonly X509Certificate[], lists: readonly RevocationList[]): boolean {
+  return authorities.some(other => other !== authority && other.checkIssued(authority) && lists.some(list => isOf(list, other)))
 }
 
 function earliest(lists: readonly RevocationList[]): Date | undefined {

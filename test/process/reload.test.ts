@@ -74,7 +74,7 @@ test('SIGHUP reloads, and says what is different', async () => {
 
 test('a reload of what is in force changes nothing', async () => {
   const { reload } = await setup()
-  expect(await reload()).toEqual({ result: 'unchanged', changes: [], reasons: [], warnings: [] })
+  expect(await reload()).toMatchObject({ result: 'unchanged', changes: [], reasons: [], warnings: [] })
 })
 
 test('listeners come and go, and clients of those that go stay', async () => {

@@ -3,11 +3,13 @@ import { X509Certificate } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { isRevoked, parseCrl } from '../../src/tls/crl.ts'
+import { names, parseCrl } from '../../src/tls/crl.ts'
 import { readRevocation } from '../../src/tls/revocation.ts'
 import { makeCrl } from '../support/crl.ts'
 import { pki } from '../support/pki.ts'
 import { tempFolder } from '../support/temp-folder.ts'
+
+const rules = { check: 'leaf', expired: 'refuse', missing: 'refuse' } as const
 
 test('a list is read as openssl reads it', async () => {
   const { ca, client, ops } = await pki()
@@ -17,18 +19,17 @@ test('a list is read as openssl reads it', async () => {
   const dates = execFileSync('openssl', ['crl', '-in', file, '-noout', '-lastupdate', '-nextupdate']).toString()
   const [last, next] = dates.trim().split('\n').map(line => new Date(line.split('=')[1]))
   expect([list.thisUpdate, list.nextUpdate]).toEqual([last, next])
-  expect(isRevoked(new X509Certificate(client.cert), [list])).toBe(true)
-  expect(isRevoked(new X509Certificate(ops.cert), [list])).toBe(false)
+  expect(names(list, new X509Certificate(client.cert))).toBe(true)
+  expect(names(list, new X509Certificate(ops.cert))).toBe(false)
 })
 
 test('the same serial number of another CA is another certificate', async () => {
   const { ca, otherCa, client } = await pki()
   const file = join(tempFolder(), 'a.crl')
   await makeCrl(file, { ca: otherCa, revoked: [client] })
-  expect(isRevoked(new X509Certificate(client.cert), [parseCrl(readCrl(file))])).toBe(false)
-  expect(readRevocation(file, [new X509Certificate(ca.cert)], 'refuse', Date.now()).warnings.map(({ message }) => message)).toEqual([
-    `${file}: revocation list 1 is of no CA in client_ca.`,
-    `${file} has no list of O=memseal tests, CN=memseal test CA, so no client that it signed gets in.`,
+  expect(readRevocation(file, [new X509Certificate(ca.cert)], rules, Date.now()).warnings.map(({ message }) => message)).toEqual([
+    `${file}: revocation list 1 is of no CA in client_ca, so it counts only for clients that send that CA's certificate along.`,
+    `${file}: there is no list of O=memseal tests, CN=memseal test CA in it: clients that it signed are refused (crl_missing: refuse).`,
   ])
 })
 
@@ -49,7 +50,7 @@ test('each fault of the file is told', async () => {
   const faultsOf = (name: string, text?: string) => {
     const file = join(folder, name)
     if (text !== undefined) writeFileSync(file, text)
-    return readRevocation(file, [new X509Certificate(ca.cert)], 'refuse', Date.now()).faults.map(({ message }) => message.replace(folder, ''))
+    return readRevocation(file, [new X509Certificate(ca.cert)], rules, Date.now()).faults.map(({ message }) => message.replace(folder, ''))
   }
   await makeCrl(join(folder, 'whole.crl'), { ca })
   const whole = readCrl(join(folder, 'whole.crl'))
@@ -63,7 +64,7 @@ test('an expired list is a loud warning that says what becomes of the clients', 
   const { ca } = await pki()
   const file = join(tempFolder(), 'old.crl')
   await makeCrl(file, { ca, isExpired: true })
-  const warnings = (expired: 'refuse' | 'warn') => readRevocation(file, [new X509Certificate(ca.cert)], expired, Date.now()).warnings.map(({ message }) => message)
+  const warnings = (expired: 'refuse' | 'warn') => readRevocation(file, [new X509Certificate(ca.cert)], { ...rules, expired }, Date.now()).warnings.map(({ message }) => message)
   expect(warnings('refuse')).toEqual([expect.stringMatching(/old\.crl expired on 2021-01-01 00:00 UTC; clients of its CA are refused \(crl_expired: refuse\)/)])
   expect(warnings('warn')).toEqual([expect.stringMatching(/clients are judged by the old list \(crl_expired: warn\)/)])
 })

@@ -1,0 +1,70 @@
+import { createPrivateKey, sign, X509Certificate } from 'node:crypto'
+import { namesOf } from '../../src/tls/crl.ts'
+import type { Certificate } from './pki.ts'
+
+export interface CraftedEntry { certificate: Certificate, extensions?: Buffer[] }
+export interface CraftedCrl {
+  ca: Certificate
+  revoked?: CraftedEntry[]
+  /** As `extension` makes them. */
+  extensions?: Buffer[]
+  thisUpdate?: Date
+  nextUpdate?: Date
+  /** `sha256`, `sha1`, `md5`; the key is EC or RSA. */
+  hash?: 'sha256' | 'sha1' | 'md5'
+  /** Instead of the entries: bytes that are signed with the rest. */
+  entries?: Buffer
+}
+
+const DAY = 86_400_000
+const algorithms = {
+  ec: { sha256: '2a8648ce3d040302', sha1: '2a8648ce3d0401', md5: '' },
+  rsa: { sha256: '2a864886f70d01010b', sha1: '2a864886f70d010105', md5: '2a864886f70d010104' },
+}
+
+/** A revocation list in PEM, signed by the CA, with whatever in it: `openssl ca` makes no odd ones. */
+export function craftCrl({ ca, revoked = [], extensions = [], thisUpdate = new Date(Date.now() - DAY), nextUpdate = new Date(Date.now() + DAY), hash = 'sha256', entries }: CraftedCrl): string {
+  const key = createPrivateKey(ca.key)
+  const kind = key.asymmetricKeyType as 'ec' | 'rsa'
+  const algorithm = sequence(value(0x06, Buffer.from(algorithms[kind][hash], 'hex')), ...kind === 'rsa' ? [value(0x05)] : [])
+  const rows = entries ?? Buffer.concat(revoked.map(({ certificate, extensions: more = [] }) => {
+    const serial = Buffer.from(new X509Certificate(certificate.cert).serialNumber, 'hex')
+    return sequence(value(0x02, ...serial[0] > 127 ? [Buffer.from([0]), serial] : [serial]), time(thisUpdate), ...more.length > 0 ? [sequence(...more)] : [])
+  }))
+  const signed = sequence(
+    value(0x02, Buffer.from([1])), algorithm, Buffer.from(namesOf(new X509Certificate(ca.cert)).subject, 'hex'), time(thisUpdate), time(nextUpdate),
+    ...rows.length > 0 ? [sequence(rows)] : [], ...extensions.length > 0 ? [value(0xa0, sequence(...extensions))] : [],
+  )
+  const whole = sequence(signed, algorithm, value(0x03, Buffer.from([0]), sign(hash, signed, key)))
+  return `-----BEGIN X509 CRL-----\n${whole.toString('base64').replace(/.{64}/g, '$&\n')}\n-----END X509 CRL-----\n`
+}
+
+/** @param oid as DER in hex */
+export function extension(oid: string, content: Buffer, isCritical = true): Buffer {
+  return sequence(value(0x06, Buffer.from(oid, 'hex')), ...isCritical ? [value(0x01, Buffer.from([255]))] : [], value(0x04, content))
+}
+
+export const deltaOf = extension('551d1b', value(0x02, Buffer.from([1])))
+export const unknownExtension = (isCritical: boolean): Buffer => extension('2a030405', value(0x05), isCritical)
+export const removedFromList = extension('551d15', value(0x0a, Buffer.from([8])), false)
+/** @param parts of an IssuingDistributionPoint */
+export const issuingPoint = (...parts: Buffer[]): Buffer => extension('551d1c', sequence(...parts))
+export const onlyLeaves = value(0x81, Buffer.from([255]))
+export const onlyAuthorities = value(0x82, Buffer.from([255]))
+export const onlySomeReasons = value(0x83, Buffer.from([6, 64]))
+export const pointOf = (uri: string): Buffer => value(0xa0, value(0xa0, value(0x86, Buffer.from(uri))))
+
+function time(date: Date): Buffer {
+  return value(0x18, Buffer.from(date.toISOString().replace(/[-:T]|\.\d+/g, '')))
+}
+
+function sequence(...parts: Buffer[]): Buffer {
+  return value(0x30, ...parts)
+}
+
+function value(tag: number, ...parts: Buffer[]): Buffer {
+  const content = Buffer.concat(parts)
+  const { length } = content
+  const head = length < 128 ? [tag, length] : length < 256 ? [tag, 0x81, length] : [tag, 0x82, length >> 8, length & 255]
+  return Buffer.concat([Buffer.from(head), content])
+}
