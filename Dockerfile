@@ -36,7 +36,7 @@ STOPSIGNAL SIGTERM
 # Healthy as long as it answers. That memcached is away is not mended by a restart, which is what Swarm and others do to what is
 # unhealthy, and its clients of other backends would be cut by it. To have that too: --health-cmd 'memseal status'.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=10s --retries=2 CMD ["node", "/opt/memseal/dist/main.js", "status", "--alive"]
-# SIGUSR1 would open Node's debugger to everybody in the container's network.
+# SIGUSR1 would open Node's debugger to everybody in the container's network; with this flag it does nothing (SIGHUP reopens a log).
 # Exec form: no shell, so memseal is process 1 and gets SIGTERM (drain) and SIGHUP (reload) itself.
 ENTRYPOINT ["node", "--disable-sigusr1", "/opt/memseal/dist/main.js"]
 CMD ["run"]

@@ -3,6 +3,7 @@ import { resolve } from 'node:path'
 import { issueText } from '../config/issue.ts'
 import { loadFile, loadGiven, type Loaded } from '../config/load.ts'
 import { givenByEnvironment, givenByFlags, setupOptions, type Given } from '../config/setup.ts'
+import { isForUnit, isUnit, warnOfHiddenPaths } from '../lib/hidden-paths.ts'
 import type { Terminal } from './terminal.ts'
 import { UsageError } from './usage-error.ts'
 
@@ -31,7 +32,11 @@ export function chooseConfiguration(flags: Record<string, unknown>, environment:
   // Variables first, so that flags win.
   const log = [...fromEnvironment, ...fromFlags].filter(given => !isSetup(given))
   const file = named ?? (setup.length === 0 && existsSync(defaultFile) ? defaultFile : undefined)
-  if (file !== undefined) return { file, loaded: loadFile(file, { environment, given: log }) }
+  if (file !== undefined) {
+    const loaded = loadFile(file, { environment, given: log })
+    if (isUnit(environment) || isForUnit(file)) warnOfHiddenPaths(loaded)
+    return { file, loaded }
+  }
   if (setup.length === 0 && !fromEnvironment.some(isSetup)) return undefined
   return { file, loaded: loadGiven({ environment, given: [...fromEnvironment, ...fromFlags] }) }
 }

@@ -23,7 +23,9 @@ export function openTo(path: string, { mode, owner, group }: SocketConfig): void
     if (uid !== -1 || gid !== -1) chownSync(path, uid, gid)
   } catch (error) {
     const what = uid === -1 ? `the group ${group}` : `the user ${owner}`
-    const fix = uid === -1 ? `Add memseal's user to that group, or run memseal as root.` : 'Only root may give a socket away: leave socket.owner out and use socket.group.'
+    const fix = uid === -1
+      ? "Memseal's user has to be in that group, or be root; for a unit of systemd the drop-in memseal.service.d/www-data.conf does it."
+      : 'Only root may give a socket away: leave socket.owner out and use socket.group.'
     throw new Error(`${path} cannot be given to ${what} (${(error as NodeJS.ErrnoException).code}). ${fix}`)
   }
   chmodSync(path, mode)

@@ -36,7 +36,8 @@ export async function startDaemon(source: ConfigurationSource): Promise<number> 
   try {
     await daemon.start()
   } catch (error) {
-    log.log.fatal({ event: 'start-failed' }, (error as Error).message)
+    const { message, fix = '' } = error as Error & { fix?: string }
+    log.log.fatal({ event: 'start-failed' }, `${message} ${fix}`.trim())
     daemon.close()
     log.flush()
     return 1

@@ -10,6 +10,7 @@
  *                                  └ checked ─┘ checked  └ */
 import type { Socket } from 'node:net'
 import type { Clock } from '../lib/clock.ts'
+import { whyNotSeen } from '../lib/hidden-paths.ts'
 import type { Histogram } from '../lib/histogram.ts'
 import { printable } from '../lib/printable.ts'
 import { ProtocolError, Shape } from '../proto/frame.ts'
@@ -142,7 +143,7 @@ export abstract class BackendConnection {
       ready: () => this.#dialed(),
       failed: (error, failure) => {
         if (this.state !== 'connecting') this.fail('backend-error', describe(error))
-        else if (failure === undefined) this.fail('connect-failed', describe(error))
+        else if (failure === undefined) this.fail('connect-failed', describe(error) + hiddenBy(route))
         else this.fail('tls-failed', failure.words, failure)
       },
       ended: (failure) => {
@@ -468,6 +469,12 @@ export abstract class BackendConnection {
     this.#drained()
     this.#owner.backendClosed(this, why, words, loss)
   }
+}
+
+/** A socket of memcached in /tmp is there for everybody but a unit with a /tmp of its own. */
+function hiddenBy({ address }: Route): string {
+  const hidden = 'path' in address ? whyNotSeen(address.path) : undefined
+  return hidden === undefined ? '' : ` (${hidden.words}. ${hidden.fix})`
 }
 
 /** Node's message names the address already; its code is what people search for. */

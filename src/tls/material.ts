@@ -1,5 +1,6 @@
 import { createPrivateKey, X509Certificate, type KeyObject } from 'node:crypto'
 import { readFileSync, statSync } from 'node:fs'
+import { whyNotSeen } from '../lib/hidden-paths.ts'
 import { oneLine } from './peer.ts'
 import { readRevocation, type Revocation } from './revocation.ts'
 
@@ -236,7 +237,9 @@ class MaterialReading {
       return readFileSync(file, 'utf8')
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException
-      if (code === 'ENOENT') this.#fault(key, `there is no file ${file}.`, 'Write the path of the file, or put the file there.')
+      const hidden = whyNotSeen(file)
+      if (hidden !== undefined) this.#fault(key, `${file} cannot be read (${code}): ${hidden.words}.`, hidden.fix)
+      else if (code === 'ENOENT') this.#fault(key, `there is no file ${file}.`, 'Write the path of the file, or put the file there.')
       else if (code === 'EACCES') this.#fault(key, `${file} may not be read by this user.`, `Let memseal's user read it: chgrp memseal ${file} && chmod 640 ${file}`)
       else if (code === 'EISDIR') this.#fault(key, `${file} is a folder.`, 'Write the path of the file in it.')
       else this.#fault(key, `${file} cannot be read (${code}).`, 'Check the file and the disk.')

@@ -1,5 +1,6 @@
 import { X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
+import { whyNotSeen } from '../lib/hidden-paths.ts'
 import type { ListRules } from './client-judge.ts'
 import { namesOf, parseCrl, type RevocationList } from './crl.ts'
 import type { MaterialFault } from './material.ts'
@@ -29,6 +30,8 @@ export function readRevocation(file: string, authorities: readonly X509Certifica
     pem = readFileSync(file, 'utf8')
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
+    const hidden = whyNotSeen(file)
+    if (hidden !== undefined) return fault(`${file} cannot be read (${code}): ${hidden.words}.`, hidden.fix)
     if (code === 'ENOENT') return fault(`there is no file ${file}.`, 'Write the path of the revocation list, or put the file there.')
     return fault(`${file} cannot be read (${code}).`, "Let memseal's user read it.")
   }

@@ -3,8 +3,8 @@
 //   client.ts connect HOST:PORT FOLDER MS       new connections one after the other, in four loops: {done, refused, broken}
 //   client.ts stay HOST:PORT FOLDER MS          eight connections that stay and ask: {requests, broken}
 //   client.ts serial HOST:PORT FOLDER           the serial number of the certificate that a new connection sees
-//   client.ts reach HOST:PORT                   exit status 0 when a TCP connection can be made
-//   client.ts plain HOST:PORT                   a set and a get without TLS
+//   client.ts reach HOST:PORT                   exit status 0 when a TCP connection can be made; also unix:/PATH
+//   client.ts plain HOST:PORT                   a set and a get without TLS; also unix:/PATH
 import { readFileSync } from 'node:fs'
 import { connect as connectPlain, type Socket } from 'node:net'
 import { join } from 'node:path'
@@ -13,6 +13,10 @@ import { connect, type TLSSocket } from 'node:tls'
 const [what, target, folder, ms] = process.argv.slice(2)
 const port = Number(target.slice(target.lastIndexOf(':') + 1))
 const host = target.slice(0, target.lastIndexOf(':')).replace(/^\[|\]$/g, '')
+
+function openPlain(): Socket {
+  return target.startsWith('unix:') ? connectPlain({ path: target.slice('unix:'.length) }) : connectPlain({ host, port })
+}
 
 function open(): TLSSocket {
   const file = (name: string): Buffer => readFileSync(join(folder, name))
@@ -97,7 +101,7 @@ async function stay(): Promise<void> {
 try {
   switch (what) {
     case 'get': case 'plain': {
-      const socket = what === 'get' ? open() : connectPlain({ host, port })
+      const socket = what === 'get' ? open() : openPlain()
       await roundTrip(socket)
       socket.destroy()
       console.log(value)
@@ -113,7 +117,7 @@ try {
     case 'connect': await connectForMs(); break
     case 'stay': await stay(); break
     case 'reach': {
-      const socket = connectPlain({ host, port, timeout: 3000 })
+      const socket = openPlain().setTimeout(3000)
       await new Promise<void>((resolve, reject) => {
         socket.on('connect', () => resolve()).on('error', reject).on('timeout', () => reject(new Error('no answer')))
       })

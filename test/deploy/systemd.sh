@@ -40,6 +40,7 @@ until_true 20 booted || { cat "$W/nspawn.log"; kill -0 $nspawn 2>/dev/null || sk
 ok "$(systemctl --version | head -n 1) booted in $((($(date +%s%N) - start) / 1000000)) ms"
 
 inside() { nsenter -t "$init" -a env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "$@"; }
+# client WHAT MS ADDRESS
 client() { inside node /opt/project/test/deploy/client.ts "$1" "${3:-127.0.0.1:11212}" /opt/certs "${2:-}"; }
 property() { inside systemctl show memseal -P "$1"; }
 is() { [ "$(property "$1")" = "$2" ]; }
@@ -156,6 +157,59 @@ check 'a get from that one' client get '' 127.0.0.1:11213
 check 'it is asked by its own configuration' inside memseal status --config /etc/memseal/second.yaml
 inside systemctl stop memseal@second
 
+# --- A socket for the group www-data, and nobody else; the admin socket is closed to it.
+cat >>"$root/etc/memseal/memseal.yaml" <<'YAML'
+  local:
+    listen: "unix:/run/memseal/cache-1.sock"
+    socket: { mode: "0660", group: www-data }
+    backend: { connect: 127.0.0.1:11211 }
+YAML
+inside systemctl restart memseal >/dev/null 2>&1
+check 'without the drop-in the journal names it' until_true 10 journal_says 'cannot be given to the group www-data .*www-data.conf does it'
+inside sh -eu -c 'mkdir -p /etc/systemd/system/memseal.service.d
+  cp $(npm root -g)/memseal/config/systemd/memseal.service.d/www-data.conf /etc/systemd/system/memseal.service.d/
+  systemctl daemon-reload'
+check 'with it memseal starts' inside systemctl restart memseal
+as_user() { inside setpriv --reuid "$1" --regid "$(id -g "$1")" --init-groups node /opt/project/test/deploy/client.ts "$2" "unix:/run/memseal/$3"; }
+denied() { local said; said=$(as_user "$@" 2>&1); grep -E 'EACCES|EPERM' <<<"$said"; }
+check 'www-data sets and gets over its socket' as_user www-data plain cache-1.sock
+check 'another user may not' denied nobody reach cache-1.sock
+check 'the admin socket is closed to www-data' denied www-data reach admin.sock
+check 'and open to the group memseal' inside setpriv --reuid memseal --regid memseal --clear-groups memseal status
+exposure=$(score)
+check "systemd-analyze security: $exposure, at most 1.6" inside systemd-analyze security --no-pager --threshold=16 memseal
+inside rm /etc/systemd/system/memseal.service.d/www-data.conf
+inside sed -i '/^  local:/,$d' /etc/memseal/memseal.yaml
+inside systemctl daemon-reload
+
+# --- What the unit hides is named: a socket of memcached in /tmp, a key in /home.
+inside mkdir -p /home/cache; inside cp /etc/memseal/server.key /home/cache/server.key; inside chmod 644 /home/cache/server.key
+inside cp /etc/memseal/memseal.yaml /etc/memseal/visible.yaml
+inside sed -i 's|connect: 127.0.0.1:11211|connect: "unix:/tmp/memcached.sock"|' /etc/memseal/memseal.yaml
+warned() { inside memseal check 2>&1 | grep -E "warning.*$1" >/dev/null; }
+check 'memseal check warns of a socket in /tmp' warned PrivateTmp=yes
+inside systemctl restart memseal
+check 'systemctl status says why it is not reached' until_true 20 missing 'PrivateTmp=yes'
+inside sed -i 's|/etc/memseal/server.key|/home/cache/server.key|' /etc/memseal/memseal.yaml
+check 'memseal check warns of a key in /home' warned ProtectHome=yes
+inside systemctl restart memseal >/dev/null 2>&1
+check 'the journal says why it is not read' journal_says 'server.key cannot be read .*ProtectHome=yes'
+inside systemctl stop memseal; inside mv /etc/memseal/visible.yaml /etc/memseal/memseal.yaml
+
+# --- A log of its own.
+inside sed -i '1i log: { file: /var/log/memseal/memseal.log }' /etc/memseal/memseal.yaml
+check 'with log.file in /var/log/memseal it starts' inside systemctl restart memseal
+logged() { inside grep -q "$@" /var/log/memseal/memseal.log; }
+check 'and writes its log there' until_true 10 logged '"event":"ready"'
+inside mv /var/log/memseal/memseal.log /var/log/memseal/memseal.log.1
+check 'systemctl reload' inside systemctl reload memseal
+check 'opens it anew' logged '"event":"log-reopened"'
+inside systemctl kill --signal=USR1 memseal
+debugged() { client reach '' 127.0.0.1:9229 || logged -i debugger; }
+check 'SIGUSR1 opens no debugger' sh -c "exit $(debugged 2>/dev/null && echo 1 || echo 0)"
+check 'a get' client get
+inside sed -i 1d /etc/memseal/memseal.yaml; inside systemctl restart memseal
+
 # --- Stop.
 check 'systemctl stop' inside systemctl stop memseal
 check 'it ended well' is Result success
@@ -176,6 +230,17 @@ is PrivateNetwork yes && ok 'it has no network of its own' || fail 'PrivateNetwo
 exposure=$(score)
 check "systemd-analyze security: $exposure, at most 0.5" inside systemd-analyze security --no-pager --threshold=5 memseal
 check 'systemd-analyze verify is silent' verified memseal.service memseal.socket
+
+# A configuration that is refused is not tried as fast as connections come.
+inside sed -i 's/^services:/servcies:/' /etc/memseal/memseal.yaml
+inside systemctl stop memseal
+client reach >/dev/null 2>&1
+socket_closed() { [ "$(inside systemctl show memseal.socket -P Result)" = trigger-limit-hit ]; }
+check 'with a configuration that is refused the socket is closed, after ten tries' until_true 30 socket_closed
+inside sed -i 's/^servcies:/services:/' /etc/memseal/memseal.yaml
+inside systemctl reset-failed memseal memseal.socket; 
+check 'and opened again when it is mended' inside systemctl start memseal.socket
+check 'a get' until_true 20 client get
 restart_under_load
 check "a restart with socket activation refuses nobody: $tally" [ "$(number refused "$tally")" = 0 ]
 check 'systemctl reload' inside systemctl reload memseal

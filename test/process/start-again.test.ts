@@ -55,7 +55,7 @@ test('a port that is held ends it with 1', async () => {
   await once(holder, 'listening')
   const { port } = holder.address() as AddressInfo
   const file = fileWith(toYaml({ services: { cache: { listen: `127.0.0.1:${port}` } } }))
-  expect(await runMemseal(['run', '--config', file])).toMatchObject({ code: 1, stdout: expect.stringContaining('another process listens there.') })
+  expect(await runMemseal(['run', '--config', file])).toMatchObject({ code: 1, stdout: expect.stringContaining('another process listens there. Stop it, or choose another port') })
   await new Promise(resolve => holder.close(resolve))
 })
 
