@@ -22,6 +22,11 @@ export const probeFailures = {
     means: f => `The name ${f.host} has no address (${f.detail}).`,
     fix: f => `Compare the name; ask DNS (getent hosts ${f.host}); or write the address itself.`,
   },
+  'name-silent': {
+    standing: 'untold',
+    means: f => `The name ${f.host} could not be looked up within ${f.timeout}: ${f.detail}.`,
+    fix: () => 'See whether the name servers in /etc/resolv.conf answer; or write the address itself.',
+  },
   'connection-refused': {
     standing: 'kept-out',
     means: f => `The host is there, and nothing listens on ${f.target}; or a firewall rejects this host.`,

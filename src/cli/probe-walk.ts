@@ -1,9 +1,11 @@
 import { X509Certificate } from 'node:crypto'
 import { connect as connectTcp, isIP, type Socket } from 'node:net'
 import { performance } from 'node:perf_hooks'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { connect as connectTls, createSecureContext, type TLSSocket } from 'node:tls'
 import { endpointText, type Endpoint } from '../config/endpoint.ts'
 import { durationText } from '../config/units.ts'
+import { answering, LookupError, names } from '../lib/names.ts'
 import { backendFailure, type BackendFailureReason } from '../tls/backend-failure.ts'
 import { alternativeNames, oneLine } from '../tls/peer.ts'
 import { peerFault, peerRules, type PeerRules } from '../tls/verdict.ts'
@@ -97,6 +99,7 @@ class Walker {
   }
 
   close(): void {
+    names.cancel()
     this.#secure?.destroy()
     this.#socket?.destroy()
   }
@@ -104,7 +107,8 @@ class Walker {
   async #connect(): Promise<Socket> {
     this.#stepStart = performance.now()
     const { endpoint, timeoutMs } = this.#target
-    const socket = endpoint.kind === 'tcp' ? connectTcp({ host: endpoint.host, port: endpoint.port, noDelay: true })
+    const socket = endpoint.kind === 'tcp'
+      ? connectTcp({ host: endpoint.host, port: endpoint.port, noDelay: true, lookup: answering(await this.#lookUp(endpoint.host)) })
       : connectTcp({ path: endpoint.kind === 'unix' ? endpoint.path : '' })
     this.#socket = socket
     const code = await outcome(socket, 'connect', timeoutMs)
@@ -113,6 +117,22 @@ class Walker {
       : endpointText({ kind: 'tcp', host: socket.remoteAddress, port: socket.remotePort ?? 0 })
     this.#pass('tcp', `connected to ${address}`)
     return socket
+  }
+
+  /** As the daemon does it, so that both see the same. */
+  async #lookUp(host: string): Promise<string[]> {
+    if (isIP(host) !== 0) return [host]
+    const late = new AbortController()
+    const silence = sleep(this.#target.timeoutMs, undefined, { signal: late.signal }).then(() => this.#fail('tcp', 'name-silent', 'no name server answers'))
+    try {
+      return await Promise.race([names.lookUp(host), silence])
+    } catch (error) {
+      if (!(error instanceof LookupError)) throw error
+      return this.#fail('tcp', error.code === 'ENOTFOUND' || error.code === 'ENODATA' ? 'name-unknown' : 'name-silent', error.message)
+    } finally {
+      late.abort()
+      silence.catch(() => {})
+    }
   }
 
   async #handshake(socket: Socket, tls: ProbeTls): Promise<{ secure: TLSSocket, wasAsked: boolean }> {

@@ -242,7 +242,8 @@ const backend = section('The memcached behind this service.', {
   // What most resolvers and clouds take for a short time to live; one look-up costs 0.1 to 1 ms.
   resolve_interval: duration({
     default: '30s', off: true, min: '10ms', max: '1d',
-    doc: 'Names in `connect` are looked up again this often, and after each failure. While that fails the last answer holds.',
+    doc: 'Names in `connect` are looked up again this often, and after each failure. While that fails the last answer holds. A name ' +
+      'is looked for in /etc/hosts, then in DNS (servers, `search` and `options` of /etc/resolv.conf), then by the system.',
   }),
 })
 

@@ -1,23 +1,14 @@
-import { readFileSync, statSync } from 'node:fs'
 import { isIP } from 'node:net'
+import { KeptFile } from './kept-file.ts'
 
 // Names that this host knows by itself, without asking anybody.
 
-const FILE = '/etc/hosts'
-
-let kept: { key: string, names: Map<string, string[]> } | undefined
+const hostsFile = new KeptFile('/etc/hosts', namesIn)
 
 /** @returns the addresses that /etc/hosts gives a name, in its order; empty when it has none.
  *  @param name a host's; capitals and a dot at the end make no difference */
 export function addressesInHostsFile(name: string): readonly string[] {
-  try {
-    const { ino, mtimeMs, size } = statSync(FILE)
-    const key = `${ino} ${mtimeMs} ${size}`
-    if (kept?.key !== key) kept = { key, names: namesIn(readFileSync(FILE, 'utf8')) }
-    return kept.names.get(plainName(name)) ?? []
-  } catch {
-    return []   // some images have no such file
-  }
+  return hostsFile.value.get(plainName(name)) ?? []
 }
 
 /** `localhost` and what ends in it is this host by definition (RFC 6761). */

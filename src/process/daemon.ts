@@ -7,6 +7,7 @@ import type { Loaded } from '../config/load.ts'
 import type { Config, ServiceConfig } from '../config/schema.ts'
 import { counted } from '../lib/counted.ts'
 import { Clock } from '../lib/clock.ts'
+import { names } from '../lib/names.ts'
 import { mostLanes } from '../proxy/pool.ts'
 import { Turn } from '../proxy/turn.ts'
 import { signatureOf } from '../tls/watch.ts'
@@ -216,6 +217,7 @@ export class Daemon {
   close(): void {
     this.services.closeListeners()
     for (const service of this.services.services) service.close('drain-timeout')
+    names.cancel()
     this.reloader?.close()
     this.#expiry?.close()
     this.#admin.close()

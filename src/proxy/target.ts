@@ -1,26 +1,20 @@
 /** One entry of `backend.connect`: where it is now, by DNS, and what is remembered of it. */
-import { promises as dns } from 'node:dns'
-import { isIP } from 'node:net'
+import { isIP, type LookupFunction } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { X509Certificate } from 'node:crypto'
 import { endpointText, type Endpoint } from '../config/endpoint.ts'
+import { answering, LookupError, names, type Lookup } from '../lib/names.ts'
 import type { BackendTls } from '../tls/backend.ts'
 
 /** Where one connection goes. */
 export interface Route {
   /** As the configuration names it; certificates are checked against it. */
   host: string
-  address: { path: string } | { host: string; port: number }
+  /** `lookup`: the host is a name, and this says where it is. */
+  address: { path: string } | { host: string; port: number; lookup?: LookupFunction }
   tls: BackendTls | undefined
   tickets: Tickets
 }
-
-/** All addresses of a name, best first. */
-export type Lookup = (name: string) => Promise<string[]>
-
-/** As every program of this host sees it: /etc/hosts, search domains and all. */
-export const lookUpBySystem: Lookup = async (name) =>
-  (await dns.lookup(name, { all: true, order: 'verbatim' })).map(({ address }) => address)
 
 export class Target {
   readonly text: string
@@ -37,12 +31,11 @@ export class Target {
   #next = 0
   #failures = 0
   #running: Promise<void> | undefined
-  /** The question that is not answered yet, perhaps long after we stopped waiting: it holds one of the few threads that Node has
-   *  for this, 40 s and more if a name server is silent. So there is never a second one of the same target. */
+  /** The question that is not answered yet, perhaps long after we stopped waiting. There is never a second one of the same target. */
   #asked: Promise<void> | undefined
   #lookedUpAt = -Infinity
 
-  constructor(endpoint: Endpoint & { kind: 'tcp' | 'unix' }, tls: BackendTls | undefined, lookupTimeoutMs: number, lookup: Lookup = lookUpBySystem) {
+  constructor(endpoint: Endpoint & { kind: 'tcp' | 'unix' }, tls: BackendTls | undefined, lookupTimeoutMs: number, lookup: Lookup = names.lookUp) {
     this.#endpoint = endpoint
     this.text = endpointText(endpoint)
     this.#tls = tls
@@ -75,16 +68,16 @@ export class Target {
     return address === undefined ? undefined : { ...common, host: endpoint.host, address: { host: address, port: endpoint.port } }
   }
 
-  /** The same for a client that does not wait: before the first answer the socket looks the name up by itself. */
+  /** The same for a client that does not wait: before the first answer the socket does. */
   get routeNow(): Route {
     return this.route ?? this.routeByName
   }
 
-  /** The socket looks the name up and tries its addresses: where no lane finds out which of them answers. */
+  /** The socket tries all addresses of the name: where no lane finds out which of them answers. */
   get routeByName(): Route {
     const endpoint = this.#endpoint
     if (endpoint.kind === 'unix') return this.route!
-    return { tls: this.#tls, tickets: this.tickets, host: endpoint.host, address: { host: endpoint.host, port: endpoint.port } }
+    return { tls: this.#tls, tickets: this.tickets, host: endpoint.host, address: { host: endpoint.host, port: endpoint.port, lookup: this.#lookUpForSocket } }
   }
 
   /** A connection by this route could not be opened: the next one goes to the next address.
@@ -118,6 +111,15 @@ export class Target {
     void this.lookUp()
   }
 
+  /** Not dead as long as it was ever known: the last answer holds, and the next connection has a newer one. */
+  readonly #lookUpForSocket: LookupFunction = (name, options, done) => {
+    const asked = this.lookUp()
+    void (this.#addresses.length > 0 ? Promise.resolve() : asked).then(() => {
+      if (this.#addresses.length > 0) answering(this.#addresses)(name, options, done)
+      else done(new LookupError('ENOTFOUND', this.lookupFault), '')
+    })
+  }
+
   async #ask(): Promise<void> {
     const { host } = this.#endpoint as Endpoint & { kind: 'tcp' }
     // Heard also when nobody waits for it any more.
@@ -131,7 +133,7 @@ export class Target {
     try {
       await Promise.race([this.#asked, late])
     } catch (error) {
-      this.lookupFault = `the name ${host} cannot be looked up: ${(error as NodeJS.ErrnoException).code ?? (error as Error).message}`
+      this.lookupFault = `the name ${host} cannot be looked up: ${(error as Error).message}`
     } finally {
       isAnswered.abort()
     }

@@ -1,13 +1,14 @@
 import { expect, test } from 'vitest'
-import { Target, type Lookup } from '../../src/proxy/target.ts'
+import { LookupError, type Lookup } from '../../src/lib/names.ts'
+import { Target } from '../../src/proxy/target.ts'
 
 /** A resolver whose answers are changed by the test; undefined: DNS is down. */
 function resolver(first: string[] | undefined): { lookup: Lookup, now: string[] | undefined, asked: number } {
   const dns = {
     now: first, asked: 0,
-    lookup: async (name: string) => {
+    lookup: async () => {
       dns.asked++
-      if (dns.now === undefined) throw Object.assign(new Error(`getaddrinfo ENOTFOUND ${name}`), { code: 'ENOTFOUND' })
+      if (dns.now === undefined) throw new LookupError('ENOTFOUND', 'there is no such name (ENOTFOUND)')
       return dns.now
     },
   }
@@ -58,7 +59,7 @@ test('while DNS is down the last answer holds; another answer starts at its firs
   const target = named(dns)
   await target.lookUp()
   expect(target.route).toBeUndefined()
-  expect(target.lookupFault).toBe('the name cache.example cannot be looked up: ENOTFOUND')
+  expect(target.lookupFault).toBe('the name cache.example cannot be looked up: there is no such name (ENOTFOUND)')
   dns.now = ['10.0.0.1', '10.0.0.2']
   await target.lookUp()
   expect(target.lookupFault).toBe('')
