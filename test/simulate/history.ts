@@ -12,6 +12,7 @@ import { prng } from '../support/prng.ts'
 import { judge, type Verdict } from './judge.ts'
 import { ModelConnection } from './model.ts'
 import { forbiddenBy, type ClientPlan, type Fault, type Plan, type Settings } from './plan.ts'
+import type { Request } from './requests.ts'
 import { shown, SimSocket, Violation } from './sim-socket.ts'
 import { World } from './world.ts'
 
@@ -141,12 +142,27 @@ class History {
     if (now.inFlight !== 0) return `${now.inFlight} requests are counted in flight for nobody`
     const stray = this.#service.lanes().find(lane => lane.clients !== 0)
     if (stray !== undefined) return `a lane counts ${stray.clients} clients when there are none`
+    const miscount = this.#miscount()
+    if (miscount !== undefined) return miscount
     this.#service.close('drain-timeout')
     for (let n = 0; n < 1000 && !world.isIdle; n++) world.step()
     const open = [...this.#backends, ...this.#clients.map(({ socket }) => socket)].find(socket => !socket.isDestroyed)
     if (open !== undefined) return `${open.name} is open after the end`
     this.#clock.stop()
     return world.timers > 0 ? `${world.timers} timers are left` : undefined
+  }
+
+  /** Hits are counted once each. In a run of meta requests that may stay silent answers are not told
+   *  apart: another command's HD passes for a hit there. */
+  #miscount(): string | undefined {
+    const { settings, events, clients } = this.#plan
+    if (this.faults.length > 0 || events.length > 0 || settings.commands[0] === 'all' || clients.some(({ leaves }) => leaves !== undefined)) return undefined
+    const requests = clients.flatMap(client => client.requests)
+    const sum = (isCounted: (request: Request) => boolean): number => requests.reduce((total, request) => total + (isCounted(request) ? request.hits : 0), 0)
+    const least = sum(({ command }) => command !== 'mg')
+    const most = sum(() => true) + requests.filter(({ command }) => ['ms', 'md', 'ma'].includes(command)).length
+    const { hits } = this.#service.measure().traffic
+    return hits < least || hits > most ? `${hits} hits are counted, and ${least} to ${most} were had` : undefined
   }
 
   #event(kind: 'narrow' | 'other-backend' | 'drain'): void {
@@ -220,6 +236,10 @@ class History {
   }
 
   #asked(connection: number, command: string, keys: readonly string[], changes: boolean): void {
+    for (const { inFlight } of this.#service.sessions) {
+      const most = this.#plan.settings.inFlight
+      if (inFlight > most) throw new Violation(`a client has ${inFlight} requests in flight, and limits.in_flight is ${most}`)
+    }
     if (this.#forbidden.has(command)) throw new Violation(`memcached was asked for ${command}, which is forbidden`)
     for (const key of keys) {
       const found = /^c(\d+)n(\d+)/.exec(key)

@@ -70,7 +70,7 @@ export function makePlan(seed: number): Plan {
   const settings: Settings = {
     version: random.pick(['1.6.18', '1.6.45']),
     sharing: random.chance(0.88) ? 'shared' : 'private',
-    connections: random.chance(0.8) ? 1 : 2,
+    connections: random.chance(0.65) ? 1 : 2,
     joinsGets: random.chance(0.75),
     isCoalescing: random.chance(0.9),
     inFlight: random.chance(0.8) ? 1024 : random.between(1, 8),
@@ -81,27 +81,33 @@ export function makePlan(seed: number): Plan {
   if (random.chance(0.08)) events.push({ atMs: random.between(0, 30), kind: 'narrow' })
   if (random.chance(0.08)) events.push({ atMs: random.between(0, 30), kind: 'other-backend' })
   if (random.chance(0.05)) events.push({ atMs: random.between(0, 60), kind: 'drain' })
-  const most = random.pick([20, 40, 80, 160])
-  const count = random.between(1, 6)
+  // Few have values that fill what is read into, and few have more in flight than the queue is made for.
+  const kind = random.next()
+  const isBulky = kind < 0.04
+  const isDeep = kind > 0.97
+  const most = isDeep ? 700 : random.pick([20, 40, 80, 160])
+  const count = isDeep || isBulky ? random.between(1, 2) : random.between(1, 6)
   const narrows = events.some(event => event.kind === 'narrow')
-  const clients = Array.from({ length: count }, (_, client) => clientPlan(random, settings, client, Math.ceil(most / count), narrows))
-  return { seed, settings, clients, faults: random.chance(0.4) ? someFaults(random, settings) : [], events }
+  const clients = Array.from({ length: count }, (_, client) => clientPlan(random, settings, client, Math.ceil(most / count), { narrows, isBulky, isDeep }))
+  return { seed, settings, clients, faults: random.chance(0.5) ? someFaults(random, settings) : [], events }
 }
 
-function clientPlan(random: Prng, settings: Settings, client: number, most: number, narrows: boolean): ClientPlan {
+interface Kind { narrows: boolean, isBulky: boolean, isDeep: boolean }
+
+function clientPlan(random: Prng, settings: Settings, client: number, most: number, { narrows, isBulky, isDeep }: Kind): ClientPlan {
   const dialect = random.chance(0.75) ? 'text' : 'binary'
   const asker: Asker = {
     random, client, dialect, version: settings.version, forbidden: forbiddenBy(settings.commands), isOpen: settings.commands[0] === 'all',
-    mostBytes: random.chance(0.8) ? 200 : 40_000,
+    mostBytes: isBulky ? 100_000 : random.chance(0.8) ? 200 : 40_000, isBulky,
   }
   const requests: Request[] = []
   for (let n = random.between(1, most); n > 0; n--) requests.push(makeRequest(asker, requests.length))
   requests.push(lastRequest(asker, requests.length))
   if (narrows) for (const request of requests) if (request.command !== 'mn' && request.command !== 'version') alsoRefused(request)
   const batches: number[] = []
-  const isPipelining = random.chance(0.6)
+  const isPipelining = isDeep || random.chance(0.6)
   for (let left = requests.length; left > 0;) {
-    const size = Math.min(left, isPipelining ? random.between(1, 24) : 1)
+    const size = Math.min(left, isPipelining ? random.between(1, isDeep ? 400 : 24) : 1)
     batches.push(size)
     left -= size
   }

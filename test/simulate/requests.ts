@@ -12,6 +12,8 @@ export interface Request {
   replies: string[]
   /** May be answered with an error of memseal's when a connection to memcached is lost. */
   canFail: boolean
+  /** Keys of a read that are there. */
+  hits: number
   /** How a binary error names the request. */
   binary?: { opcode: number, opaque: number }
   /** The connection may end with it. */
@@ -28,6 +30,8 @@ export interface Asker {
   isOpen: boolean
   /** Longest value. */
   mostBytes: number
+  /** Many of them are that long. */
+  isBulky: boolean
 }
 
 const NOT_ALLOWED = 'CLIENT_ERROR memseal: command not allowed\r\n'
@@ -42,8 +46,8 @@ export function lastRequest(asker: Asker, n: number): Request {
   return plain(asker, n, 'get', ['get', `c${asker.client}n${n}_h9`])
 }
 
-function keyOf({ random, client, mostBytes }: Asker, n: number, part = ''): string {
-  const size = random.chance(0.9) ? random.between(0, 60) : random.between(0, mostBytes)
+function keyOf({ random, client, mostBytes, isBulky }: Asker, n: number, part = ''): string {
+  const size = random.chance(isBulky ? 0.4 : 0.9) ? random.between(0, 60) : random.between(0, mostBytes)
   return `c${client}n${n}${part}_${random.chance(0.7) ? `h${size}` : 'm'}`
 }
 
@@ -51,10 +55,13 @@ function plain(asker: Asker, n: number, command: string, words: string[], block?
   const name = `c${asker.client}n${n} ${words.join(' ')}`
   const isSilent = words.at(-1) === 'noreply'
   const bytes = `${words.join(' ')}\r\n${block === undefined ? '' : `${block}\r\n`}`
-  if (asker.forbidden.has(command)) return { name, command, bytes, replies: [isSilent ? '' : NOT_ALLOWED], canFail: false }
+  if (asker.forbidden.has(command)) return { name, command, bytes, replies: [isSilent ? '' : NOT_ALLOWED], canFail: false, hits: 0 }
   const reply = words[0] === 'version' ? `VERSION ${asker.version}\r\n` : textReplyTo(words)
-  return { name, command, bytes, replies: [reply], canFail: !isSilent }
+  return { name, command, bytes, replies: [reply], canFail: !isSilent, hits: isRead(command) ? hitsAmong(words.slice(1)) : 0 }
 }
+
+const isRead = (command: string): boolean => ['get', 'gets', 'gat', 'gats', 'mg'].includes(command)
+const hitsAmong = (words: readonly string[]): number => words.filter(word => /^c\d+n\d+\w*_h\d+$/.test(word)).length
 
 function textRequest(asker: Asker, n: number): Request {
   const { random } = asker
@@ -93,7 +100,7 @@ function blockOf({ random, mostBytes }: Asker): string {
 /** Who is allowed everything gets memcached's own answer, and everybody else a refusal. */
 function unknownLine({ client, isOpen }: Asker, n: number): Request {
   const words = `nonsense c${client}n${n}`
-  return { name: `c${client}n${n} ${words}`, command: 'nonsense', bytes: `${words}\r\n`, replies: [isOpen ? 'ERROR\r\n' : NOT_ALLOWED], canFail: isOpen }
+  return { name: `c${client}n${n} ${words}`, command: 'nonsense', bytes: `${words}\r\n`, replies: [isOpen ? 'ERROR\r\n' : NOT_ALLOWED], canFail: isOpen, hits: 0 }
 }
 
 function metaRequest(asker: Asker, n: number, key: string): Request {
@@ -125,8 +132,8 @@ function packet(asker: Asker, n: number, opcode: number, key: string, extras: st
   const bytes = requestPacket({ opcode, opaque, extras, key: opcode === 0x0a || opcode === 0x0b || opcode === 0x10 || opcode === 0x08 || opcode === 0x18 ? '' : key, value })
   const command = commandOf[opcode]
   const name = `c${asker.client}n${n} ${command} 0x${opcode.toString(16)} ${key} opaque ${opaque}`
-  if (asker.forbidden.has(command)) return { name, command, bytes, replies: [refusal(opcode, opaque)], canFail: false }
-  return { name, command, bytes, replies: [binaryReplyTo({ opcode, opaque, key }, asker.version)], canFail: true, binary: { opcode, opaque } }
+  if (asker.forbidden.has(command)) return { name, command, bytes, replies: [refusal(opcode, opaque)], canFail: false, hits: 0 }
+  return { name, command, bytes, replies: [binaryReplyTo({ opcode, opaque, key }, asker.version)], canFail: true, hits: isRead(command) ? hitsAmong([key]) : 0, binary: { opcode, opaque } }
 }
 
 function refusal(opcode: number, opaque: number): string {
