@@ -13,17 +13,13 @@
 import './process/early-signals.ts'
 import './process/node-version.ts'
 
-// `memseal config reference | head` is no fault: head has seen enough.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code !== 'EPIPE') throw error
-})
-
 // Not a plain import: Node would read all of them before it runs the first, leave the signals as they are for so long, and
 // stumble over the first line that it is too old for.
-void import('./cli/commands.ts').then(async ({ runCommandLine }) => {
-  process.exitCode = await runCommandLine(process.argv.slice(2), {
-    environment: process.env,
-    out: text => void process.stdout.write(text),
-    err: text => void process.stderr.write(text),
+void Promise.all([import('./cli/commands.ts'), import('./cli/output.ts')]).then(async ([{ runCommandLine }, { Output }]) => {
+  const [out, err] = [new Output('standard output', process.stdout), new Output('standard error', process.stderr)]
+  const status = await runCommandLine(process.argv.slice(2), {
+    environment: process.env, out: text => out.write(text), err: text => err.write(text),
   })
+  // Set already where what was to be said could not be.
+  process.exitCode = process.exitCode === undefined ? status : status || process.exitCode
 })

@@ -1,4 +1,4 @@
-import { hasFault } from '../config/issue.ts'
+import { hasFault, issueFields } from '../config/issue.ts'
 import { exitStatuses } from '../errors.ts'
 import { buildBackend, buildListeners } from '../process/service-tls.ts'
 import { logFileFault } from '../telemetry/log-file.ts'
@@ -9,7 +9,8 @@ import type { Terminal } from './terminal.ts'
 export async function check(flags: Record<string, unknown>, terminal: Terminal): Promise<number> {
   const chosen = chooseConfiguration(flags, terminal.environment)
   if (chosen === undefined) {
-    terminal.err(noConfiguration)
+    if (flags['json'] === true) terminal.out(`${JSON.stringify({ error: noConfiguration.trim() })}\n`)
+    else terminal.err(noConfiguration)
     return exitStatuses.configuration.status
   }
   const { loaded, file } = chosen
@@ -21,8 +22,10 @@ export async function check(flags: Record<string, unknown>, terminal: Terminal):
   }
   const fault = loaded.isSound('log.file') ? logFileFault(loaded.log!.file) : undefined
   if (fault !== undefined) loaded.report('fault', 'log.file', fault.message, fault.fix)
-  printIssues(loaded, terminal)
-  if (hasFault(loaded.issues)) return exitStatuses.configuration.status
-  terminal.out(`${file ?? 'The configuration'} is fine.\n`)
+  const isFine = !hasFault(loaded.issues)
+  if (flags['json'] === true) terminal.out(`${JSON.stringify({ configuration: file ?? null, isFine, issues: loaded.issues.map(issueFields) })}\n`)
+  else printIssues(loaded, terminal)
+  if (!isFine) return exitStatuses.configuration.status
+  if (flags['json'] !== true) terminal.out(`${file ?? 'The configuration'} is fine.\n`)
   return exitStatuses.fine.status
 }

@@ -20,12 +20,14 @@ import { version } from '../version.ts'
 /** `value: ''` makes it a switch: `--json`, with nothing after it. */
 interface Flag { name: string, value: string, doc: string, isList?: boolean }
 
-/** A word that belongs to the command and no flag: `HOST:PORT`, `FILE`. The command gets it as `flags.operand`. */
-interface Operand { name: string, isOptional?: boolean }
+/** A word that belongs to the command and no flag: `HOST:PORT`, `FILE`. The command gets it as `flags.operand`, or as the flag
+ *  that it stands for. */
+interface Operand { name: string, isOptional?: boolean, flag?: string }
 
 export interface Command {
   name: string
   help: string             // one line
+  example: string          // its arguments, as an operator would write them
   operand?: Operand
   flags: readonly Flag[]
   run(flags: Record<string, unknown>, terminal: Terminal): Promise<number>
@@ -34,6 +36,10 @@ export interface Command {
 const configFlag: Flag = {
   name: 'config', value: 'FILE', doc: `configuration file; default MEMSEAL_CONFIG, then ${defaultFile}`,
 }
+
+/** `memseal check memseal.yaml`, as most programs take it. */
+const configOperand: Operand = { name: 'FILE', isOptional: true, flag: 'config' }
+const jsonFlag: Flag = { name: 'json', value: '', doc: 'for machines' }
 
 const setupFlags: readonly Flag[] = [
   configFlag,
@@ -51,42 +57,61 @@ const probeFlags: readonly Flag[] = [
   { name: 'plain', value: '', doc: 'without TLS' },
   { name: 'expect', value: 'refused', doc: 'exit 0 only if this host is kept out: run it where nobody may come in' },
   { name: 'timeout', value: 'DURATION', doc: 'longest that each step may take; default 3s' },
-  { name: 'json', value: '', doc: 'for machines' },
+  jsonFlag,
 ]
 
 const adminFlags: readonly Flag[] = [
   { name: 'admin', value: 'unix:/PATH', doc: 'where to ask; default: admin.listen of --config, then MEMSEAL_ADMIN, then admin.listen of the configuration that is found' },
   configFlag,
-  { name: 'json', value: '', doc: 'for machines' },
+  jsonFlag,
 ]
 
 export const commands: readonly Command[] = [
-  { name: 'run', help: 'runs the proxy (also with no command)', flags: setupFlags, run },
-  { name: 'check', help: 'prints every fault of the configuration and of its certificates', flags: setupFlags, run: check },
+  {
+    name: 'run', help: 'runs the proxy (also with no command)', operand: configOperand, flags: setupFlags, run,
+    example: '--listen 0.0.0.0:11212 --cert server.crt --key server.key --client-ca clients.pem --allow 10.0.0.0/8',
+  },
+  {
+    name: 'check', help: 'prints every fault of the configuration and of its certificates', operand: configOperand,
+    flags: [...setupFlags, jsonFlag], run: check, example: '/etc/memseal/memseal.yaml',
+  },
   {
     name: 'status', help: 'says how the running memseal is; exit status 1 when it is not ready',
-    flags: [...adminFlags, { name: 'alive', value: '', doc: 'exit status 0 when it answers, ready or not: for health checks that restart' }], run: status,
+    flags: [...adminFlags, { name: 'alive', value: '', doc: 'exit status 0 when it answers, ready or not: for health checks that restart' }],
+    run: status, example: '--config /etc/memseal/memseal.yaml',
   },
   {
     name: 'connections', help: 'lists the clients that are connected',
-    flags: [...adminFlags, { name: 'limit', value: 'COUNT', doc: 'how many at the most; default 1000' }], run: connections,
+    flags: [...adminFlags, { name: 'limit', value: 'COUNT', doc: 'how many at the most; default 1000' }],
+    run: connections, example: '--limit 20',
   },
-  { name: 'reload', help: 'takes new configuration and certificates without a restart, and waits for the outcome', flags: adminFlags, run: reload },
-  { name: 'drain', help: 'ends memseal as soon as its clients have what they are owed, and waits for that', flags: adminFlags, run: drain },
-  { name: 'kill', help: 'closes one client connection at once', operand: { name: 'ID' }, flags: adminFlags, run: kill },
+  {
+    name: 'reload', help: 'takes new configuration and certificates without a restart, and waits for the outcome',
+    flags: adminFlags, run: reload, example: '--config /etc/memseal/memseal.yaml',
+  },
+  {
+    name: 'drain', help: 'ends memseal as soon as its clients have what they are owed, and waits for that',
+    flags: adminFlags, run: drain, example: '--admin unix:/run/memseal/admin.sock',
+  },
+  { name: 'kill', help: 'closes one client connection at once', operand: { name: 'ID' }, flags: adminFlags, run: kill, example: 'c17' },
   {
     name: 'probe', help: 'walks TCP, TLS, certificate and `version`, and says which step fails and what to do',
     operand: { name: 'HOST:PORT', isOptional: true }, flags: probeFlags, run: probe,
+    example: 'cache-1.example.com:11212 --ca cache-ca.pem --cert client.crt --key client.key',
   },
   {
     name: 'import stunnel', help: 'makes a memseal.yaml of a stunnel.conf', operand: { name: 'FILE' },
     flags: [{ name: 'out', value: 'FILE', doc: 'where to write it; default: standard output. A file that exists is kept' }],
-    run: importStunnel,
+    run: importStunnel, example: '/etc/stunnel/memcached.conf --out memseal.yaml',
   },
-  { name: 'config reference', help: 'prints the reference of all keys', flags: [], run: configReference },
-  { name: 'config schema', help: 'prints the JSON schema, for editors', flags: [], run: configSchema },
-  { name: 'config metrics', help: 'prints the table of all metrics', flags: [], run: configMetrics },
-  { name: 'config show', help: 'prints the effective configuration and where each value comes from', flags: setupFlags, run: configShow },
+  { name: 'config reference', help: 'prints the reference of all keys', flags: [], run: configReference, example: '> REFERENCE.md' },
+  { name: 'config schema', help: 'prints the JSON schema, for editors', flags: [], run: configSchema, example: '> memseal.schema.json' },
+  { name: 'config metrics', help: 'prints the table of all metrics', flags: [], run: configMetrics, example: '> METRICS.md' },
+  {
+    name: 'config show', help: 'prints the effective configuration and where each value comes from', operand: configOperand,
+    flags: setupFlags, run: configShow, example: '/etc/memseal/memseal.yaml',
+  },
+  { name: 'version', help: 'says which memseal this is', flags: [], example: '', run: sayVersion },
 ]
 
 /** @param args without the program's own name   @returns the exit status */
@@ -94,10 +119,7 @@ export async function runCommandLine(args: readonly string[], terminal: Terminal
   const firstFlag = args.findIndex(arg => arg.startsWith('-'))
   const words = firstFlag === -1 ? args : args.slice(0, firstFlag)
   const wantsHelp = args.includes('--help') || args.includes('-h') || words[0] === 'help'
-  if (args.includes('--version')) {
-    terminal.out(`memseal ${version}\n`)
-    return exitStatuses.fine.status
-  }
+  if (args.includes('--version') || args[0] === '-v' || args[0] === '-V') return sayVersion({}, terminal)
   const name = (words[0] === 'help' ? words.slice(1) : words).join(' ')
   const command = commands.find(each => each.name === (name === '' ? 'run' : name)) ??
     commands.find(each => name.startsWith(`${each.name} `))   // the words after it are for parseFlags to take or refuse
@@ -129,11 +151,24 @@ function parseFlags(command: Command, args: readonly string[]): Record<string, u
     if (operand !== undefined && !operand.isOptional && positionals.length === 0) {
       throw new UsageError(`${operand.name} is missing.\nWrite memseal ${command.name} ${operand.name}.`)
     }
-    return operand === undefined ? values : { ...values, operand: positionals[0] }
+    return withOperand(command, values, positionals[0])
   } catch (error) {
     if (error instanceof UsageError) throw error
     throw new UsageError(flagFault(command, error as Error & { code?: string }))
   }
+}
+
+async function sayVersion(_flags: Record<string, unknown>, terminal: Terminal): Promise<number> {
+  terminal.out(`memseal ${version}\n`)
+  return exitStatuses.fine.status
+}
+
+function withOperand({ operand }: Command, values: Record<string, unknown>, word: string | undefined): Record<string, unknown> {
+  if (operand === undefined) return values
+  if (operand.flag === undefined) return { ...values, operand: word }
+  if (word === undefined) return values
+  if (values[operand.flag] !== undefined) throw new UsageError(`${word} and --${operand.flag} are two files, and one is all it takes.\nGive one of them.`)
+  return { ...values, [operand.flag]: word }
 }
 
 function flagFault(command: Command, error: Error & { code?: string }): string {
@@ -145,12 +180,14 @@ function flagFault(command: Command, error: Error & { code?: string }): string {
   if (error.code === 'ERR_PARSE_ARGS_UNEXPECTED_POSITIONAL') {
     return `"${/'([^']*)'/.exec(error.message)?.[1]}" is one word too many.\nSee memseal ${command.name} --help.`
   }
+  const flag = command.flags.find(({ name }) => new RegExp(`'--${name}\\b`).test(error.message))
+  if (flag !== undefined) return flag.value === '' ? `--${flag.name} takes no value.\nGive it alone.` : `--${flag.name} has no value.\nGive --${flag.name} ${flag.value}.`
   return `${error.message.split('\n')[0]}\nSee memseal ${command.name} --help.`
 }
 
 function unknown(name: string, terminal: Terminal): number {
   const family = commands.filter(command => command.name.startsWith(`${name} `)).map(command => command.name)
-  const near = closest(name, commands.map(command => command.name))
+  const near = /\.ya?ml$/.test(name) ? `memseal run ${name}` : closest(name, commands.map(command => command.name))
   if (family.length > 0) terminal.err(`memseal ${name}: a word is missing.\nWrite one of ${family.join(', ')}.\n`)
   else terminal.err(`memseal: there is no command "${name}".\n${near === undefined ? 'See memseal --help.' : `Did you mean ${near}?`}\n`)
   return exitStatuses.usage.status
@@ -164,6 +201,8 @@ function help(name: string, terminal: Terminal): number {
     const usage = `${operand}${exact.flags.length === 0 ? '' : ' [flags]'}`
     terminal.out(`memseal ${exact.name}${usage}: ${exact.help}\n${exact.flags.length === 0 ? '' : '\n'}`)
     terminal.out(table(exact.flags.map(flag => [`--${flag.name} ${flag.value}`, flag.doc])))
+    terminal.out(`\nFor example:\n  memseal ${exact.name} ${exact.example}`.trimEnd())
+    terminal.out(`\n\nExit status:\n${table(Object.values(exitStatuses).map(({ status, doc }) => [String(status).padStart(2), doc]))}`)
   } else if (shown.length > 0) {
     terminal.out('memseal: TLS and mutual TLS in front of memcached\n\n')
     terminal.out(table(shown.map(command => [`memseal ${command.name}`, command.help])))

@@ -25,7 +25,7 @@ export function chooseConfiguration(flags: Record<string, unknown>, environment:
   const named = flag ?? (environment['MEMSEAL_CONFIG'] || undefined)
   if (named !== undefined && setup.length > 0) {
     const names = setup.map(({ origin }) => origin.kind === 'flag' ? origin.name : '').join(', ')
-    const naming = flag === undefined ? 'MEMSEAL_CONFIG' : '--config'
+    const naming = flag === undefined ? 'MEMSEAL_CONFIG' : `the file ${flag}`
     throw new UsageError(`${names} and ${naming} cannot go together: the file says all of it.\n` +
       `Write the values into ${named}, or leave the file out.`)
   }

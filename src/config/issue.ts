@@ -40,6 +40,12 @@ export function issueLine(issue: Issue): string {
   return `${originText(issue.origin)} ${path}${issue.message} ${issue.fix}`.trim()
 }
 
+/** The same for machines: `where` as people see it, and its parts where it is a place in a file. */
+export function issueFields({ severity, origin, path, message, fix }: Issue): Record<string, unknown> {
+  const place = origin.kind === 'file' ? { file: origin.file, line: origin.line, column: origin.col } : {}
+  return { severity, where: originText(origin), ...place, path, message, fix }
+}
+
 /** By place in the file, so that an operator mends from the top down; what came from flags stands first, then each file
  *  in the order of its first issue. */
 export function sortIssues(issues: readonly Issue[]): Issue[] {

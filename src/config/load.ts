@@ -6,6 +6,7 @@ import { Reading } from './reading.ts'
 import { parse } from './parse.ts'
 import { checkRules } from './rules.ts'
 import { schema, type Config } from './schema.ts'
+import { inFlags, isGiven } from './flag-words.ts'
 import { graft, setupOptions, type Given } from './setup.ts'
 
 // Stands where a file's name would when there is none.
@@ -44,15 +45,9 @@ export function loadFile(file: string, options: LoadOptions): Loaded {
   }
 }
 
-/** The same for a set-up without a file. */
+/** The same for a set-up without a file; its faults are told of the flags. */
 export function loadGiven(options: LoadOptions): Loaded {
-  const loaded = loadText('', commandLine, options)
-  for (const issue of loaded.issues) {
-    const option = setupOptions.find(({ path }) => path.join('.') === issue.path)
-    if (option === undefined || issue.message !== 'is missing.') continue
-    issue.fix = `Give --${option.flag} ${option.value}, or set ${option.variable}.`
-  }
-  return loaded
+  return loadText('', commandLine, options)
 }
 
 /** @param text YAML   @param file its name in issues */
@@ -79,7 +74,7 @@ export function loadText(text: string, file: string, options: LoadOptions): Load
     isSound: path => !reading.isFaulty(path),
     isUnread: reading.isUnread,
     get config() { return hasFault(reading.issues) ? undefined : config },
-    get issues() { return sortIssues(reading.issues) },
+    get issues() { return sortIssues(reading.issues.map(issue => file === commandLine || isGiven(issue) ? inFlags(issue) : issue)) },
     origins: reading.origins,
     originOf: path => reading.nearestOrigin(path),
     report(severity, path, message, fix) {

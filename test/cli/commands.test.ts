@@ -1,12 +1,13 @@
 import { expect, test } from 'vitest'
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { closeSync, existsSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { onTestFinished } from 'vitest'
-import { commands } from '../../src/cli/commands.ts'
+import { commands, runCommandLine } from '../../src/cli/commands.ts'
 import { defaultFile } from '../../src/cli/configuration.ts'
+import { exitStatuses } from '../../src/errors.ts'
 import { setupOptions } from '../../src/config/setup.ts'
 import packageJson from '../../package.json' with { type: 'json' }
 
@@ -26,21 +27,68 @@ function fileWith(text: string): string {
 
 const good = 'services:\n  cache:\n    listen: 127.0.0.1:0\n'
 
-test('--help lists every command, and each command its flags', () => {
-  const all = memseal(['--help'])
+/** The same within this process. */
+async function said(...args: string[]): Promise<{ status: number, stdout: string }> {
+  let stdout = ''
+  const status = await runCommandLine(args, { environment: {}, out: text => { stdout += text }, err: () => {} })
+  return { status, stdout }
+}
+
+test('--help lists every command, and each command its flags, an example and what exit statuses mean', async () => {
+  const all = await said('--help')
   expect(all.status).toBe(0)
   for (const command of commands) {
     expect(all.stdout).toContain(`memseal ${command.name} `)
-    const own = memseal([...command.name.split(' '), '--help'])
+    const own = await said(...command.name.split(' '), '--help')
     expect(own.status).toBe(0)
     for (const flag of command.flags) expect(own.stdout).toContain(`--${flag.name} ${flag.value}`)
+    expect(own.stdout).toContain(`\nFor example:\n  memseal ${command.name}`)
+    for (const { status, doc } of Object.values(exitStatuses)) expect(own.stdout).toContain(`${status}  ${doc}`)
   }
-  expect(memseal(['help', 'run']).stdout).toBe(memseal(['run', '--help']).stdout)
-  expect(memseal(['config', '--help']).stdout).toContain('memseal config show')
+  expect(await said('help', 'run')).toEqual(await said('run', '--help'))
+  expect((await said('config', '--help')).stdout).toContain('memseal config show')
 })
 
-test('--version is the package\'s', () => {
-  expect(memseal(['--version'])).toEqual({ status: 0, stdout: `memseal ${packageJson.version}\n`, stderr: '' })
+test.each(['--version', '-v', '-V', 'version'])('%s is the package\'s', word => {
+  expect(memseal([word])).toEqual({ status: 0, stdout: `memseal ${packageJson.version}\n`, stderr: '' })
+})
+
+test('a file may be named as most programs take it, without a flag', () => {
+  const file = fileWith(good)
+  expect(memseal(['check', file])).toEqual({ status: 0, stdout: `${file} is fine.\n`, stderr: '' })
+  expect(memseal(['config', 'show', file]).stdout).toContain('listen: [127.0.0.1:0]')
+  expect(memseal(['run', `${file}.no`])).toMatchObject({ stderr: expect.stringContaining(`${file}.no:1:1  there is no such file.`) })
+})
+
+test('check --json says all of it to machines, with the same exit status', () => {
+  const file = fileWith(good)
+  const json = (...args: string[]) => {
+    const { status, stdout, stderr } = memseal(['check', '--json', ...args])
+    expect(stderr).toBe('')
+    return [status, JSON.parse(stdout) as unknown]
+  }
+  expect(json(file)).toEqual([0, { configuration: file, isFine: true, issues: [] }])
+  writeFileSync(file, `${good}    workers: 1\n`)
+  expect(json(file)).toEqual([78, { configuration: file, isFine: false, issues: [{
+    severity: 'fault', where: `${file}:4:5`, file, line: 4, column: 5, path: 'services.cache.workers', message: expect.any(String), fix: expect.any(String),
+  }] }])
+  expect(json('--listen', 'x')).toMatchObject([78, { configuration: null, issues: [{ where: '--listen', message: '"x" is not an address with a port.' }] }])
+})
+
+test.skipIf(!existsSync('/dev/full'))('a full disk behind an output is told in a line, and never by a stack trace', () => {
+  const toFull = (args: string[], stream: 1 | 2) => {
+    const full = openSync('/dev/full', 'w')
+    const stdio = ['ignore', stream === 1 ? full : 'pipe', stream === 2 ? full : 'pipe'] as const
+    const { status, stdout, stderr } = spawnSync(process.execPath, [main, ...args], { encoding: 'utf8', stdio: [...stdio], env: { PATH: process.env['PATH'] } })
+    closeSync(full)
+    return { status, stdout: stdout as string | null, stderr: stderr as string | null }
+  }
+  const told = 'memseal: standard output cannot be written to: its disk is full.\n'
+  for (const args of [['--help'], ['config', 'reference'], ['check', fileWith(good)]]) expect(toFull(args, 1)).toMatchObject({ status: 1, stderr: told })
+  // What it had to say goes first: the configuration is refused, whoever hears of it.
+  expect(toFull(['check', '--listen', 'x'], 2)).toMatchObject({ status: 78, stdout: '' })
+  expect(toFull(['check', '--json', '--listen', 'x'], 1)).toMatchObject({ status: 78, stderr: told })
+  expect(toFull(['nonsense'], 2)).toMatchObject({ status: 2, stdout: '' })
 })
 
 test.each([
@@ -48,11 +96,15 @@ test.each([
   [['frobnicate'], 'memseal: there is no command "frobnicate".\nSee memseal --help.\n'],
   [['config'], 'memseal config: a word is missing.\nWrite one of config reference, config schema, config metrics, config show.\n'],
   [['run', '--lisen', 'x'], 'memseal run: there is no flag --lisen.\nDid you mean --listen?\n'],
-  [['check', 'memseal.yaml'], 'memseal check: "memseal.yaml" is one word too many.\nSee memseal check --help.\n'],
-  [['check', '--config'], 'memseal check: Option \'--config <value>\' argument missing\nSee memseal check --help.\n'],
+  [['memseal.yaml'], 'memseal: there is no command "memseal.yaml".\nDid you mean memseal run memseal.yaml?\n'],
+  [['check', 'a.yaml', 'b.yaml'], 'memseal check: "b.yaml" is one word too many.\nSee memseal check --help.\n'],
+  [['check', 'a.yaml', '--config', 'b.yaml'], 'memseal check: a.yaml and --config are two files, and one is all it takes.\nGive one of them.\n'],
+  [['status', 'memseal.yaml'], 'memseal status: "memseal.yaml" is one word too many.\nSee memseal status --help.\n'],
+  [['check', '--config'], 'memseal check: --config has no value.\nGive --config FILE.\n'],
+  [['check', '--json=yes'], 'memseal check: --json takes no value.\nGive it alone.\n'],
   [['check', '--cert', 'a', '--cert', 'b'], 'memseal check: --cert stands here twice.\nGive it once.\n'],
   [['run', '--config', 'a.yaml', '--listen', 'b', '--allow', 'c'],
-    'memseal run: --listen, --allow and --config cannot go together: the file says all of it.\nWrite the values into a.yaml, or leave the file out.\n'],
+    'memseal run: --listen, --allow and the file a.yaml cannot go together: the file says all of it.\nWrite the values into a.yaml, or leave the file out.\n'],
 ])('wrong usage is told and ends with 2: %j', (args, message) => {
   expect(memseal(args)).toEqual({ status: 2, stdout: '', stderr: message })
 })

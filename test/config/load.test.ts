@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { issueText, originText } from '../../src/config/issue.ts'
 import { loadFile, loadGiven, loadText } from '../../src/config/load.ts'
 import { showConfig } from '../../src/config/show.ts'
+import { givenByEnvironment, givenByFlags } from '../../src/config/setup.ts'
 
 const smallest = 'services:\n  cache:\n    listen: 127.0.0.1:11212\n'
 
@@ -21,7 +22,7 @@ test('the smallest configuration has every default', () => {
   expect(issues).toEqual([])
   expect(config).toEqual({
     log: { level: 'info', format: 'json', file: '-' },
-    admin: { listen: [] },
+    admin: { listen: [], allow: [] },
     drain_timeout: 30_000,
     include: [],
     services: {
@@ -34,6 +35,7 @@ test('the smallest configuration has every default', () => {
           handshake_timeout: 10_000, idle_timeout: 0, request_timeout: 60_000, request_size: 2 * 2 ** 20, in_flight: 1024,
           request_memory: 256 * 2 ** 20, reply_backlog: 64 * 2 ** 20, reply_memory: 512 * 2 ** 20, private_connections: 512, max_age: 0,
         },
+        log: { connections: 'sampled' },
         reply_coalescing: true,
         backend: {
           tls: undefined, connect: [{ kind: 'tcp', host: '127.0.0.1', port: 11211 }], policy: 'failover', sharing: 'shared',
@@ -149,8 +151,38 @@ test('a set-up without a file names its flags in faults', () => {
   const { config, issues } = loadGiven({ environment: {}, given: [{ path: ['services', 'memcached', 'tls', 'cert'], value: 'x', origin: { kind: 'flag', name: '--cert' } }] })
   expect(config).toBeUndefined()
   expect(issues.map(issueText)).toEqual([
-    '--cert  services.memcached.listen: is missing.\n        Give --listen ADDRESS:PORT, or set MEMSEAL_LISTEN.',
-    '--cert  services.memcached.tls.key: is missing.\n        Give --key FILE, or set MEMSEAL_KEY.',
+    '--listen  is missing.\n          Give --listen ADDRESS:PORT, or set MEMSEAL_LISTEN.',
+    '--key  is missing.\n       Give --key FILE, or set MEMSEAL_KEY.',
+  ])
+})
+
+test.each<[Record<string, string | string[]>, string[]]>([
+  [{ listen: ['x'] }, ['--listen  "x" is not an address with a port.']],
+  [{ listen: ['0.0.0.0:1'] }, [
+    '--listen  0.0.0.0:1 can be reached from other hosts, and there is no --allow to say which.',
+    '          Give --allow with the addresses of your clients, such as 10.0.0.0/8; or listen on 127.0.0.1, [::1] or a unix socket.',
+    '--listen  0.0.0.0:1 can be reached from other hosts, and without --cert and --key everyone on the way reads and changes all data.',
+    '          Give --cert and --key; or, in a file, plaintext: allowed where the network itself is sealed.']],
+  [{ 'listen': ['127.0.0.1:1'], 'backend-ca': '/ca', 'backend-cert': '/c' }, ['--backend-cert stands without --backend-key', 'Give --backend-key, or remove it.']],
+  [{ 'listen': ['127.0.0.1:1'], 'backend-ca': '/ca', 'connect': ['unix:/a'] }, ['--connect  a unix socket has no host name', 'Give --server-name with a name']],
+  [{ listen: ['127.0.0.1:1'], connect: ['10.0.0.1:1'] }, ['--connect  10.0.0.1:1 is on another host', 'and give --backend-ca; or write 127.0.0.1, [::1] or unix:/path; or, in a file, plaintext: allowed']],
+  [{ listen: ['127.0.0.1:1', '127.0.0.1:1'] }, ['--listen  127.0.0.1:1 is taken by --listen (127.0.0.1:1) already.']],
+  [{ listen: ['127.0.0.1:1'], admin: ['0.0.0.0:2'] }, ['--admin  0.0.0.0:2 can be reached', 'Write, in a file, allow: below admin']],
+])('what flags say is told of flags: %j', (flags, parts) => {
+  for (const shown of [
+    loadGiven({ environment: {}, given: givenByFlags(flags) }),
+    loadGiven({ environment: {}, given: givenByEnvironment(Object.fromEntries(Object.entries(flags).map(([flag, value]) => [`MEMSEAL_${flag.toUpperCase().replaceAll('-', '_')}`, String(value)]))) }),
+  ].map(({ issues }) => issues.map(issueText).join('\n'))) {
+    expect(shown).not.toContain('services.')
+    const isByVariable = shown.startsWith('MEMSEAL_')
+    for (const part of parts) expect(shown).toContain(isByVariable ? part.replace(/^(--[\w-]+ {2}| +)/, '') : part)
+  }
+})
+
+test('a flag beside a file is named too, and the file goes on to be told of its keys', () => {
+  const given = givenByFlags({ 'log-level': 'loud' })
+  expect(loadText('services:\n  cache:\n    listen: x\n', 'm.yaml', { environment: {}, given }).issues.map(issueText).map(text => text.split('\n')[0])).toEqual([
+    '--log-level  "loud" is not offered (trace, debug, info, warn, error, fatal, silent).', 'm.yaml:3:13  services.cache.listen: "x" is not an address with a port.',
   ])
 })
 
