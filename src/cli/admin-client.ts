@@ -5,6 +5,7 @@ import { endpointText, parseEndpoint, type Endpoint } from '../config/endpoint.t
 import { issueLine } from '../config/issue.ts'
 import { Problem } from '../config/reading.ts'
 import { exitStatuses } from '../errors.ts'
+import { lookUpForSocket } from '../lib/names.ts'
 import { chooseConfiguration, pathsOf, printIssues, type Chosen } from './configuration.ts'
 import type { Terminal } from './terminal.ts'
 import { UsageError } from './usage-error.ts'
@@ -78,7 +79,7 @@ export class AdminClient {
   }
 
   #send(endpoint: Exclude<Endpoint, { kind: 'systemd' }>, method: string, path: string): Promise<Answer> {
-    const where = endpoint.kind === 'unix' ? { socketPath: endpoint.path } : { host: endpoint.host, port: endpoint.port }
+    const where = endpoint.kind === 'unix' ? { socketPath: endpoint.path } : { host: endpoint.host, port: endpoint.port, lookup: lookUpForSocket }
     const headers = { host: 'localhost', ...this.meantFor === undefined ? {} : { [configurationHeader]: headerOf(pathsOf(this.meantFor)) } }
     return new Promise((resolve, reject) => {
       const asked = request({ ...where, method, path, headers, timeout: TIMEOUT_MS }, response => {

@@ -186,3 +186,8 @@ function ofThisHost(): Sources {
 
 /** Those of this process. */
 export const names = new Names()
+
+/** For a socket that is to look the name up by itself: without a thread, and `localhost` without asking anybody. */
+export const lookUpForSocket: LookupFunction = (name, options, done) => {
+  void names.lookUp(name).then(found => answering(found)(name, options, done), (error: LookupError) => done(error, ''))
+}

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { bestFirst, LookupError, Names, type Sources } from '../../src/lib/names.ts'
+import { answering, bestFirst, LookupError, lookUpForSocket, Names, type Sources } from '../../src/lib/names.ts'
 
 type Answer = string[] | string | Promise<string[]>   // addresses, or a code
 
@@ -110,4 +110,11 @@ test('addresses are tried in an order that suits this host', () => {
   const addresses = ['fd00::1', '10.0.0.2', '2001:db8::1', '10.0.0.1']
   expect(bestFirst(addresses, ['10.0.0.9', 'fe80::1', '::1', 'fd00::9'])).toEqual(['10.0.0.2', '10.0.0.1', 'fd00::1', '2001:db8::1'])
   expect(bestFirst(addresses, ['2a01::9'])).toEqual(['2001:db8::1', '10.0.0.2', '10.0.0.1', 'fd00::1'])
+})
+
+test('a socket gets all addresses or the first, as it asks, and the reason when there is none', async () => {
+  const asked = (lookup: typeof lookUpForSocket, name: string, all: boolean) =>
+    new Promise(resolve => { lookup(name, { all }, (error, found, family) => resolve(error ?? (all ? found : [found, family]))) })
+  expect(await asked(lookUpForSocket, 'localhost', false)).toEqual(['127.0.0.1', 4])
+  expect(await asked(answering(['10.0.0.1', 'fd00::1']), 'x', true)).toEqual([{ address: '10.0.0.1', family: 4 }, { address: 'fd00::1', family: 6 }])
 })
