@@ -4,15 +4,25 @@
 # `make.sh --folder DIR`: in DIR instead, for containers (config/compose.yaml).
 set -eu
 umask 077
+usage() { echo "make.sh: $1
+usage: make.sh [--force] [--folder DIR]" >&2; exit 2; }
+folder= force=
+while [ $# -gt 0 ]; do
+  case $1 in
+    --force) force=1 ;;
+    --folder) [ -n "${2-}" ] || usage '--folder needs the name of a folder'; folder=$2; shift ;;
+    *) usage "there is no argument $1" ;;
+  esac
+  shift
+done
 key_mode=0600
-if [ "${1-}" = --folder ]; then
-  mkdir -p "$2"
-  cd "$2"
+if [ -n "$folder" ]; then
+  mkdir -p "$folder"
+  cd "$folder"
   # The user in a container is another than the one here, and a file that is mounted there is judged by its own mode:
   # readable by all, in a folder that keeps all others of this host out.
   chmod 0700 .
   key_mode=0644
-  shift 2
 else
   cd "$(dirname "$0")"
 fi
@@ -26,13 +36,18 @@ usable() {
     [ "$(openssl x509 -in "$name.crt" -noout -pubkey)" = "$public" ] || return 1
   done
 }
-[ "${1-}" = --force ] || ! usable || exit 0
+[ -n "$force" ] || ! usable || exit 0
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/memseal-certs.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 quiet() { "$@" >"$work/log" 2>&1 || { cat "$work/log" >&2; exit 1; }; }
 
-key() { quiet openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:prime256v1 -out "$work/$1.key"; }
+# All that `openssl req` takes from a configuration: the system's own may be missing, or say something else.
+printf '%s\n' '[req]' 'distinguished_name=name' 'x509_extensions=ca' '[name]' '[ca]' 'basicConstraints=critical,CA:TRUE' \
+  'keyUsage=critical,keyCertSign,cRLSign' 'subjectKeyIdentifier=hash' >"$work/req.cnf"
+export OPENSSL_CONF="$work/req.cnf"
+
+key() { quiet openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:prime256v1 -pkeyopt ec_param_enc:named_curve -out "$work/$1.key"; }
 
 leaf() { # leaf NAME COMMON_NAME USE SUBJECT_ALT_NAMES
   key "$1"
@@ -45,7 +60,7 @@ leaf() { # leaf NAME COMMON_NAME USE SUBJECT_ALT_NAMES
 
 key ca
 quiet openssl req -x509 -new -key "$work/ca.key" -subj '/O=memseal development/CN=memseal development CA' -days 365 \
-  -addext keyUsage=critical,keyCertSign,cRLSign -out "$work/ca.crt"
+  -out "$work/ca.crt"
 leaf server localhost serverAuth 'DNS:localhost,DNS:memseal,IP:127.0.0.1,IP:::1'
 leaf client developer clientAuth 'DNS:developer.localhost'
 

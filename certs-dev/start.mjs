@@ -1,6 +1,6 @@
 // `npm start`: sets everything up, then runs memseal with config/dev.yaml. Ctrl-C ends all that it started.
 import { spawn, spawnSync } from 'node:child_process'
-import { connect } from 'node:net'
+import { connect, createServer } from 'node:net'
 import { join } from 'node:path'
 import { installDependencies, pinnedNode, projectEnv, projectFolder } from '../test/setup/dependencies.mjs'
 import { find, providePrograms, runPrograms } from '../test/setup/programs.mjs'
@@ -12,30 +12,46 @@ const started = []
 let isEnding = false
 
 try {
-  installDependencies()
-  await startAll()
+  const port = await holdPort()
+  await installDependencies()
+  await startAll(port)
 } catch (error) {
-  console.error(error instanceof Error ? error.message : error)
+  if (!isEnding) console.error(error instanceof Error ? error.message : error)
   await endAll(1)
 }
 
-async function startAll() {
+/** Of two that are started at once one gets the port, and holds it until memseal takes it over: the other does nothing. */
+async function holdPort() {
+  const holder = createServer(socket => socket.destroy())
+  await new Promise((resolve, reject) => {
+    holder.once('error', reject)
+    holder.listen(memsealPort, '127.0.0.1', () => resolve(undefined))
+  }).catch(error => {
+    throw new Error(error.code === 'EADDRINUSE'
+      ? `Port ${memsealPort} of 127.0.0.1 is taken: another \`npm start\`? End that program first.`
+      : `Port ${memsealPort} of 127.0.0.1 cannot be had: ${error.message}.`)
+  })
+  return holder.unref()
+}
+
+/** @param {import('node:net').Server} port */
+async function startAll(port) {
   const greeting = await ask(memcachedPort, 'version\r\n')
   const needed = runPrograms.filter(program => program.name !== 'memcached' || greeting === undefined)
-  providePrograms(needed)
+  await providePrograms(needed)
   makeCertificates()
-  if (await ask(memsealPort) !== undefined) {
-    throw new Error(`Port ${memsealPort} of 127.0.0.1 is taken: another \`npm start\`? End that program first.`)
-  }
   for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP'])) process.on(signal, () => void endAll(0))
 
   if (greeting === undefined) await startMemcached()
   else if (greeting.startsWith('VERSION ')) console.log(`Using the memcached on 127.0.0.1:${memcachedPort}.`)
-  else throw new Error(`What listens on 127.0.0.1:${memcachedPort} is no memcached. End that program first.`)
+  else throw new Error(`What listens on 127.0.0.1:${memcachedPort} is not a memcached. End that program first.`)
 
+  await new Promise(resolve => port.close(resolve))
   const memseal = start('memseal', pinnedNode, ['src/main.ts', 'run', '--config', 'config/dev.yaml'])
   started.unshift(memseal)
-  await waitFor(memseal, async () => await ask(memsealPort) !== undefined)
+  // By its own word: on the port another one might answer.
+  await Promise.race([memseal.says(`listening on 127.0.0.1:${memsealPort}`), memseal.ended])
+  if (!memseal.isRunning) throw new Error('memseal ended at its start; see above.')
   console.log(`\nmemseal is ready. Paste this line into another shell:\n${firstSteps()}\nCtrl-C ends it.\n`)
   await memseal.ended
   if (!isEnding) throw new Error('memseal has ended.')
@@ -56,12 +72,11 @@ function makeCertificates() {
 }
 
 /** The line that a newcomer pastes: a set and a get through TLS, from any folder. `quit` makes memseal close, and
- *  that ends openssl. */
+ *  that ends openssl. Only options that LibreSSL's openssl (macOS) knows too. */
 function firstSteps() {
   const file = (/** @type {string} */ name) => quoted(join(projectFolder, 'certs-dev', name))
   return `printf 'set greeting 0 60 5\\r\\nhello\\r\\nget greeting\\r\\nquit\\r\\n' | openssl s_client -quiet ` +
-    `-verify_quiet -verify_return_error -verify_hostname localhost -servername localhost ` +
-    `-connect 127.0.0.1:${memsealPort} ` +
+    `-verify_return_error -servername localhost -connect 127.0.0.1:${memsealPort} ` +
     `-CAfile ${file('ca.crt')} -cert ${file('client.crt')} -key ${file('client.key')}`
 }
 
@@ -71,7 +86,8 @@ function quoted(path) {
 }
 
 /** @typedef {import('node:child_process').ChildProcess} ChildProcess */
-/** @typedef {{ name: string, process: ChildProcess, ended: Promise<void>, isRunning: boolean }} Started */
+/** @typedef {{ name: string, process: ChildProcess, ended: Promise<void>, isRunning: boolean,
+ *   says: (text: string) => Promise<void> }} Started */
 
 /** Each gets a process group of its own: a Ctrl-C in the terminal then comes to this process alone, which ends them in
  *  order.
@@ -79,9 +95,19 @@ function quoted(path) {
  *  @returns {Started} */
 function start(name, program, args) {
   const child = spawn(program, args, { cwd: projectFolder, env: projectEnv(), detached: true,
-    stdio: ['ignore', 'inherit', 'inherit'] })
+    stdio: ['ignore', 'pipe', 'inherit'] })
+  child.stdout.pipe(process.stdout, { end: false })
+  const says = (/** @type {string} */ text) => new Promise(resolve => {
+    let said = ''
+    child.stdout.setEncoding('utf8').on('data', function look(more) {
+      said += more
+      if (!said.includes(text)) return
+      child.stdout.off('data', look)
+      resolve(undefined)
+    })
+  })
   /** @type {Started} */
-  const entry = { name, process: child, isRunning: true, ended: Promise.resolve() }
+  const entry = { name, process: child, isRunning: true, ended: Promise.resolve(), says }
   entry.ended = new Promise(resolve => {
     const end = () => { entry.isRunning = false; resolve() }
     child.once('exit', end)

@@ -5,8 +5,8 @@ cd "$(dirname "$0")" || exit 1
 node --input-type=module -e "
   import { installDependencies } from '$PWD/../setup/dependencies.mjs'
   import { providePrograms, runPrograms } from '$PWD/../setup/programs.mjs'
-  installDependencies()
-  providePrograms(runPrograms)
+  await installDependencies()
+  await providePrograms(runPrograms)
 " || exit 1
 passed=0 failed=0 skipped=0
 output=$(mktemp /tmp/memseal-deploy-output.XXXXXX)

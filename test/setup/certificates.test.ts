@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
 import { pki } from '../support/pki.ts'
+import { likeLibreSsl } from './libressl.ts'
 import { tempFolder } from '../support/temp-folder.ts'
 
 const makeScript = fileURLToPath(new URL('../../certs-dev/make.sh', import.meta.url))
@@ -62,4 +63,36 @@ test('development certificates are kept while good, and remade when expired, mix
 
   make(folder, '--force')
   expect(serial()).not.toBe(third)
+})
+
+test('arguments that make.sh does not know are refused, and nothing is made', () => {
+  const folder = tempFolder()
+  copyFileSync(makeScript, join(folder, 'make.sh'))
+  for (const [args, words] of [[['--forse'], 'there is no argument --forse'], [['certs'], 'there is no argument certs'], [['--folder'], '--folder needs the name'],
+    [['--force', '--folder', join(folder, 'in'), 'more'], 'there is no argument more']] as const) {
+    const made = spawnSync('sh', [join(folder, 'make.sh'), ...args], { encoding: 'utf8' })
+    expect(made).toMatchObject({ status: 2, stdout: '', stderr: expect.stringContaining(words) })
+    expect(made.stderr).toContain('usage: make.sh [--force] [--folder DIR]')
+  }
+  expect(readdirSync(folder)).toEqual(['make.sh'])
+})
+
+test('--force and --folder go together, in either order', () => {
+  const folder = madeFolder()
+  const inside = join(folder, 'in')
+  const serials = [['--folder', inside], ['--folder', inside, '--force'], ['--force', '--folder', inside]].map(args => {
+    make(folder, ...args)
+    return certificate(inside, 'ca.crt').fingerprint256
+  })
+  expect(new Set(serials).size).toBe(3)
+})
+
+test('certificates are made with LibreSSL\'s openssl as well, and without a configuration of OpenSSL on the system', () => {
+  const folder = tempFolder()
+  copyFileSync(makeScript, join(folder, 'make.sh'))
+  const env = { ...process.env, PATH: `${likeLibreSsl()}:${process.env.PATH}`, OPENSSL_CONF: join(folder, 'missing.cnf') }
+  const made = spawnSync('sh', [join(folder, 'make.sh')], { encoding: 'utf8', env })
+  expect(made).toMatchObject({ status: 0, stdout: '', stderr: '' })
+  expect(certificate(folder, 'ca.crt').ca).toBe(true)
+  expect(certificate(folder, 'server.crt').checkIssued(certificate(folder, 'ca.crt'))).toBe(true)
 })

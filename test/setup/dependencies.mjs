@@ -1,21 +1,22 @@
 // Runs before anything is installed, under whatever Node (18 or newer) the machine has: Node's own modules only.
-import { spawnSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { runToEnd } from './child.mjs'
 
 export const projectFolder = fileURLToPath(new URL('../../', import.meta.url))
 /** The Node that package.json pins; there once the dependencies are. */
 export const pinnedNode = join(projectFolder, 'node_modules/.bin/node')
 
 /** Installs the npm packages of package-lock.json unless they are there already. Silent when all goes well. */
-export function installDependencies() {
+export async function installDependencies() {
   if (dependenciesAreCurrent()) return
   console.log('Installing the npm packages (once, about 15 s) …')
-  const npm = spawnSync('npm', ['ci'], { cwd: projectFolder, encoding: 'utf8', env: outerEnv() })
+  // Whatever NODE_ENV or `omit` say: without the development packages there is no Node to run on.
+  const npm = await runToEnd('npm', ['ci', '--include=dev'], { cwd: projectFolder, env: outerEnv(), mayBeKilled: true })
   if (npm.status === 0 && dependenciesAreCurrent()) return
   // npm's warnings (an older Node than some packages name; they never run on it) are of use only when it failed.
-  console.error(`${npm.stdout ?? ''}${npm.stderr ?? npm.error?.message ?? ''}`)
+  console.error(npm.output)
   throw new Error('The npm packages could not be installed. Run `npm ci` to see why.')
 }
 
@@ -42,9 +43,9 @@ function packagesIn(lockfile) {
 }
 
 /** The environment without this npm run's own additions: `npm ci` replaces node_modules, so it must not run on the Node
- *  that lies in there. */
+ *  that lies in there. Settings (npm_config_registry and the like) are the user's and stay. */
 function outerEnv() {
-  const outer = Object.entries(process.env).filter(([name]) => !name.startsWith('npm_'))
+  const outer = Object.entries(process.env).filter(([name]) => !name.startsWith('npm_') || name.startsWith('npm_config_'))
   const path = (process.env.PATH ?? '').split(delimiter).filter(folder => !folder.includes('node_modules'))
   return { ...Object.fromEntries(outer), PATH: path.join(delimiter) }
 }

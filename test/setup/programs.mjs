@@ -2,6 +2,7 @@
 import { spawnSync } from 'node:child_process'
 import { existsSync, rmSync, writeFileSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
+import { runToEnd } from './child.mjs'
 import { pinnedNode } from './dependencies.mjs'
 
 /** @typedef {{ name: string, packages: string[], isNeeded?: boolean, isThere: () => boolean }} Program */
@@ -35,16 +36,16 @@ export const ruby = () => [find('ruby'), '/usr/bin/ruby'].find(file => succeeds(
 
 /** Sees to it that the programs are there: installs Debian's packages when it may, else says which command to run.
  *  @param {Program[]} programs
- *  @returns {string[]} names of those that are still missing, and that can be done without
+ *  @returns {Promise<string[]>} names of those that are still missing, and that can be done without
  *  @throws {Error} when a needed one is missing, with the command that installs it */
-export function providePrograms(programs) {
+export async function providePrograms(programs) {
   let missing = programs.filter(program => !program.isThere())
   if (missing.length === 0) return []
   const packages = missing.flatMap(program => program.packages)
   const isDebian = find('apt-get') !== undefined
   const isRoot = process.getuid?.() === 0
   if (isDebian && isRoot) {
-    installDebianPackages(packages)
+    await installDebianPackages(packages)
     missing = missing.filter(program => !program.isThere())
     if (missing.length === 0) return []
   }
@@ -57,14 +58,14 @@ export function providePrograms(programs) {
 }
 
 /** @param {string[]} packages */
-function installDebianPackages(packages) {
+async function installDebianPackages(packages) {
   console.log(`Installing Debian packages: ${packages.join(' ')} …`)
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }
   const allowServices = forbidServices()
   try {
     for (const args of [['update', '-qq'], ['install', '-qq', '-y', '--no-install-recommends', ...packages]]) {
-      const done = spawnSync('apt-get', args, { encoding: 'utf8', env, stdio: ['ignore', 'pipe', 'pipe'] })
-      if (done.status !== 0) console.error(`apt-get ${args[0]} failed:\n${done.stdout ?? ''}${done.stderr ?? ''}`)
+      const done = await runToEnd('apt-get', args, { env })
+      if (done.status !== 0) console.error(`apt-get ${args[0]} failed:\n${done.output}`)
     }
   } finally {
     allowServices()

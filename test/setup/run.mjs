@@ -7,8 +7,8 @@ import { installDependencies, pinnedNode, projectEnv, projectFolder } from './de
 import { clientPrograms, providePrograms, runPrograms } from './programs.mjs'
 
 try {
-  installDependencies()
-  providePrograms([...runPrograms, ...clientPrograms])
+  await installDependencies()
+  await providePrograms([...runPrograms, ...clientPrograms])
 } catch (error) {
   console.error(error instanceof Error ? error.message : error)
   finish({ passed: 0, failed: 1, skipped: 0 })
