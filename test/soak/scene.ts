@@ -40,7 +40,7 @@ export async function startScene(options: SceneOptions = {}): Promise<Scene> {
   }
   const { ca, server, client } = certificates
   const daemon = await startDaemon({
-    drain_timeout: options.drainTimeout ?? '10s',
+    drain_timeout: options.drainTimeout ?? '2m',
     services: {
       secure: { ...service, tls: { cert: server.certFile, key: server.keyFile, client_ca: ca.certFile } },
       plain: service,

@@ -7,22 +7,32 @@ interface Question { lastLine: string, lines: string[], answered: () => void }
  *  on a busy machine its rounds are longer, so that what a test waits for in rounds does not depend on how busy it is. */
 export class Rounds {
   readonly #wire: Wire
+  readonly #question: string
+  readonly #answer: string
   readonly #asked: Question[] = []
   #error: Error | undefined
 
+  /** Rounds of memcached, or of a memseal and the memcached behind it. */
   static async of(place: WireOptions): Promise<Rounds> {
-    return new Rounds(await connect({ ...place, timeoutMs: 120_000 }))
+    return new Rounds(await connect({ ...place, timeoutMs: 120_000 }), 'version', 'VERSION ')
   }
 
-  private constructor(wire: Wire) {
+  /** Rounds of a memseal that answers by itself, whatever its memcached does: it refuses a command. */
+  static async ofItself(place: WireOptions): Promise<Rounds> {
+    return new Rounds(await connect({ ...place, timeoutMs: 120_000 }), 'verbosity 1', 'CLIENT_ERROR memseal: ')
+  }
+
+  private constructor(wire: Wire, question: string, answer: string) {
     this.#wire = wire
+    this.#question = question
+    this.#answer = answer
     void this.#listen()
   }
 
   /** @param count rounds, one after the other */
   async pass(count: number): Promise<void> {
     for (let round = 0; round < count; round++) {
-      await this.#ask('version', 'VERSION ')
+      await this.#ask(this.#question, this.#answer)
       // What has come together with our answer is read before the loop goes on.
       await new Promise(setImmediate)
     }
@@ -36,6 +46,11 @@ export class Rounds {
 
   end(): void {
     this.#wire.destroy()
+  }
+
+  /** Resolves when the server has closed our connection. */
+  get ended(): Promise<unknown> {
+    return this.#wire.closed
   }
 
   /** @returns the lines of the answer, of which the last begins with `lastLine` */
