@@ -8,6 +8,7 @@ import { durationText } from '../config/units.ts'
 import { answering, LookupError, names } from '../lib/names.ts'
 import { backendFailure, type BackendFailureReason } from '../tls/backend-failure.ts'
 import { alternativeNames, oneLine } from '../tls/peer.ts'
+import { certificateBlocks } from '../tls/pem.ts'
 import { peerFault, peerRules, type PeerRules } from '../tls/verdict.ts'
 import { probeFailures, type ProbeFacts, type ProbeFailureCode, type Standing } from './probe-failures.ts'
 import { TappedStream } from './tapped-stream.ts'
@@ -141,7 +142,7 @@ class Walker {
     const secure = connectTls({
       socket: tap.stream,
       // With pins alone there is no authority to ask, and without either the public ones are.
-      secureContext: createSecureContext({ ca: ca ?? (tls.rules.authorities === undefined ? [] : undefined), cert, key, minVersion: 'TLSv1.2', allowPartialTrustChain: true }),
+      secureContext: createSecureContext({ ca: ca === undefined ? (tls.rules.authorities === undefined ? [] : undefined) : certificateBlocks(ca), cert, key, minVersion: 'TLSv1.2', allowPartialTrustChain: true }),
       servername: isIP(tls.serverName) === 0 && !tls.serverName.includes('/') ? tls.serverName : '',
       // Judged step by step below, in our own words, before anything is asked.
       rejectUnauthorized: false, checkServerIdentity: () => undefined,
@@ -178,7 +179,7 @@ class Walker {
     else {
       const chainCode = secure.authorized ? '' : String(secure.authorizationError)
       const fault = peerFault(certificate, chainCode, tls.rules, tls.expected)
-      if (fault !== undefined) this.#untrusted(certificateFailures[backendFailure(fault.code, true, '').reason] ?? 'bad-certificate', fault.detail)
+      if (fault !== undefined) this.#untrusted(certificateFailures[backendFailure(fault.code, true, '').reason] ?? 'bad-certificate', fault.detail || fault.code)
       else this.#pass('certificate', `${oneLine(certificate.subject)} (${alternativeNames(certificate).join(', ') || 'no names'}), ` +
         `signed by ${oneLine(certificate.issuer)}, until ${day(certificate.validToDate)}`)
     }

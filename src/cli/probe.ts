@@ -8,7 +8,7 @@ import type { ServiceConfig } from '../config/schema.ts'
 import { parseDuration } from '../config/units.ts'
 import { exitStatuses } from '../errors.ts'
 import { expectedName } from '../tls/backend.ts'
-import { oneLine } from '../tls/peer.ts'
+import { loadedOf } from '../tls/material.ts'
 import { certificateBlocks } from '../tls/pem.ts'
 import { peerRules, type PeerRules, type RuleSettings } from '../tls/verdict.ts'
 import { printIssues } from './configuration.ts'
@@ -177,7 +177,7 @@ function tlsOf(flags: ProbeFlags, preset: Preset | undefined, endpoint: Endpoint
   }
   const files = { ca: readPem('ca', flags.ca ?? preset?.ca), cert: readPem('cert', pair.cert), key: readPem('key', pair.key) }
   const { ca, cert, key } = files
-  tryPem('ca', flags.ca ?? preset?.ca, () => ca !== undefined && new X509Certificate(ca))
+  tryPem('ca', flags.ca ?? preset?.ca, () => ca !== undefined && new X509Certificate(certificateBlocks(ca)[0] ?? ''))
   tryPem('cert', pair.cert, () => cert !== undefined && new X509Certificate(cert))
   tryPem('key', pair.key, () => createSecureContext({ cert, key }))
   const host = endpoint.kind === 'tcp' ? endpoint.host : 'localhost'
@@ -189,8 +189,8 @@ function tlsOf(flags: ProbeFlags, preset: Preset | undefined, endpoint: Endpoint
 }
 
 function authoritiesIn(pem: string | undefined, place: string): PeerRules['authorities'] {
-  if (pem === undefined) return { place: 'the list of public authorities', subjects: [] }
-  return { place, subjects: certificateBlocks(pem).map(block => oneLine(new X509Certificate(block).subject)) }
+  if (pem === undefined) return { place: 'the list of public authorities', known: [] }
+  return { place, known: certificateBlocks(pem).map(block => loadedOf(new X509Certificate(block))) }
 }
 
 function readPem(flag: string, file: string | undefined): string | undefined {

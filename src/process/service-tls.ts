@@ -1,3 +1,4 @@
+import { X509Certificate } from 'node:crypto'
 import type { Config, ServiceConfig } from '../config/schema.ts'
 import { endpointText } from '../config/endpoint.ts'
 import { backendTls, type BackendTls } from '../tls/backend.ts'
@@ -32,7 +33,7 @@ export function buildListeners(name: string, { listen, tls }: Pick<ServiceConfig
   const built = new Map<string, ListenerTls>()
   if (tls === undefined) return built
   const path = `services.${name}.tls`
-  const material = told(path, readMaterial(tls), report)
+  const material = told(path, readMaterial(tls, Date.now(), goodUntil([...inForce.listeners.values()][0]?.material.cert)), report)
   if (material === undefined) return built
   const { cert, key, clientCa: ca, revocation } = material
   taken(path, report, () => {
@@ -46,7 +47,7 @@ export function buildListeners(name: string, { listen, tls }: Pick<ServiceConfig
 export function buildBackend(name: string, { backend: { tls } }: Pick<ServiceConfig, 'backend'>, report: Report, inForce = none): BackendTls | undefined {
   if (tls === undefined) return undefined
   const path = `services.${name}.backend.tls`
-  const material = told(path, readBackendMaterial(tls), report)
+  const material = told(path, readBackendMaterial(tls, Date.now(), goodUntil(inForce.backend?.material.cert)), report)
   if (material === undefined) return undefined
   const { cert, key, ca } = material
   return taken(path, report, () => backendTls(material, tls, inForce.backend),
@@ -57,6 +58,13 @@ function told<M>(path: string, read: { material?: M, faults: MaterialFault[], wa
   for (const { key, message, fix } of read.faults) report('fault', `${path}.${key}`, message, fix)
   for (const { key, message, fix } of read.warnings) report('warning', `${path}.${key}`, message, fix)
   return read.material
+}
+
+/** Until when what serves now holds; undefined when it does not, or nothing serves. */
+function goodUntil(cert: string | undefined): Date | undefined {
+  if (cert === undefined) return undefined
+  const { validFromDate, validToDate } = new X509Certificate(cert)
+  return validFromDate.getTime() <= Date.now() ? validToDate : undefined
 }
 
 /** What OpenSSL throws becomes a fault of the file that it is about. */

@@ -1,8 +1,11 @@
 import { createPrivateKey, X509Certificate, type KeyObject } from 'node:crypto'
 import { readFileSync, statSync } from 'node:fs'
 import { whyNotSeen } from '../lib/hidden-paths.ts'
+import { chainOf, type Chain } from './chain.ts'
 import { oneLine } from './peer.ts'
+import { certificateBlocks, hasTrustSettings, insteadOfCertificates, plainPem, privateKeyBlock } from './pem.ts'
 import { readRevocation, type Revocation } from './revocation.ts'
+import { signsOthers } from './x509.ts'
 
 // Certificates and keys, read and checked against each other before any of them is used.
 
@@ -43,22 +46,20 @@ const SOON_DAYS = 14
 /** Who meets whom: a listener shows its certificate to clients, the client side of TLS shows one to the cache host. */
 const sides = {
   listener: {
-    ownAfterwards: 'every client that checks it would refuse it',
+    ownAfterwards: 'every client that checks it refuses it',
     notCa: "Use a certificate of this service alone; clients may refuse this one.",
     own: "this service's",
+    keyPath: 'tls.key',
     peersRefused: 'no client that it signed gets in',
-    signedRefused: 'clients that it signed are refused',
     signer: 'the CA that signs client certificates',
-    useless: 'no CA that could admit a client',
   },
   backend: {
-    ownAfterwards: 'every cache host that checks it would refuse it',
+    ownAfterwards: 'every cache host that checks it refuses it',
     notCa: "Use a certificate of this host alone; cache hosts may refuse this one.",
     own: "this host's",
+    keyPath: 'backend.tls.key',
     peersRefused: 'no cache host that it signed is believed',
-    signedRefused: 'cache hosts that it signed are not believed',
     signer: 'the CA that signs the certificates of the cache hosts',
-    useless: 'no CA that could vouch for a cache host',
   },
 } as const
 
@@ -72,73 +73,83 @@ export interface MaterialFiles {
   crl_missing?: 'refuse' | 'admit'
 }
 
-/** Reads all files and tells all faults. `material` is there only when there is no fault. */
-export function readMaterial(tls: MaterialFiles, now = Date.now()): MaterialResult {
-  const reading = new MaterialReading(now, 'listener')
-  const chain = reading.certificates('cert', tls.cert)
-  const key = reading.privateKey(tls.key)
+/** Reads all files and tells all faults. `material` is there only when there is no fault.
+ *  @param servesUntil how long what serves now holds, if something does: it is not given up for what does not */
+export function readMaterial(tls: MaterialFiles, now = Date.now(), servesUntil?: Date): MaterialResult {
+  const reading = new MaterialReading(now, 'listener', servesUntil)
+  const own = reading.own(tls)
   const authorities = tls.client_ca === undefined ? undefined : reading.certificates('client_ca', tls.client_ca)
-
-  if (chain !== undefined) reading.checkChain(chain.certificates, tls.cert)
-  if (chain !== undefined && key !== undefined) reading.checkFit(chain.certificates[0], key.object, tls)
-  if (authorities !== undefined) reading.checkAuthorities('client_ca', authorities.certificates, tls.client_ca!)
+  if (authorities !== undefined) reading.checkAuthorities('client_ca', authorities, tls.client_ca!)
   const revocation = authorities === undefined ? undefined : reading.revocation(authorities.certificates, tls)
 
   const { faults, warnings } = reading
-  if (faults.length > 0 || chain === undefined || key === undefined) return { faults, warnings }
-  const [leaf] = chain.certificates
+  if (faults.length > 0 || own === undefined) return { faults, warnings }
+  const { leaf, cert, key } = own
   const material = {
-    cert: chain.pem, key: key.pem, clientCa: authorities?.blocks,
-    revocation, authorities: (authorities?.certificates ?? []).map(loadedOf), subject: leaf.subject, names: leaf.subjectAltName ?? '', fingerprint: leaf.fingerprint256, notAfter: leaf.validToDate,
+    cert, key, clientCa: authorities?.blocks, revocation, authorities: (authorities?.certificates ?? []).map(loadedOf),
+    subject: leaf.subject, names: leaf.subjectAltName ?? '', fingerprint: leaf.fingerprint256, notAfter: leaf.validToDate,
   }
   return { material, faults, warnings }
 }
 
-/** Reads all files and tells all faults, for the client side of TLS. `cert` and `key` come together or not at all. */
-export function readBackendMaterial(tls: { ca?: string, cert?: string, key?: string }, now = Date.now()): BackendMaterialResult {
-  const reading = new MaterialReading(now, 'backend')
+/** The same for the client side of TLS. `cert` and `key` come together or not at all, and so do `ca` and what it says. */
+export function readBackendMaterial(tls: { ca?: string, cert?: string, key?: string }, now = Date.now(), servesUntil?: Date): BackendMaterialResult {
+  const reading = new MaterialReading(now, 'backend', servesUntil)
   const authorities = tls.ca === undefined ? undefined : reading.certificates('ca', tls.ca)
-  const chain = tls.cert === undefined ? undefined : reading.certificates('cert', tls.cert)
-  const key = tls.key === undefined ? undefined : reading.privateKey(tls.key)
-
-  if (authorities !== undefined) reading.checkAuthorities('ca', authorities.certificates, tls.ca!)
-  if (chain !== undefined) reading.checkChain(chain.certificates, tls.cert!)
-  if (chain !== undefined && key !== undefined) reading.checkFit(chain.certificates[0], key.object, { cert: tls.cert!, key: tls.key! })
+  if (authorities !== undefined) reading.checkAuthorities('ca', authorities, tls.ca!)
+  const own = tls.cert === undefined || tls.key === undefined ? undefined : reading.own({ cert: tls.cert, key: tls.key })
 
   const { faults, warnings } = reading
   if (faults.length > 0) return { faults, warnings }
   const material = {
-    ca: authorities?.blocks, cert: chain?.pem, key: key?.pem, notAfter: chain?.certificates[0].validToDate,
-    shown: chain && loadedOf(chain.certificates[0]), authorities: (authorities?.certificates ?? []).map(loadedOf),
+    ca: authorities?.blocks, cert: own?.cert, key: own?.key, notAfter: own?.leaf.validToDate, shown: own && loadedOf(own.leaf),
+    authorities: (authorities?.certificates ?? []).map(loadedOf),
   }
   return { material, faults, warnings }
 }
 
-function loadedOf({ subject, fingerprint256, validToDate }: X509Certificate): Loaded {
+export function loadedOf({ subject, fingerprint256, validToDate }: X509Certificate): Loaded {
   return { subject: oneLine(subject), fingerprint: fingerprint256, notAfter: validToDate }
 }
 
-interface CertificateFile { pem: string, blocks: string[], certificates: X509Certificate[] }
+interface CertificateFile { blocks: string[], certificates: X509Certificate[] }
+
+/** Its own certificate, and the PEM that is served. */
+interface Own { leaf: X509Certificate, cert: string, key: string }
 
 class MaterialReading {
   readonly faults: MaterialFault[] = []
   readonly warnings: MaterialFault[] = []
   #now: number
+  #servesUntil: Date | undefined
   #words: typeof sides[keyof typeof sides]
 
-  constructor(now: number, side: keyof typeof sides) {
+  constructor(now: number, side: keyof typeof sides, servesUntil: Date | undefined) {
     this.#now = now
+    this.#servesUntil = servesUntil
     this.#words = sides[side]
   }
 
+  /** Certificate, chain and key that are shown to the other side. */
+  own(files: { cert: string, key: string }): Own | undefined {
+    const found = this.certificates('cert', files.cert)
+    const key = this.privateKey(files.key)
+    if (found === undefined) return undefined
+    const chain = chainOf(found.certificates, key?.object, this.#now)
+    const [leaf] = chain.certificates
+    this.#checkChain(chain, files.cert)
+    if (key === undefined) return undefined
+    if (leaf.checkPrivateKey(key.object)) return { leaf, cert: chain.certificates.map(plainPem).join(''), key: key.pem }
+    this.#fault('key', `${files.key} does not belong to the certificate in ${files.cert}.`, 'Write the key that the certificate was requested with.')
+    return undefined
+  }
+
   certificates(key: 'cert' | 'client_ca' | 'ca', file: string): CertificateFile | undefined {
-    const pem = this.#read(key, file)
-    if (pem === undefined) return undefined
-    const blocks = pem.match(/-----BEGIN (?:TRUSTED )?CERTIFICATE-----[^]+?-----END (?:TRUSTED )?CERTIFICATE-----/g) ?? []
+    const bytes = this.#read(key, file)
+    if (bytes === undefined) return undefined
+    const blocks = certificateBlocks(bytes.toString('latin1'))
     if (blocks.length === 0) {
-      const isKey = pem.includes('PRIVATE KEY-----')
-      this.#fault(key, isKey ? `${file} holds a private key, not a certificate.` : `${file} holds no certificate in PEM.`,
-        isKey ? 'Write the file with the certificate here, and the key under tls.key.' : 'Convert it: openssl x509 -inform der -in FILE -out FILE.pem')
+      this.#fault(key, ...insteadOfCertificates(bytes, file, this.#words.keyPath))
       return undefined
     }
     const certificates: X509Certificate[] = []
@@ -150,7 +161,7 @@ class MaterialReading {
         return undefined
       }
     }
-    return { pem, blocks, certificates }
+    return { blocks, certificates }
   }
 
   revocation(authorities: X509Certificate[], { crl, crl_check: check = 'leaf', crl_expired: expired = 'refuse', crl_missing: missing = 'refuse' }: MaterialFiles): Revocation | undefined {
@@ -162,68 +173,72 @@ class MaterialReading {
   }
 
   privateKey(file: string): { pem: string, object: KeyObject } | undefined {
-    const pem = this.#read('key', file)
-    if (pem === undefined) return undefined
+    const bytes = this.#read('key', file)
+    if (bytes === undefined) return undefined
     const mode = statSync(file).mode
     if ((mode & 0o004) !== 0) {
       this.#warn('key', `${file} can be read by every user of this host (mode ${(mode & 0o777).toString(8)}).`, `Run chmod 640 ${file} (or 600), owned by the user or group of memseal.`)
     }
+    const pem = privateKeyBlock(bytes.toString('latin1')) ?? ''
     try {
       return { pem, object: createPrivateKey(pem) }
     } catch (error) {
-      const isEncrypted = pem.includes('ENCRYPTED') || (error as NodeJS.ErrnoException).code === 'ERR_MISSING_PASSPHRASE'
-      const message = isEncrypted ? `${file} is encrypted with a passphrase.` : `${file} holds no private key in PEM.`
-      this.#fault('key', message, isEncrypted ? 'Decrypt it: openssl pkey -in FILE -out FILE.plain, readable by memseal alone.' : 'Write the file that holds "BEGIN PRIVATE KEY" here.')
+      if (pem.includes('ENCRYPTED') || (error as NodeJS.ErrnoException).code === 'ERR_MISSING_PASSPHRASE') {
+        this.#fault('key', `${file} is encrypted with a passphrase.`, 'Decrypt it: openssl pkey -in FILE -out FILE.plain, readable by memseal alone.')
+      } else if (pem !== '') this.#fault('key', `${file}: the private key is damaged.`, 'Copy the file again, whole.')
+      else if (bytes[0] === 0x30) this.#fault('key', `${file} holds no private key in PEM; it may be DER.`, 'Convert it: openssl pkey -inform der -in FILE -out FILE.pem, readable by memseal alone.')
+      else this.#fault('key', `${file} holds no private key in PEM.`, 'Write the file that holds "BEGIN PRIVATE KEY" here.')
       return undefined
     }
   }
 
-  /** The listener's certificate first, then each one's issuer. */
-  checkChain(chain: X509Certificate[], file: string): void {
-    for (const certificate of chain) this.#checkDates('cert', certificate, file)
-    if (chain[0].ca) {
-      const isInverted = chain.length > 1 && !chain.at(-1)!.ca
-      if (isInverted) this.#fault('cert', `${file} starts with a CA's certificate.`, `Put ${this.#words.own} own certificate first, then its intermediates.`)
-      else this.#warn('cert', `${file}: the certificate is a CA's.`, this.#words.notCa)
-      if (isInverted) return
+  /** Whatever OpenSSL serves is served; what is odd about it is told. */
+  #checkChain({ certificates, length, doubled, isSorted }: Chain, file: string): void {
+    const [leaf] = certificates
+    this.#checkDates(leaf, file)
+    if (leaf.ca) this.#warn('cert', `${file}: the certificate is a CA's.`, this.#words.notCa)
+    for (const each of doubled) this.#warn('cert', `${file}: ${oneLine(each.subject)} stands there more than once; it is served once.`, 'Remove the others.')
+    if (isSorted) {
+      this.#warn('cert', `${file}: its certificates do not stand in the order in which they signed each other; they are served in it.`,
+        `Put ${this.#words.own} own certificate first, then its issuer, and so on.`)
     }
-    for (let at = 1; at < chain.length; at++) {
-      if (chain[at - 1].checkIssued(chain[at])) continue
-      this.#fault('cert', `${file}: certificate ${at + 1} (${oneLine(chain[at].subject)}) did not sign certificate ${at}.`,
-        `After ${oneLine(chain[at - 1].subject)} put its issuer, ${oneLine(chain[at - 1].issuer)}.`)
-      return
+    for (const [at, each] of certificates.entries()) {
+      if (at === 0) continue
+      const [name, isEnded] = [oneLine(each.subject), each.validToDate.getTime() <= this.#now]
+      if (at >= length) {
+        this.#warn('cert', `${file}: ${name}${isEnded ? ` expired on ${day(each.validToDate)} and` : ''} is not needed for the chain; it is served last.`, 'Remove it.')
+      } else if (isEnded) this.#warn('cert', `${file}: ${name}, which is in the chain, expired on ${day(each.validToDate)}; whoever needs it refuses the chain.`, 'Replace it, or remove it.')
+      else this.#warnOfEnd('cert', each, file)
     }
   }
 
-  checkFit(certificate: X509Certificate, key: KeyObject, tls: { cert: string, key: string }): void {
-    if (certificate.checkPrivateKey(key)) return
-    this.#fault('key', `${tls.key} does not belong to the certificate in ${tls.cert}.`, 'Write the key that the certificate was requested with.')
-  }
-
-  checkAuthorities(key: 'client_ca' | 'ca', authorities: X509Certificate[], file: string): void {
-    let usable = 0
-    for (const authority of authorities) {
+  /** Whatever stands in the file is taken as the end of a chain, as OpenSSL's own tools take it; what an operator might not
+   *  expect of it is told. Dates are no fault here: an authority that has expired lets nobody in, and takes no service down. */
+  checkAuthorities(key: 'client_ca' | 'ca', { blocks, certificates }: CertificateFile, file: string): void {
+    for (const [at, authority] of certificates.entries()) {
       const name = oneLine(authority.subject)
-      if (Date.parse(authority.validTo) <= this.#now) {
+      if (authority.validToDate.getTime() <= this.#now) {
         this.#warn(key, `${file}: ${name} expired on ${day(authority.validToDate)}; ${this.#words.peersRefused}.`, 'Replace it, or remove it.')
         continue
       }
       this.#warnOfEnd(key, authority, file)
-      if (authority.ca) usable += 1
-      else this.#warn(key, `${file}: ${name} is not a CA's certificate; ${this.#words.signedRefused}.`, `Write ${this.#words.signer}.`)
+      if (hasTrustSettings(blocks[at])) this.#warn(key, `${file}: ${name} carries trust settings of its own, and they hold.`, 'To be without them: openssl x509 -in FILE -out FILE.pem')
+      const signs = signsOthers(authority)
+      if (signs === 'unmarked') this.#warn(key, `${file}: ${name} does not say that it is a CA's certificate; it is taken for one.`, 'Replace it by one with basicConstraints CA:TRUE some day.')
+      if (signs === 'no') this.#warn(key, `${file}: ${name} is not a CA's certificate; it is believed itself, and none that it signed.`, `If it is not meant to stand for itself, write ${this.#words.signer}.`)
     }
-    if (usable === 0) this.#fault(key, `${file} holds ${this.#words.useless}.`, `Write the certificate (basicConstraints CA:TRUE, not expired) of ${this.#words.signer}.`)
   }
 
-  #checkDates(key: 'cert', certificate: X509Certificate, file: string): void {
-    const name = oneLine(certificate.subject)
-    if (certificate.validToDate.getTime() <= this.#now) {
-      this.#fault(key, `${file}: ${name} expired on ${day(certificate.validToDate)}.`, `Renew it: ${this.#words.ownAfterwards}.`)
-    } else if (certificate.validFromDate.getTime() > this.#now) {
-      this.#fault(key, `${file}: ${name} is valid only from ${day(certificate.validFromDate)} on.`, "Check this host's clock, or wait, or use another.")
-    } else {
-      this.#warnOfEnd(key, certificate, file)
-    }
+  /** A date takes no service down: with a certificate that has ended, clients that do not look go on, and with none nobody
+   *  does, nor do the other services of this process. But what serves now is better, as long as it holds. */
+  #checkDates(leaf: X509Certificate, file: string): void {
+    const [from, until] = [leaf.validFromDate.getTime(), leaf.validToDate.getTime()]
+    if (until > this.#now && from <= this.#now) return this.#warnOfEnd('cert', leaf, file)
+    const message = `${file}: ${oneLine(leaf.subject)} ${until <= this.#now ? `expired on ${day(leaf.validToDate)}` : `is valid only from ${day(leaf.validFromDate)} on`}`
+    const fix = until <= this.#now ? 'Renew it.' : "Check this host's clock, or wait, or use another."
+    if (this.#servesUntil !== undefined && this.#servesUntil.getTime() > this.#now) {
+      this.#fault('cert', `${message}, and the one that serves now is good until ${day(this.#servesUntil)}.`, fix)
+    } else this.#warn('cert', `${message}: ${this.#words.ownAfterwards}.`, fix)
   }
 
   #warnOfEnd(key: MaterialFault['key'], certificate: X509Certificate, file: string): void {
@@ -232,9 +247,9 @@ class MaterialReading {
     this.#warn(key, `${file}: ${oneLine(certificate.subject)} expires in ${days === 1 ? '1 day' : `${days} days`}, on ${day(certificate.validToDate)}.`, 'Renew it.')
   }
 
-  #read(key: MaterialFault['key'], file: string): string | undefined {
+  #read(key: MaterialFault['key'], file: string): Buffer | undefined {
     try {
-      return readFileSync(file, 'utf8')
+      return readFileSync(file)
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException
       const hidden = whyNotSeen(file)

@@ -1,7 +1,62 @@
+import { X509Certificate } from 'node:crypto'
+
 // What stands in PEM, whatever stands around it: `openssl x509 -text` writes words before a block, haproxy wants the key in
 // the same file, Windows ends lines in its own way and begins files with a mark.
 
 /** Each certificate as it stands there, BEGIN and END included. */
 export function certificateBlocks(pem: string): string[] {
   return pem.match(/-----BEGIN (?:TRUSTED |X509 )?CERTIFICATE-----[^]+?-----END (?:TRUSTED |X509 )?CERTIFICATE-----/g) ?? []
+}
+
+/** The first private key, as it stands there. */
+export function privateKeyBlock(pem: string): string | undefined {
+  return /-----BEGIN ((?:[A-Z]+ )*PRIVATE KEY)-----[^]+?-----END \1-----/.exec(pem)?.[0]
+}
+
+/** The certificate alone, as every reader takes it. */
+export function plainPem(certificate: X509Certificate): string {
+  return pemOf('CERTIFICATE', certificate.raw)
+}
+
+/** What a file without a certificate in PEM holds, and what to do with it.
+ *  @param where the key that wants a private key */
+export function insteadOfCertificates(bytes: Buffer, file: string, where: string): [message: string, fix: string] {
+  const text = bytes.toString('latin1')
+  if (bytes.length === 0) return [`${file} is empty.`, 'Copy the certificate into it.']
+  if (/^(?:\xff\xfe|\xfe\xff)/.test(text)) return [`${file} is written in UTF-16, and PEM is ASCII.`, 'Save it as ASCII or UTF-8 (PowerShell: Out-File -Encoding ascii).']
+  if (text.includes('PRIVATE KEY-----')) return [`${file} holds a private key, not a certificate.`, `Write the file with the certificate here, and the key under ${where}.`]
+  if (text.includes('CERTIFICATE REQUEST-----')) return [`${file} holds a certificate request, not a certificate.`, 'Write the file with the certificate that the CA made of it.']
+  if (/-----BEGIN (?:PKCS7|CMS)-----/.test(text)) return [`${file} holds certificates in PKCS #7.`, 'Convert it: openssl pkcs7 -print_certs -in FILE -out FILE.pem']
+  if (isCertificateInDer(bytes)) return [`${file} holds a certificate in DER, not in PEM.`, 'Convert it: openssl x509 -inform der -in FILE -out FILE.pem']
+  if (bytes[0] === 0x30) return [`${file} holds no certificate in PEM; it may be PKCS #12.`, 'Convert it: openssl pkcs12 -in FILE -nokeys -out FILE.pem']
+  return [`${file} holds no certificate in PEM.`, 'Write a file that holds "BEGIN CERTIFICATE" here.']
+}
+
+function isCertificateInDer(bytes: Buffer): boolean {
+  try {
+    return new X509Certificate(bytes).raw.length > 0
+  } catch {
+    return false
+  }
+}
+
+/** X509_CERT_AUX with one purpose that the certificate is trusted for: clientAuth, 1.3.6.1.5.5.7.3.2. Source: X509(3ossl). */
+const trustedForClients = Buffer.from('300c300a06082b06010505070302', 'hex')
+
+/** An authority of clients in the form in which OpenSSL ends a chain at it, whoever signed it: an intermediate alone, too.
+ *  For the client side there is `allowPartialTrustChain`; a `tls.Server` (Node 24 to 26) does not pass that on.
+ *  @param pem one certificate   @returns it as BEGIN TRUSTED CERTIFICATE; one that carries trust settings of its own keeps them */
+export function asAnchor(pem: string): string {
+  return hasTrustSettings(pem) ? pem : pemOf('TRUSTED CERTIFICATE', Buffer.concat([new X509Certificate(pem).raw, trustedForClients]))
+}
+
+/** Those of `openssl x509 -addtrust` or `-addreject`. */
+export function hasTrustSettings(pem: string): boolean {
+  if (!pem.startsWith('-----BEGIN TRUSTED ')) return false
+  // An empty sequence, 3000, says nothing.
+  return Buffer.from(pem.replace(/-----[^-]+-----/g, ''), 'base64').length > new X509Certificate(pem).raw.length + 2
+}
+
+function pemOf(label: string, der: Buffer): string {
+  return `-----BEGIN ${label}-----\n${der.toString('base64').match(/.{1,64}/g)!.join('\n')}\n-----END ${label}-----\n`
 }

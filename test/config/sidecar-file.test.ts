@@ -34,6 +34,6 @@ test('`memseal check` reads the files of backend.tls and tells all that is wrong
   expect(misfit.err).toContain('services.s.backend.tls.ca: there is no file /no/such.pem.')
   expect(misfit.err).toContain('services.s.backend.tls.key: ')
   const old = await service(`{ ca: ${client.certFile}, cert: ${expiredClient.certFile}, key: ${expiredClient.keyFile} }`)
-  expect(old.err).toContain('holds no CA that could vouch for a cache host.')
-  expect(old.err).toContain('Renew it: every cache host that checks it would refuse it.')
+  expect(old.err).toContain("is not a CA's certificate; it is believed itself, and none that it signed.")
+  expect(old.err).toContain('every cache host that checks it refuses it.')
 })
