@@ -123,11 +123,24 @@ function checkClientAuth(service: ServiceConfig, path: string, reading: Reading)
     reading.refuse(`${path}.tls.crl`, 'a revocation list stands without `client_ca`, so there is nobody whom it could keep out.',
       'Write client_ca: with the authorities whose list it is, or remove crl.')
   }
-  if (tls === undefined || tls.client_ca !== undefined || reading.isFaulty(`${path}.tls.client_ca`)) return
+  if (tls === undefined) return
+  const written = (['fingerprints', 'spki', 'names'] as const).filter(key => tls[key]?.length > 0 || reading.isFaulty(`${path}.tls.${key}`))
+  if (tls.client_auth === 'none' && written.length > 0) {
+    reading.refuse(`${path}.tls.${written[0]}`, 'says which client certificates are taken, and none is asked for.',
+      'Write client_auth: required, or remove this.')
+    return
+  }
+  const isPinned = written.some(key => key !== 'names')
+  if (tls.client_ca !== undefined || isPinned || reading.isFaulty(`${path}.tls.client_ca`)) return
+  if (written.length > 0) {
+    reading.refuse(`${path}.tls.names`, 'stands without `client_ca`, and anybody can make a certificate with such a name.',
+      'Write client_ca: with the file of the authorities that sign these clients; or fingerprints: or spki: with their pins.')
+    return
+  }
   if (tls.client_auth === 'none' || tls.client_auth === undefined) return
   reading.refuse(`${path}.tls.client_auth`,
     `"${tls.client_auth}" asks for client certificates, and there is no \`client_ca\` to check them against.`,
-    'Write client_ca: with the file of the authorities that sign them, or client_auth: none.')
+    'Write client_ca: with the file of the authorities that sign them; or fingerprints: or spki: with their pins; or client_auth: none.')
 }
 
 function checkListeners(config: Config, reading: Reading): void {

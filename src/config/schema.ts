@@ -7,6 +7,30 @@ import { commandNames, groupNames } from '../proto/commands.ts'
 
 // Every key once. Types, defaults, checks, messages, config/REFERENCE.md and config/schema.json all come from here.
 
+/** Which certificates of the other side are taken, beside what else is asked of them. */
+function whichCertificates(whose: string, more: string, names: string) {
+  return {
+    fingerprints: list(fingerprint({ doc: 'A pin.' }), {
+      doc: `Pins: ${whose} has to be one of these, or its key one of \`spki\`, besides all other checks. ${more}`,
+      default: '', max: 64, example: '"5E:D1:14:54:71:C2:7D:42:98:6D:36:8C:5D:1F:57:CE:AB:A3:68:90:10:44:38:35:37:D0:F9:F3:7F:50:AA:70"',
+    }),
+    spki: list(keyPin({ doc: 'A pin.' }), {
+      doc: `Pins of keys: SHA-256 of the SubjectPublicKeyInfo of ${whose}. Unlike \`fingerprints\` they go on through a renewal ` +
+        'with the same key. One match in either list is enough.',
+      default: '', max: 64, example: '"sha256/XtEUVHHCfUKYbTaMXR9XzqujaJAQRDg1N9D583+qcAE="',
+    }),
+    names: list(peerName({ doc: 'An accepted name.' }), {
+      doc: `${whose.charAt(0).toUpperCase()}${whose.slice(1)} has to carry one of these names too. A \`*\` stands for anything within a label.`,
+      default: '', max: 64, example: names,
+    }),
+    cn_as_name: choice(['refused', 'allowed'], {
+      default: 'refused',
+      doc: '`allowed`: takes the common name (CN) as a DNS name where a certificate has no subject alternative name at all, and ' +
+        'one CN.',
+    }),
+  }
+}
+
 const tls = section(
   'TLS on the listeners of this service. Left out: they are plain, which is accepted on loopback and unix sockets only ' +
     '(see `plaintext`). Only suites with AEAD and forward secrecy are offered.', {
@@ -20,8 +44,10 @@ const tls = section(
   }),
   client_ca: optional(path({
     example: '/etc/memseal/clients.pem',
-    doc: 'Authorities whose client certificates are accepted, in PEM. Present: mutual TLS.',
+    doc: 'Authorities whose client certificates are accepted, in PEM. Present: mutual TLS. May be left out where `fingerprints` ' +
+      'or `spki` are written: a pinned certificate is then admitted whoever signed it, while its dates hold.',
   })),
+  ...whichCertificates('a client\'s certificate', 'List the next one before it is renewed.', '["dns:web-*.example.com", "uri:spiffe://example/web"]'),
   crl: optional(path({
     example: '/etc/memseal/clients.crl',
     doc: 'Revocation lists of the authorities in `client_ca`, in PEM. Read again as soon as the file changes; sessions of ' +
@@ -44,8 +70,8 @@ const tls = section(
   }),
   client_auth: choice(['required', 'optional', 'none'], {
     doc: 'Whether a client must show a certificate. `optional`: it may, and one that is shown must be good.',
-    default: 'required with `client_ca`, else none',
-    derive: siblings => siblings['client_ca'] === undefined ? 'none' : 'required',
+    default: 'required with `client_ca`, `fingerprints` or `spki`, else none',
+    derive: siblings => [siblings['client_ca'] ?? [], siblings['fingerprints'], siblings['spki']].some(some => (some as unknown[])?.length > 0) ? 'required' : 'none',
   }),
   min_version: choice(['TLSv1.2', 'TLSv1.3'], { default: 'TLSv1.2', doc: 'Oldest version of TLS that is spoken.' }),
   session_tickets: flag({ default: 'on', doc: 'Lets a client that comes back skip most of the handshake.' }),
@@ -155,25 +181,7 @@ const backendTls = section(
     doc: 'Name to ask for (SNI) and to find in the certificate. Left out: the host in `connect`.',
   })),
   min_version: choice(['TLSv1.2', 'TLSv1.3'], { default: 'TLSv1.2', doc: 'Oldest version of TLS that is spoken.' }),
-  fingerprints: list(fingerprint({ doc: 'A pin.' }), {
-    doc: 'Pins: the certificate of the cache host has to be one of these, or its key one of `spki`, besides all other checks. ' +
-      'List the next one before it is renewed.',
-    default: '', max: 64, example: '"5E:D1:14:54:71:C2:7D:42:98:6D:36:8C:5D:1F:57:CE:AB:A3:68:90:10:44:38:35:37:D0:F9:F3:7F:50:AA:70"',
-  }),
-  spki: list(keyPin({ doc: 'A pin.' }), {
-    doc: 'Pins of keys: SHA-256 of the SubjectPublicKeyInfo of the certificate of the cache host. Unlike `fingerprints` they go ' +
-      'on through a renewal with the same key. One match in either list is enough.',
-    default: '', max: 64, example: '"sha256/XtEUVHHCfUKYbTaMXR9XzqujaJAQRDg1N9D583+qcAE="',
-  }),
-  names: list(peerName({ doc: 'An accepted name.' }), {
-    doc: 'The certificate of the cache host has to carry one of these names too. A `*` stands for anything within a label.',
-    default: '', max: 64, example: '["dns:cache-*.example.com", "uri:spiffe://example/cache"]',
-  }),
-  cn_as_name: choice(['refused', 'allowed'], {
-    default: 'refused',
-    doc: '`allowed`: takes the common name (CN) as a DNS name where a certificate has no subject alternative name at all, and ' +
-      'one CN.',
-  }),
+  ...whichCertificates('the certificate of the cache host', 'List the next one before it is renewed.', '["dns:cache-*.example.com", "uri:spiffe://example/cache"]'),
 })
 
 const backend = section('The memcached behind this service.', {

@@ -67,7 +67,7 @@ function dialTls(route: Route, options: tls.ConnectionOptions, on: DialEvents): 
   socket.on('error', (error: NodeJS.ErrnoException) => {
     route.tickets.forget()
     const isOurs = error instanceof CacheHostError
-    on.failed(error, failure(error.code ?? '', isOurs ? error.message : isPlainName(error) ? '' : error.code ?? error.message))
+    on.failed(error, failure(error.code ?? '', isOurs && error.message !== '' ? error.message : isPlainName(error) ? '' : error.code ?? error.message))
   })
   const ended = (): void => {
     if (stage !== 'secured') route.tickets.forget()

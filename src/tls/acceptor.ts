@@ -10,8 +10,9 @@ import type { Counters } from '../telemetry/counters.ts'
 import { HelloReader } from './client-hello.ts'
 import type { ListenerTls } from './context.ts'
 import { handshakeFailure } from './handshake-failure.ts'
-import { oneLine, peerTls, type PeerTls } from './peer.ts'
+import { oneLine, peerTls, spkiOf, type PeerTls } from './peer.ts'
 import { RecordFlood, RecordWatch } from './record-watch.ts'
+import { peerFault, type PeerFault } from './verdict.ts'
 
 // The TLS half of a listener: a TCP socket that has been admitted goes in, a TLS socket comes out, or a reason is told.
 //
@@ -128,7 +129,7 @@ export class TlsAcceptor {
     }
     const fault = this.#certificateFault(socket, accepting.secure)
     if (fault !== undefined) {
-      this.#fail(accepting, fault, oneLine(socket.getPeerX509Certificate()?.subject))
+      this.#fail(accepting, fault.code, { ...shownBy(socket), ...fault.detail === '' ? {} : { detail: fault.detail } })
       return
     }
     this.#settle(accepting)
@@ -146,16 +147,18 @@ export class TlsAcceptor {
 
   /** The one place that decides over a certificate. `optional` admits a client without one; a certificate that does not
    *  verify is refused all the same. */
-  #certificateFault(socket: TLSSocket, begunWith: ListenerTls): string | undefined {
+  #certificateFault(socket: TLSSocket, begunWith: ListenerTls): PeerFault | undefined {
     const secure = this.#secure
     const certificate = socket.getPeerX509Certificate()
     // A CA or CRL may have changed while the handshake ran, and OpenSSL judged by the old. The client comes again.
-    if (begunWith.options.sessionIdContext !== secure.options.sessionIdContext && secure.settings.client_auth !== 'none') return 'RULES_CHANGED'
+    if (begunWith.options.sessionIdContext !== secure.options.sessionIdContext && secure.settings.client_auth !== 'none') return { code: 'RULES_CHANGED', detail: '' }
     if (secure.settings.client_auth === 'none') return undefined
-    if (certificate === undefined) return secure.settings.client_auth === 'optional' ? undefined : 'NO_CERTIFICATE'
-    if (socket.authorized) return begunWith.judge.fault(certificate, socket.isSessionReused())
+    if (certificate === undefined) return secure.settings.client_auth === 'optional' ? undefined : { code: 'NO_CERTIFICATE', detail: '' }
     // Typed as Error; it is the code as a string (seen on Node 24 and 26).
-    return socket.authorizationError ? String(socket.authorizationError) : 'CERT_UNTRUSTED'
+    const fault = peerFault(certificate, socket.authorized ? '' : String(socket.authorizationError || 'CERT_UNTRUSTED'), secure.rules, undefined)
+    if (fault !== undefined || secure.rules.authorities === undefined) return fault
+    const code = begunWith.judge.fault(certificate, socket.isSessionReused())
+    return code === undefined ? undefined : peerFault(certificate, code, secure.rules, undefined)
   }
 
   #flooded(socket: TLSSocket, who: Record<string, unknown>, client: string): void {
@@ -188,16 +191,16 @@ export class TlsAcceptor {
     accepting.socket.destroy()
   }
 
-  #fail(accepting: Accepting, code: string, subject = ''): void {
+  /** @param more fields for the log */
+  #fail(accepting: Accepting, code: string, more: { subject?: string, detail?: string } = {}): void {
     if (accepting.isGone) return
     this.#settle(accepting)
     const { reason, words, advice } = handshakeFailure(code)
     this.#counters.handshakesFailed[reason] += 1
     const suppressed = this.#repeats.tell(reason, accepting.client)
     if (suppressed !== undefined) {
-      const certificate = subject === '' ? {} : { subject }
-      this.#log.warn({ event: 'handshake-failed', ...accepting.who, reason, ...certificate, words, advice, code, suppressed },
-        `TLS handshake failed: ${words}`)
+      this.#log.warn({ event: 'handshake-failed', ...accepting.who, reason, ...more, words, advice, code, suppressed },
+        `TLS handshake failed: ${words}${more.detail === undefined ? '' : ` (${more.detail})`}`)
     }
     accepting.socket.destroy()
   }
@@ -245,6 +248,13 @@ class Accepting implements Guest, Handshake {
   displace(): void {
     this.#fail(this.stage === 'hello' ? 'DISPLACED' : 'QUEUE_FULL')
   }
+}
+
+/** What an operator compares, and pastes as a pin. */
+function shownBy(socket: TLSSocket): { subject?: string, fingerprint?: string, spki?: string } {
+  const certificate = socket.getPeerX509Certificate()
+  if (certificate === undefined) return {}
+  return { subject: oneLine(certificate.subject), fingerprint: certificate.fingerprint256, spki: spkiOf(certificate) }
 }
 
 function ignore(): void {}

@@ -119,6 +119,6 @@ function otherReason(code: string, isSecured: boolean): BackendFailureReason {
   if (code === 'ECONNRESET' || code === 'EPIPE' || code === 'CLOSED') return isSecured ? 'closed-after-handshake' : 'closed-in-handshake'
   if (/_ALERT_(CERTIFICATE|BAD_CERTIFICATE|UNKNOWN_CA|UNSUPPORTED_CERTIFICATE|ACCESS_DENIED|DECRYPT)/.test(code)) return 'certificate-refused'
   // X509_V_ERR names carry no ERR_ before them.
-  if (!code.startsWith('ERR_') && /CERT|CRL|CHAIN|PURPOSE|CA|KEY|HASH/.test(code)) return 'bad-certificate'
+  if (code === 'UNSPECIFIED' || !code.startsWith('ERR_') && /CERT|CRL|CHAIN|PURPOSE|CA|KEY|HASH/.test(code)) return 'bad-certificate'
   return 'handshake-failed'
 }

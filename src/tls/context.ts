@@ -2,10 +2,12 @@ import { createHash, constants } from 'node:crypto'
 import { createSecureContext, getCiphers, Server, type TlsOptions } from 'node:tls'
 import { ClientJudge } from './client-judge.ts'
 import type { Material, MaterialFiles } from './material.ts'
+import { asAnchor } from './pem.ts'
+import { isPinned, peerRules, type PeerRules, type RuleSettings } from './verdict.ts'
 
 export type ClientAuth = 'required' | 'optional' | 'none'
 
-export interface TlsSettings extends Partial<MaterialFiles> {
+export interface TlsSettings extends Partial<MaterialFiles>, RuleSettings {
   client_auth: ClientAuth
   min_version: 'TLSv1.2' | 'TLSv1.3'
   session_tickets: boolean
@@ -22,6 +24,8 @@ export interface ListenerTls {
   readonly fingerprint: string
   /** Of client certificates, beside OpenSSL. */
   readonly judge: ClientJudge
+  /** Which of them are taken. */
+  readonly rules: PeerRules
 }
 
 // AEAD with forward secrecy, and nothing else. AES-256 before AES-128 is within the noise; ChaCha20 costs 31 % more CPU
@@ -62,17 +66,19 @@ function isKnownGroup(name: string): boolean {
  *  @param inForce what serves there now: it is returned when nothing is different, so that its tickets go on holding
  *  @throws Error of OpenSSL, when it does not take the material */
 export function listenerTls(material: Material, settings: TlsSettings, scope: string, inForce?: ListenerTls): ListenerTls {
-  // Without a CA of our own, Node would verify against the public ones and let in whoever has a certificate of theirs.
-  if (settings.client_auth !== 'none' && !material.clientCa?.length) throw new Error(`tls.client_auth ${settings.client_auth} needs tls.client_ca`)
+  const { clientCa } = material
+  const rules = peerRules(settings, clientCa && { place: 'tls.client_ca', known: material.authorities })
+  // With neither, whoever shows a certificate would be let in.
+  if (settings.client_auth !== 'none' && !clientCa?.length && !isPinned(rules)) throw new Error(`tls.client_auth ${settings.client_auth} needs tls.client_ca`)
   const fingerprint = fingerprintOf(material, settings, scope)
   if (inForce?.fingerprint === fingerprint) return inForce
-  const { clientCa = [], revocation } = material
+  const { revocation } = material
   // What OpenSSL cannot read is not to be trusted with a verdict, though it is not OpenSSL that judges by it.
   if (revocation !== undefined) createSecureContext({ ca: [], crl: revocation.lists.map(({ pem }) => pem) })
   const { crl_check: check = 'leaf', crl_expired: expired = 'refuse', crl_missing: missing = 'refuse' } = settings
-  const judge = new ClientJudge(clientCa, revocation?.lists, { check, expired, missing })
+  const judge = new ClientJudge(clientCa ?? [], revocation?.lists, { check, expired, missing })
   const options = optionsOf(material, settings, scope)
-  return { settings, material, options, fingerprint, judge, server: new Server(options) }
+  return { settings, material, options, fingerprint, judge, rules, server: new Server(options) }
 }
 
 function optionsOf(material: Material, settings: TlsSettings, scope: string): TlsOptions {
@@ -80,7 +86,8 @@ function optionsOf(material: Material, settings: TlsSettings, scope: string): Tl
   return {
     cert: material.cert,
     key: material.key,
-    ca: asksForCertificate ? material.clientCa : undefined,
+    // None, said in so many words: left out, Node would take the public ones.
+    ca: asksForCertificate ? (material.clientCa ?? []).map(asAnchor) : undefined,
     minVersion: settings.min_version,
     maxVersion: 'TLSv1.3',
     ciphers,

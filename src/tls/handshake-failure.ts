@@ -2,7 +2,8 @@
 // The codes are those of Node 26 with OpenSSL 3.5, each seen for real in test/tls/handshake-failure.test.ts.
 
 export const handshakeFailures = [
-  'no-certificate', 'unknown-ca', 'expired', 'not-yet-valid', 'revoked', 'crl-expired', 'crl-missing', 'rules-changed', 'wrong-purpose', 'bad-certificate',
+  'no-certificate', 'unknown-ca', 'expired', 'not-yet-valid', 'revoked', 'crl-expired', 'crl-missing', 'rules-changed', 'wrong-pin',
+  'name-not-accepted', 'cn-only', 'wrong-purpose', 'weak-certificate', 'bad-certificate',
   'bad-signature', 'tls-version', 'no-shared-cipher', 'plain-text', 'http', 'timeout', 'displaced', 'queue-full', 'gave-up',
   'client-alert-unknown-ca', 'client-alert-bad-certificate', 'client-alert-expired', 'client-alert-other',
   'closed', 'other',
@@ -44,13 +45,29 @@ const failures: Record<HandshakeFailureReason, { words: string, advice: string }
     words: 'the CA or the revocation list changed while the handshake ran',
     advice: 'nothing needs doing: the client may come again and is judged by the new rules',
   },
+  'wrong-pin': {
+    words: "the client's certificate is none of those that are pinned in tls.fingerprints and tls.spki",
+    advice: 'if it is to come in, add the fingerprint or spki beside this to the list',
+  },
+  'name-not-accepted': {
+    words: "the client's certificate carries none of tls.names",
+    advice: 'if it is to come in, add one of its names to tls.names',
+  },
+  'cn-only': {
+    words: "the client's certificate has no subject alternative name, and the common name that would fit tls.names is not taken for one",
+    advice: 'issue a certificate with a subject alternative name; or write cn_as_name: allowed below tls',
+  },
   'wrong-purpose': {
     words: "the client's certificate may not be used by a TLS client",
     advice: 'issue it with extendedKeyUsage clientAuth (or without extendedKeyUsage)',
   },
+  'weak-certificate': {
+    words: "the client's certificate, or one that signed it, is too weak",
+    advice: 'issue it anew: RSA with 2048 bits at least, or P-256, signed with SHA-256',
+  },
   'bad-certificate': {
     words: "the client's certificate could not be used",
-    advice: 'look at it with openssl x509 -text; weak keys and old hashes are refused',
+    advice: 'look at it with openssl x509 -text',
   },
   'bad-signature': {
     words: "a signature of the client's certificate or key is wrong",
@@ -132,8 +149,13 @@ const reasons: Record<string, HandshakeFailureReason> = {
   CRL_NOT_YET_VALID: 'crl-missing',
   CRL_SIGNATURE_FAILURE: 'crl-missing',
   RULES_CHANGED: 'rules-changed',
+  WRONG_PIN: 'wrong-pin',
+  NAME_NOT_ACCEPTED: 'name-not-accepted',
+  CN_ONLY: 'cn-only',
+  WEAK_KEY: 'weak-certificate',
+  WEAK_HASH: 'weak-certificate',
   INVALID_PURPOSE: 'wrong-purpose',
-  CERT_SIGNATURE_FAILURE: 'bad-signature',
+  CERT_SIGNATURE_FAILURE: 'unknown-ca',
   UNABLE_TO_DECRYPT_CERT_SIGNATURE: 'bad-signature',
   // errors of the handshake itself
   ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE: 'no-certificate',
@@ -163,7 +185,7 @@ const reasons: Record<string, HandshakeFailureReason> = {
 /** @param code of the error, or `tlsSocket.authorizationError`: `ERR_SSL_…`, `CERT_HAS_EXPIRED`, `NO_CERTIFICATE`,
  *  `ECONNRESET`, … */
 export function handshakeFailure(code: string): HandshakeFailure {
-  const reason = reasons[code] ?? (code.includes('_ALERT_') ? alertReason(code) : isCertificateFault(code) ? 'bad-certificate' : 'other')
+  const reason = reasons[code] ?? (code.includes('_ALERT_') ? alertReason(code) : code === 'UNSPECIFIED' || isCertificateFault(code) ? 'bad-certificate' : 'other')
   return { reason, ...failures[reason] }
 }
 

@@ -1,6 +1,7 @@
 import type { X509Certificate } from 'node:crypto'
 import { isIP } from 'node:net'
 import { printable } from '../lib/printable.ts'
+import type { Loaded } from './material.ts'
 import { alternativeNames, commonNames, oneLine, spkiOf } from './peer.ts'
 import { weaknessOf } from './strength.ts'
 
@@ -14,9 +15,9 @@ import { weaknessOf } from './strength.ts'
 
 /** What a certificate has to be. Empty lists ask for nothing. */
 export interface PeerRules {
-  /** Where they are configured, and their subjects, for the words of a failure; undefined: there are none, and a pin stands
-   *  for the chain. */
-  readonly authorities: { readonly place: string, readonly subjects: readonly string[] } | undefined
+  /** With the place where they are configured, for the words of a failure; undefined: there are none, and a pin stands for
+   *  the chain. */
+  readonly authorities: { readonly place: string, readonly known: readonly Pick<Loaded, 'subject' | 'fingerprint'>[] } | undefined
   /** SHA-256 of certificates, as Node prints it, and of their keys, as `sha256/BASE64=`; one match is enough. */
   readonly fingerprints: readonly string[]
   readonly spki: readonly string[]
@@ -34,6 +35,10 @@ export function peerRules(settings: RuleSettings, authorities: PeerRules['author
   }
 }
 
+export function isPinned({ fingerprints, spki }: PeerRules): boolean {
+  return fingerprints.length > 0 || spki.length > 0
+}
+
 /** `code` is OpenSSL's (`CERT_HAS_EXPIRED`), or one of ours. */
 export interface PeerFault { code: string, detail: string }
 
@@ -42,9 +47,18 @@ export interface PeerFault { code: string, detail: string }
  *  @returns undefined when it is the one that was meant */
 export function peerFault(certificate: X509Certificate, chainCode: string, rules: PeerRules, host: string | undefined, now = Date.now()): PeerFault | undefined {
   if (rules.authorities === undefined) return pinFault(certificate, rules) ?? ownFault(certificate, now) ?? nameFault(certificate, rules, host)
-  if (chainCode !== '') return chainFault(certificate, chainCode, rules, now)
-  return nameFault(certificate, rules, host) ?? pinFault(certificate, rules)
+  const fault = chainCode === '' ? undefined
+    : isAuthority(certificate, rules) && noIssuer.has(chainCode) ? ownFault(certificate, now) : chainFault(certificate, chainCode, rules, now)
+  return fault ?? nameFault(certificate, rules, host) ?? pinFault(certificate, rules)
 }
+
+/** Whoever shows a certificate that stands among the authorities itself needs nobody who signed it. OpenSSL sees it so too,
+ *  where it is told to end a chain anywhere (see asAnchor for why a listener cannot tell it to). */
+function isAuthority({ fingerprint256 }: X509Certificate, { authorities }: PeerRules): boolean {
+  return authorities?.known.some(({ fingerprint }) => fingerprint === fingerprint256) === true
+}
+
+const noIssuer = new Set(['UNABLE_TO_VERIFY_LEAF_SIGNATURE', 'UNABLE_TO_GET_ISSUER_CERT', 'UNABLE_TO_GET_ISSUER_CERT_LOCALLY'])
 
 /** The code alone says little, and at times too little: OpenSSL's newer ones reach us as UNSPECIFIED, and where several
  *  things are wrong only the last is told. The certificates say the rest. */
@@ -67,9 +81,9 @@ function chainFault(certificate: X509Certificate, code: string, rules: PeerRules
         const weakness = weaknessOf(each)
         if (weakness !== undefined) return { code: weakness.code, detail: `${oneLine(each.subject)}: ${weakness.words}` }
       }
-      return { code, detail: code }
+      return { code, detail: '' }
     }
-    default: return { code, detail: code }
+    default: return { code, detail: '' }
   }
 }
 
@@ -77,7 +91,7 @@ function chainFault(certificate: X509Certificate, code: string, rules: PeerRules
 function missingAuthority(chain: X509Certificate[], { authorities }: PeerRules): string {
   const [last, isAlone] = [chain.at(-1)!, chain.length === 1]
   const [missing, place] = [oneLine(last.issuer), authorities?.place]
-  const lack = authorities?.subjects.includes(missing) ? `and ${place} has another certificate of that name, with another key` : `which ${place} does not have`
+  const lack = authorities?.known.some(({ subject }) => subject === missing) ? `and ${place} has another certificate of that name, with another key` : `which ${place} does not have`
   if (last.subject === last.issuer) return `${isAlone ? 'it has signed itself as' : 'its chain ends with'} ${missing}, ${lack}`
   return `${isAlone ? 'it' : oneLine(last.subject)} is signed by ${missing}, ${lack}`
 }
@@ -101,9 +115,9 @@ function ownFault(certificate: X509Certificate, now: number): PeerFault | undefi
   return weakness?.code === 'WEAK_KEY' ? { code: weakness.code, detail: weakness.words } : undefined
 }
 
-function pinFault(certificate: X509Certificate, { fingerprints, spki }: PeerRules): PeerFault | undefined {
-  if (fingerprints.length === 0 && spki.length === 0) return undefined
-  if (fingerprints.includes(certificate.fingerprint256)) return undefined
+function pinFault(certificate: X509Certificate, rules: PeerRules): PeerFault | undefined {
+  const { fingerprints, spki } = rules
+  if (!isPinned(rules) || fingerprints.includes(certificate.fingerprint256)) return undefined
   if (spki.length > 0 && spki.includes(spkiOf(certificate))) return undefined
   return { code: 'WRONG_PIN', detail: `its fingerprint is ${certificate.fingerprint256}, that of its key ${spkiOf(certificate)}` }
 }

@@ -60,6 +60,23 @@ test('client certificates are asked for only with authorities to check them', ()
   expect(faultsOf(['listen: 127.0.0.1:1', 'tls: { cert: c, key: k, client_auth: none }'])).toEqual([])
 })
 
+test('pins of client certificates stand for authorities, names do not; and neither is written where no certificate is asked for', () => {
+  const pin = 'ab'.repeat(32)
+  const faults = (more: string) => faultsOf(['listen: 127.0.0.1:1', `tls: { cert: c, key: k, ${more} }`])
+  for (const pins of [`fingerprints: "${pin}"`, `spki: "${pin}"`]) {
+    for (const more of ['', ', client_ca: a', ', client_auth: optional', ', client_auth: required', ', names: "dns:x.example"']) expect(faults(pins + more)).toEqual([])
+    expect(faults(`${pins}, client_auth: none`)[0]).toContain('says which client certificates are taken, and none is asked for.')
+    expect(faults(`${pins}, crl: r`)[0]).toContain('services.s0.tls.crl: a revocation list stands without `client_ca`')
+  }
+  expect(faults('names: "dns:x.example"')[0]).toContain('services.s0.tls.names: says which client certificates are taken, and none is asked for.')
+  expect(faults('names: "dns:x.example", client_auth: required')[0]).toContain('services.s0.tls.names: stands without `client_ca`, and anybody can make')
+  expect(faults('names: "dns:x.example", client_ca: a')).toEqual([])
+  expect(faults('spki: [], client_auth: required')[0]).toContain('there is no `client_ca`')
+  expect(faults('spki: "x"')).toHaveLength(1)
+  const auth = (more: string) => loadText(`services:\n  s:\n    listen: 127.0.0.1:1\n    tls: { cert: c, key: k, ${more} }\n`, 'm.yaml', { environment: {}, directory: '/' }).config!.services['s'].tls!.client_auth
+  expect([`spki: "${pin}"`, `fingerprints: ["${pin}"]`, 'client_ca: a', 'cn_as_name: allowed', 'spki: []'].map(auth)).toEqual(['required', 'required', 'required', 'none', 'none'])
+})
+
 test('two listeners do not share an endpoint', () => {
   const both = (a: string, b: string) => faultsOf([`listen: ${a}`, tls, allow], [`listen: ${b}`, tls, allow])
   expect(both('127.0.0.1:1', '127.0.0.1:1')).toEqual([

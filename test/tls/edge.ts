@@ -75,8 +75,9 @@ export async function edge(options: EdgeOptions = {}): Promise<Edge> {
 async function secure(settings: Partial<TlsSettings>, scope: string) {
   const { server, ca } = await pki()
   const withCa = settings.client_auth === 'none' ? undefined : ca.certFile
-  const { material } = readMaterial({ cert: server.certFile, key: server.keyFile, client_ca: withCa })
-  return listenerTls(material!, { client_auth: 'required', min_version: 'TLSv1.2', session_tickets: true, ...settings }, scope)
+  const { material, faults } = readMaterial({ cert: server.certFile, key: server.keyFile, client_ca: withCa, ...settings })
+  if (material === undefined) throw new Error(JSON.stringify(faults))
+  return listenerTls(material, { client_auth: 'required', min_version: 'TLSv1.2', session_tickets: true, ...settings }, scope)
 }
 
 /** What a TLS client says first. Sent by itself it is a handshake that stops halfway. */
