@@ -343,6 +343,12 @@ export const schema = section('The configuration of memseal.', {
     default: '30s', min: '0s', max: '1d',
     doc: 'How long clients may take, after SIGTERM, to get the replies they are owed; the rest are then closed.',
   }),
+  // A ticket is good for 5 minutes, so a rotation costs a few clients one whole handshake, twice a day.
+  ticket_rotation: duration({
+    default: '12h', min: '1m', max: '7d',
+    doc: 'How often each listener gets new keys for its session tickets (see `session_tickets`). Whoever steals a key can read ' +
+      'the sessions of that time alone. A client with an older ticket does a whole handshake.',
+  }),
   include: list(pattern({ doc: 'A file, or several by wildcards.' }), {
     doc: 'More files, each with `services` and nothing else; so that every cache host can have a file of its own.',
     default: '', max: 100, example: '/etc/memseal/services.d/*.yaml',

@@ -10,6 +10,7 @@ import { Clock } from '../lib/clock.ts'
 import { names } from '../lib/names.ts'
 import { mostLanes } from '../proxy/pool.ts'
 import { Turn } from '../proxy/turn.ts'
+import { TicketRotation } from '../tls/tickets.ts'
 import { signatureOf } from '../tls/watch.ts'
 import { LoopDelay } from '../telemetry/loop-delay.ts'
 import { LogFileError } from '../telemetry/log-file.ts'
@@ -63,6 +64,7 @@ export class Daemon {
   readonly #admin: AdminServer
   readonly #manager: ServiceManager
   #expiry: ExpiryWatch | undefined
+  readonly #tickets = new TicketRotation(() => this.services.listeners.flatMap(({ secure }) => secure ?? []))
   readonly #started = Promise.withResolvers<void>()
   #ended: ((status: number) => void) | undefined
 
@@ -91,6 +93,7 @@ export class Daemon {
     }
     const prepared = await this.services.prepare(config, tls)
     prepared.commit()
+    this.#tickets.every(config.ticket_rotation)
     this.reloader = new Reloader({
       log: this.#log, services: this.services, loaded, load, seen,
       prepare: config => {
@@ -98,6 +101,7 @@ export class Daemon {
         return () => {
           this.fdPlan = plan
           this.#cap.limit = capOf(plan)
+          this.#tickets.every(config.ticket_rotation)
         }
       },
     })
@@ -220,6 +224,7 @@ export class Daemon {
     names.cancel()
     this.reloader?.close()
     this.#expiry?.close()
+    this.#tickets.close()
     this.#admin.close()
     this.#manager.close()
     this.loopDelay.close()

@@ -6,7 +6,7 @@
 import net from 'node:net'
 import tls from 'node:tls'
 import { backendFailure, type BackendFailure } from '../tls/backend-failure.ts'
-import { cacheHostFault, CacheHostError, connectionOptions } from '../tls/backend.ts'
+import { cacheHostFault, CacheHostError, connectionOptions, endOfChain } from '../tls/backend.ts'
 import type { Route } from './target.ts'
 
 export interface DialEvents {
@@ -52,8 +52,8 @@ function dialTls(route: Route, options: tls.ConnectionOptions, on: DialEvents): 
     const fault = cacheHostFault(route.tls!, route.host, socket)
     if (fault !== undefined) return void socket.destroy(fault)
     stage = 'secured'
-    // A resumed session shows no certificate. It was made from one that was found good, and ends when that one does.
-    if (!socket.isSessionReused()) route.tickets.verified(socket.getPeerX509Certificate())
+    // A resumed session shows no certificate. It was made from one that was found good, and ends when that one or its chain does.
+    if (!socket.isSessionReused()) route.tickets.verified(endOfChain(socket.getPeerX509Certificate(), route.tls!.material.authorities))
     on.ready()
   })
   // With TLS 1.3 tickets come after the handshake; each is used once. A stranger's are not kept: whoever resumes a session

@@ -1,7 +1,6 @@
 /** One entry of `backend.connect`: where it is now, by DNS, and what is remembered of it. */
 import { isIP, type LookupFunction } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { X509Certificate } from 'node:crypto'
 import { endpointText, type Endpoint } from '../config/endpoint.ts'
 import { answering, LookupError, names, type Lookup } from '../lib/names.ts'
 import type { BackendTls } from '../tls/backend.ts'
@@ -153,9 +152,9 @@ export class Tickets {
   readonly #kept: Buffer[] = []
   #goodUntil = 0
 
-  /** The certificate that the sessions from now on stem from was found good. */
-  verified(certificate: X509Certificate | undefined): void {
-    this.#goodUntil = certificate === undefined ? 0 : certificate.validToDate.getTime()
+  /** The certificate that the sessions from now on stem from was found good.   @param until in ms since 1970 */
+  verified(until: number): void {
+    this.#goodUntil = until
   }
 
   keep(ticket: Buffer): void {

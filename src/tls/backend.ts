@@ -1,9 +1,10 @@
-import { createHash } from 'node:crypto'
+import { createHash, type X509Certificate } from 'node:crypto'
 import { createSecureContext, type ConnectionOptions, type SecureContext, type TLSSocket } from 'node:tls'
 import { isIP } from 'node:net'
 import type { BackendTlsConfig } from '../config/schema.ts'
 import { ciphers, groups } from './context.ts'
-import type { BackendMaterial } from './material.ts'
+import type { BackendMaterial, Loaded } from './material.ts'
+import { oneLine } from './peer.ts'
 import { peerFault, peerRules, type PeerRules } from './verdict.ts'
 
 // The client side of TLS, towards a cache host. Its certificate is judged in every full handshake, before anything is written.
@@ -79,4 +80,18 @@ export function cacheHostFault(tls: BackendTls, host: string, socket: TLSSocket)
   if (certificate === undefined) return new CacheHostError('CERT_UNTRUSTED', 'it showed none')
   const fault = peerFault(certificate, chainCode, tls.rules, expectedName(tls, host))
   return fault && new CacheHostError(fault.code, fault.detail)
+}
+
+/** When the first certificate of the chain ends, in ms since 1970, the authority's included: no session made from it is good for
+ *  longer.   @param authorities empty: its chain does not count   @returns 0 when there is none */
+export function endOfChain(certificate: X509Certificate | undefined, authorities: readonly Loaded[]): number {
+  let end = certificate === undefined ? 0 : Infinity
+  for (let at = certificate; at !== undefined; at = at.issuerCertificate) {
+    end = Math.min(end, at.validToDate.getTime())
+    const issuer = oneLine(at.issuer)
+    const above = authorities.filter(({ subject }) => subject === issuer).map(({ notAfter }) => notAfter.getTime())
+    if (above.length > 0) return Math.min(end, Math.max(...above))   // what else was sent is beside the chain
+    if (authorities.length === 0 || at.issuerCertificate?.fingerprint256 === at.fingerprint256) break
+  }
+  return end
 }

@@ -1,8 +1,10 @@
+import { X509Certificate } from 'node:crypto'
 import { expect, test } from 'vitest'
-import { backendTls, connectionOptions, expectedName } from '../../src/tls/backend.ts'
+import { backendTls, connectionOptions, endOfChain, expectedName } from '../../src/tls/backend.ts'
 import { backendFailure, backendFailures } from '../../src/tls/backend-failure.ts'
 import { readBackendMaterial } from '../../src/tls/material.ts'
-import { pki } from '../support/pki.ts'
+import { authority, issue } from '../support/issue.ts'
+import { pki, type Certificate } from '../support/pki.ts'
 
 const settings = {
   ca: undefined, cert: undefined, key: undefined, server_name: undefined, min_version: 'TLSv1.2' as const,
@@ -42,4 +44,24 @@ test('every failure has words and advice; codes that nobody knows are told as th
   expect([reasonOf('ECONNRESET'), reasonOf('CLOSED', true)]).toEqual(['closed-in-handshake', 'closed-after-handshake'])
   expect(backendFailure('ERR_SSL_NEW', false, 'ERR_SSL_NEW').words).toBe('the TLS handshake failed (ERR_SSL_NEW)')
   expect(new Set(backendFailures).size).toBe(backendFailures.length)
+})
+
+test('a session is good for no longer than the first certificate of its chain, the authority included', async () => {
+  const root = await issue({ name: 'root', days: 40 })
+  const between = await issue({ ca: root, name: 'between', extensions: authority, days: 5 })
+  const certificate = (cert: string): X509Certificate => new X509Certificate(cert)
+  const endOf = ({ cert }: { cert: string }): number => certificate(cert).validToDate.getTime()
+  /** As a socket gives it: the sent issuer hangs on it. */
+  const shown = async (days: number, sent?: Certificate): Promise<X509Certificate> => {
+    const it = certificate((await issue({ ca: sent ?? root, days })).cert)
+    if (sent !== undefined) Object.defineProperty(it, 'issuerCertificate', { value: certificate(sent.cert) })
+    return it
+  }
+  const believed = [{ subject: 'O=memseal tests, CN=root', fingerprint: '', notAfter: new Date(endOf(root)) }]
+  const [long, short] = [await shown(50), await shown(3)]
+  expect(endOfChain(long, believed)).toBe(endOf(root))
+  expect(endOfChain(short, believed)).toBe(short.validToDate.getTime())
+  expect(endOfChain(await shown(30, between), believed)).toBe(endOf(between))
+  expect(endOfChain(await shown(30, between), [])).toBeGreaterThan(endOf(between))
+  expect(endOfChain(undefined, believed)).toBe(0)
 })
