@@ -73,7 +73,7 @@ async function scene(behaviours: Behaviour[], backendKeys: Record<string, unknow
   const backend = new Backend()
   const port = await backend.start(behaviours)
   const daemon = await startDaemon({
-    services: { s: { listen: '127.0.0.1:0', backend: { connect: `127.0.0.1:${port}`, connections: 2, probe_interval: 'off', ...backendKeys } } },
+    services: { s: { listen: '127.0.0.1:0', backend: { connect: `127.0.0.1:${port}`, connections: 2, probe_interval: 'off', reply_timeout: '1m', ...backendKeys } } },
   })
   await until(() => daemon.logs('backend-ready').length === 2, () => 'both lanes are ready')
   return { backend, wire: await connect({ port: daemon.port() }) }
@@ -105,7 +105,7 @@ test('a lone mg that changes nothing is asked again; with other flags, or among 
     expect(`${request} ${line}`).toBe(`${request} ${isAskedAgain ? 'VA 1' : lost.trim()}`)
     expect(backend.used[1]?.asked).toBe(isAskedAgain ? request : undefined)
   }
-}, 60_000)
+})
 
 test('never a third time', async () => {
   const { backend, wire } = await scene([dies, dies, answers])
@@ -155,7 +155,7 @@ test('binary: GET and GETK are asked again under their own opaques, the others g
   }
   const port = await backend.start([dies, answersBinary])
   const daemon = await startDaemon({
-    services: { s: { listen: '127.0.0.1:0', backend: { connect: `127.0.0.1:${port}`, connections: 2, probe_interval: 'off' } } },
+    services: { s: { listen: '127.0.0.1:0', backend: { connect: `127.0.0.1:${port}`, connections: 2, probe_interval: 'off', reply_timeout: '1m' } } },
   })
   const wire = await connect({ port: daemon.port() })
   // The first binary client opens the lanes.
@@ -216,4 +216,4 @@ test('lanes that die at random under pipelines of many clients: every reply is i
   expect(errors).toBeGreaterThan(0)
   expect(daemon.logs('backend-lost').length).toBeGreaterThan(5)
   expect([...increments.values()].filter(times => times > 1)).toEqual([])
-}, 60_000)
+})

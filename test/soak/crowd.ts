@@ -10,9 +10,13 @@ export interface CrowdOptions {
   /** Says something to memcached itself and gives its one-line reply. */
   askMemcached: (line: string) => Promise<string>
   clients: number
+  /** It goes on for at least so long, */
   seconds: number
+  /** and until this is so, and each dialect has had a hundred requests and each way of leaving was taken: a run shows
+   *  something, however slow the machine is. */
+  isEnough?: () => boolean
   seed: number
-  /** Longest wait for the replies of one batch. */
+  /** Longest wait for the replies of one batch; default two minutes, since the machine may be busy. */
   patienceMs?: number
   /** Which dialects; default all three. */
   dialects?: Dialect[]
@@ -33,11 +37,12 @@ export interface CrowdReport {
   findings: string[]
 }
 
+const RUDE_ONE_IN = 5
 const orderly: Leaving[] = ['half-close', 'quit']
 const rude: Leaving[] = ['mid-request', 'mid-reply']
 
 export async function runCrowd(options: CrowdOptions): Promise<CrowdReport> {
-  const { open, askMemcached, seed, dialects = ['text', 'meta', 'binary'], patienceMs = 20_000 } = options
+  const { open, askMemcached, seed, dialects = ['text', 'meta', 'binary'], patienceMs = 120_000, isEnough = () => true } = options
   const report: CrowdReport = {
     clients: 0, requests: 0, silent: 0, replies: 0, bytes: 0, left: { 'half-close': 0, quit: 0, 'mid-request': 0, 'mid-reply': 0 },
     byDialect: { text: 0, meta: 0, binary: 0 }, sharedCounter: { expected: '', found: '' }, findings: [],
@@ -46,12 +51,14 @@ export async function runCrowd(options: CrowdOptions): Promise<CrowdReport> {
   const shared = new SharedCounter(`all:${seed}`)
   await askMemcached(`set ${shared.key} 0 0 1\r\n0`)
   const until = Date.now() + options.seconds * 1000
-  const isOver = (): boolean => Date.now() >= until || report.findings.length >= 10
+  const ways = [...orderly, ...options.clients >= RUDE_ONE_IN ? rude : []]
+  const isVaried = (): boolean => dialects.every(dialect => report.byDialect[dialect] > 100) && ways.every(way => report.left[way] > 0)
+  const isOver = (): boolean => (Date.now() >= until && isVaried() && isEnough()) || report.findings.length >= 10
   let born = 0
 
   const slot = async (index: number): Promise<void> => {
     const dialect = dialects[index % dialects.length]
-    const isRude = index % 5 === 4
+    const isRude = index % RUDE_ONE_IN === RUDE_ONE_IN - 1
     while (!isOver()) {
       const number = ++born
       const random = prng(seed * 1_000_003 + number)
