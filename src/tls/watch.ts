@@ -1,4 +1,5 @@
-import { lstatSync, realpathSync, statSync, watch, type FSWatcher } from 'node:fs'
+import { lstatSync, realpathSync, statSync, watch, type FSWatcher, type Stats } from 'node:fs'
+import { realpath, stat } from 'node:fs/promises'
 import { dirname, parse, sep } from 'node:path'
 
 // Tells when one of a set of files has changed, in whichever way that is done:
@@ -24,11 +25,14 @@ export class FileWatch {
   #watchers = new Map<string, FSWatcher>()
   #seen = ''
   #settling: NodeJS.Timeout | undefined
+  #isLooking = false
+  #wantsLook = false
+  #isClosed = false
 
   constructor({ onChange, pollMs = POLL_MS, settleMs = SETTLE_MS }: FileWatchOptions) {
     this.#onChange = onChange
     this.#settleMs = settleMs
-    this.#poll = setInterval(() => this.#look(), pollMs)
+    this.#poll = setInterval(() => void this.#look(), pollMs)
     this.#poll.unref()
   }
 
@@ -45,13 +49,29 @@ export class FileWatch {
   }
 
   close(): void {
+    this.#isClosed = true
     clearInterval(this.#poll)
     clearTimeout(this.#settling)
     this.#unwatchFolders()
   }
 
-  #look(): void {
-    const signature = signatureOf(this.#files)
+  /** Not in the event loop: a file system over the network may take its time, or all of it. One look at a time, so that no
+   *  more than one thread waits there. */
+  async #look(): Promise<void> {
+    this.#wantsLook = true
+    if (this.#isLooking) return
+    this.#isLooking = true
+    while (this.#wantsLook && !this.#isClosed) {
+      this.#wantsLook = false
+      const files = this.#files
+      const signature = await signatureInBackground(files)
+      // Otherwise others are watched by now, and are looked at in their turn.
+      if (files === this.#files && !this.#isClosed) this.#saw(signature)
+    }
+    this.#isLooking = false
+  }
+
+  #saw(signature: string): void {
     if (signature === this.#seen) return
     this.#seen = signature
     // Symlinks may lead elsewhere now, and a folder may have been replaced by another of its name.
@@ -87,7 +107,7 @@ export class FileWatch {
 
   #settle(): void {
     clearTimeout(this.#settling)
-    this.#settling = setTimeout(() => this.#look(), this.#settleMs)
+    this.#settling = setTimeout(() => void this.#look(), this.#settleMs)
     this.#settling.unref()
   }
 }
@@ -96,12 +116,32 @@ export class FileWatch {
 export function signatureOf(files: readonly string[]): string {
   return [...new Set(files)].sort().map(file => {
     try {
-      const { ino, mtimeMs, ctimeMs, size } = statSync(file)
-      return `${realpathSync(file)} ${ino} ${mtimeMs} ${ctimeMs} ${size}`
+      return signatureText(realpathSync(file), statSync(file))
     } catch (error) {
-      return `${file} ${(error as NodeJS.ErrnoException).code}`
+      return missingText(file, error as NodeJS.ErrnoException)
     }
   }).join('\n')
+}
+
+/** The same of files that are sorted, and each there once. */
+async function signatureInBackground(files: readonly string[]): Promise<string> {
+  const texts: string[] = []
+  for (const file of files) {
+    try {
+      texts.push(signatureText(await realpath(file), await stat(file)))
+    } catch (error) {
+      texts.push(missingText(file, error as NodeJS.ErrnoException))
+    }
+  }
+  return texts.join('\n')
+}
+
+function signatureText(path: string, { ino, mtimeMs, ctimeMs, size }: Stats): string {
+  return `${path} ${ino} ${mtimeMs} ${ctimeMs} ${size}`
+}
+
+function missingText(file: string, { code }: NodeJS.ErrnoException): string {
+  return `${file} ${code}`
 }
 
 /** Folders in which something changes when `file` comes to hold something else. */

@@ -1,4 +1,5 @@
 import { mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { createRequire, syncBuiltinESMExports } from 'node:module'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { FileWatch, signatureOf } from '../../src/tls/watch.ts'
@@ -96,4 +97,36 @@ test('what nobody has touched since it was read is no change; what was touched i
   await watching('touched', before)
   expect(told.slice(0, 1)).toEqual(['unknown'])
   expect(told).toContain('touched')
+})
+
+test('looking every few seconds keeps nobody waiting: files are asked for in the background, and one at a time', async () => {
+  const fs = createRequire(import.meta.url)('node:fs') as typeof import('node:fs')
+  const { statSync, realpathSync } = fs
+  const real = fs.promises.stat
+  let [synchronous, running, most, looks] = [0, 0, 0, 0]
+  const folder = tempFolder()
+  const files = ['a', 'b', 'c'].map(name => join(folder, name))
+  for (const file of files) writeFileSync(file, 'x')
+  let changes = 0
+  const watch = new FileWatch({ onChange: () => { changes++ }, pollMs: 5, settleMs: 5 })
+  watch.set(files, signatureOf(files))
+  fs.statSync = ((...args: Parameters<typeof statSync>) => { synchronous++; return statSync(...args) }) as typeof statSync
+  fs.realpathSync = ((...args: Parameters<typeof realpathSync>) => { synchronous++; return realpathSync(...args) }) as typeof realpathSync
+  // Slower than the looks come: as a file system over the network is.
+  fs.promises.stat = (async (file: string) => {
+    most = Math.max(most, ++running)
+    await new Promise(resolve => setTimeout(resolve, 10))
+    running--
+    looks++
+    return await real(file)
+  }) as typeof real
+  syncBuiltinESMExports()
+  onTestFinished(() => {
+    watch.close()
+    Object.assign(fs, { statSync, realpathSync })
+    fs.promises.stat = real
+    syncBuiltinESMExports()
+  })
+  await until(() => looks >= 9, 'three looks')
+  expect([synchronous, most, changes]).toEqual([0, 1, 0])
 })
