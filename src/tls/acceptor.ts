@@ -1,5 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import type { Socket } from 'node:net'
+import type { X509Certificate } from 'node:crypto'
 import type { TLSSocket } from 'node:tls'
 import type { Logger } from 'pino'
 import type { Place } from '../admission/admission.ts'
@@ -157,7 +158,7 @@ export class TlsAcceptor {
     // Typed as Error; it is the code as a string (seen on Node 24 and 26).
     const fault = peerFault(certificate, socket.authorized ? '' : String(socket.authorizationError || 'CERT_UNTRUSTED'), secure.rules, undefined)
     if (fault !== undefined || secure.rules.authorities === undefined) return fault
-    const code = begunWith.judge.fault(certificate, socket.isSessionReused())
+    const code = judged(begunWith, certificate, socket.isSessionReused())
     return code === undefined ? undefined : peerFault(certificate, code, secure.rules, undefined)
   }
 
@@ -247,6 +248,15 @@ class Accepting implements Guest, Handshake {
 
   displace(): void {
     this.#fail(this.stage === 'hello' ? 'DISPLACED' : 'QUEUE_FULL')
+  }
+}
+
+/** What a client sent along may be anything that OpenSSL parses; when it cannot be judged, the client is refused. */
+function judged({ judge }: ListenerTls, certificate: X509Certificate, isResumed: boolean): string | undefined {
+  try {
+    return judge.fault(certificate, isResumed)
+  } catch {
+    return 'CERT_UNTRUSTED'
   }
 }
 

@@ -47,10 +47,15 @@ export function commonNames(certificate: X509Certificate): string[] {
   return CN === undefined ? [] : [CN].flat()
 }
 
-/** SHA-256 of the SubjectPublicKeyInfo, as `sha256/BASE64=` (RFC 7469): of the bytes as they stand in the certificate. */
+/** SHA-256 of the SubjectPublicKeyInfo, as `sha256/BASE64=` (RFC 7469): of the bytes as they stand in the certificate. '' when
+ *  they are not DER: OpenSSL takes lengths that are indefinite, from strangers as well. */
 export function spkiOf(certificate: X509Certificate): string {
-  const tbs = new DerReader(certificate.raw).inside().inside()
-  tbs.optional(Tag.context0)                                                       // version
-  for (const _ of ['serial', 'algorithm', 'issuer', 'validity', 'subject']) tbs.next()
-  return `sha256/${createHash('sha256').update(tbs.raw()).digest('base64')}`
+  try {
+    const tbs = new DerReader(certificate.raw).inside().inside()
+    tbs.optional(Tag.context0)                                                       // version
+    for (const _ of ['serial', 'algorithm', 'issuer', 'validity', 'subject']) tbs.next()
+    return `sha256/${createHash('sha256').update(tbs.raw()).digest('base64')}`
+  } catch {
+    return ''
+  }
 }

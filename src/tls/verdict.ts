@@ -46,6 +46,15 @@ export interface PeerFault { code: string, detail: string }
  *  @param host name or address that the certificate has to be for; undefined: any
  *  @returns undefined when it is the one that was meant */
 export function peerFault(certificate: X509Certificate, chainCode: string, rules: PeerRules, host: string | undefined, now = Date.now()): PeerFault | undefined {
+  try {
+    return faultOf(certificate, chainCode, rules, host, now)
+  } catch (error) {
+    // A stranger's certificate may be anything that OpenSSL parses: a key of an unknown kind, lengths that are no DER.
+    return { code: 'CERT_UNTRUSTED', detail: `it cannot be read: ${(error as Error).message}` }
+  }
+}
+
+function faultOf(certificate: X509Certificate, chainCode: string, rules: PeerRules, host: string | undefined, now: number): PeerFault | undefined {
   if (rules.authorities === undefined) return pinFault(certificate, rules) ?? ownFault(certificate, now) ?? nameFault(certificate, rules, host)
   const fault = chainCode === '' ? undefined
     : isAuthority(certificate, rules) && noIssuer.has(chainCode) ? ownFault(certificate, now) : chainFault(certificate, chainCode, rules, now)

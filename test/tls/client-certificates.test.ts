@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import { connect as connectTls, type ConnectionOptions } from 'node:tls'
 import { expect, test } from 'vitest'
 import type { TlsSettings } from '../../src/tls/context.ts'
+import { DerReader } from '../../src/tls/der.ts'
 import { spkiOf } from '../../src/tls/peer.ts'
 import { peerRules } from '../../src/tls/verdict.ts'
 import { fileOf, odd, ofCa, type Odd } from '../support/certificates.ts'
@@ -94,6 +95,35 @@ test('a refusal says what an operator compares, and can paste', async () => {
     msg: `TLS handshake failed: the client's certificate is none of those that are pinned in tls.fingerprints and tls.spki (${detail})`,
   })])
   expect(e.counters.handshakesFailed['wrong-pin']).toBe(1)
+})
+
+/** The same certificate with a length that is no DER in its key, as OpenSSL takes it. */
+function indefinite(certificate: Certificate): Certificate {
+  const parts = (reader: DerReader) => {
+    const found: Buffer[] = []
+    while (!reader.isDone) found.push(reader.raw())
+    return found
+  }
+  const sequence = (...content: Buffer[]) => {
+    const body = Buffer.concat(content)
+    return Buffer.concat([Buffer.from([0x30, 0x82, body.length >> 8, body.length & 255]), body])
+  }
+  const [tbs, ...rest] = parts(new DerReader(x509(certificate).raw).inside())
+  const fields = parts(new DerReader(tbs).inside())
+  const at = fields.length - (fields.at(-1)![0] === 0xa3 ? 2 : 1)
+  fields[at] = Buffer.concat([Buffer.from([0x30, 0x80]), ...parts(new DerReader(fields[at]).inside()), Buffer.from([0, 0])])
+  const der = sequence(sequence(...fields), ...rest)
+  return { ...certificate, cert: `-----BEGIN CERTIFICATE-----\n${der.toString('base64').match(/.{1,64}/g)!.join('\n')}\n-----END CERTIFICATE-----\n` }
+}
+
+test('a certificate that is no DER is refused, and the listener goes on', async () => {
+  const strange = indefinite(odd({ subject: '/CN=strange' }))
+  expect(spkiOf(x509(strange))).toBe('')
+  for (const tls of [{}, { ...noCa, spki: [keyPinOf(keys.client)] }]) {
+    const e = await edge({ tls })
+    expect(await met(e, strange)).toMatch(/^(unknown-ca|wrong-pin)$/)
+    expect(await met(e, keys.client)).toBe('in')
+  }
 })
 
 test('names narrow the chain; a common name only where it is allowed', async () => {

@@ -4,6 +4,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { alternativeNames, oneLine } from '../../src/tls/peer.ts'
+import { odd } from '../support/certificates.ts'
 import { tempFolder } from '../support/temp-folder.ts'
 
 /** @param names lines of an OpenSSL section, such as `DNS.1 = web-1.example` */
@@ -26,4 +27,16 @@ test('names are told apart, and one cannot pose as two', () => {
 test('a subject is one line', () => {
   expect(oneLine(certificate().subject)).toMatch(/^O=a.*, CN=x$/)
   expect(oneLine(undefined)).toBe('')
+})
+
+test('whatever bytes a name has, it can be read, and is one name', () => {
+  for (const tag of [0x81, 0x82, 0x86]) {
+    for (const from of [0, 100, 200]) {
+      const bytes = Buffer.from(Array.from({ length: 100 }, (_, at) => Math.min(from + at, 255)))
+      const der = Buffer.concat([Buffer.from([0x30, bytes.length + 2, tag, bytes.length]), bytes])
+      const names = alternativeNames(new X509Certificate(odd({ extensions: [`subjectAltName = DER:${der.toString('hex').match(/../g)!.join(':')}`] }).cert))
+      expect(names).toHaveLength(1)
+      expect(names[0]).toMatch(/^(email|DNS|URI):/)
+    }
+  }
 })
