@@ -3,6 +3,7 @@ import { connect, type AddressInfo, type ListenOptions, type Server } from 'node
 import { dirname } from 'node:path'
 import { endpointText, type Endpoint } from '../config/endpoint.ts'
 import type { SocketConfig } from '../config/schema.ts'
+import { shortAddress } from './ip.ts'
 import { bindForNobodyElse, openTo } from './socket-permissions.ts'
 
 // An endpoint becomes servers that listen: one for each address that it stands for.
@@ -115,7 +116,7 @@ async function bindTcp<S extends Server>(host: string, port: number, options: Bi
   try {
     return new Bound([await open({ host, port }, options)])
   } catch (error) {
-    if (host !== '::' || !isAbsent(error as BindError)) throw error
+    if (shortAddress(host) !== '::' || !isAbsent(error as BindError)) throw error
     return new Bound([await open({ host: '0.0.0.0', port }, options)], [
       { level: 'warn', words: 'this host has no IPv6, so only IPv4 clients get in: it listens on 0.0.0.0' },
     ])
@@ -267,7 +268,7 @@ function whyNot(endpoint: Endpoint, error: BindError): string {
 
 function noSuchAddress(endpoint: Endpoint, code: string): string {
   if (endpoint.kind === 'tcp' && endpoint.host.includes(':')) {
-    if (endpoint.host === '::1') return `this host has no IPv6. Write 127.0.0.1:${endpoint.port}.`
+    if (shortAddress(endpoint.host) === '::1') return `this host has no IPv6. Write 127.0.0.1:${endpoint.port}.`
     if (code !== 'EADDRNOTAVAIL') return 'this host has no IPv6. Write an IPv4 address of its own (ip address), or 0.0.0.0.'
   }
   return 'this host has no such address. Write one of its own (ip address), or 0.0.0.0 or [::].'

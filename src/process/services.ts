@@ -1,6 +1,8 @@
 import { Admission, type ClientCap } from '../admission/admission.ts'
-import { endpointText, type Endpoint } from '../config/endpoint.ts'
+import { endpointText, entryPath, type Endpoint } from '../config/endpoint.ts'
+import { collide } from '../config/rules.ts'
 import type { Config, ServiceConfig } from '../config/schema.ts'
+import type { ListenError } from '../lib/bind.ts'
 import type { Clock } from '../lib/clock.ts'
 import { Service } from '../proxy/service.ts'
 import type { Turn } from '../proxy/turn.ts'
@@ -125,9 +127,16 @@ export class Services {
         this.#shared.log.info({ event: 'listening', service, listener: name, address, port, tls: config.tls !== undefined },
           `listening on ${name}`)
       } catch (error) {
-        throw new PrepareError(`services.${service}.listen${config.listen.length > 1 ? `[${at}]` : ''}`, error as Error)
+        throw new PrepareError(entryPath(`services.${service}.listen`, config.listen, at), this.#inOwnWay(endpoint, error as ListenError) ?? error as Error)
       }
     }
+  }
+
+  /** The place may be taken by a listener of ours under another name, such as 127.0.0.1:P by 0.0.0.0:P. */
+  #inOwnWay(endpoint: Endpoint, { code }: ListenError): Error | undefined {
+    const ours = code === 'EADDRINUSE' ? this.listeners.find(other => collide(other.endpoint, endpoint)) : undefined
+    return ours === undefined ? undefined
+      : new Error(`cannot listen on ${endpointText(endpoint)}: memseal itself listens on ${ours.name}. Restart it, which lets go of the one before it takes the other.`)
   }
 
   /** Nothing in here may fail, or one half of the services would be new and the other old. */

@@ -190,6 +190,7 @@ for (const code of ['EADDRNOTAVAIL', 'EAFNOSUPPORT']) {
 test('[::] on a host without IPv6 is 0.0.0.0, with a warning', async () => {
   const made = await bound(tcp('::'), { make: without({ '::': 'EAFNOSUPPORT' }) })
   expect(made.address.address).toBe('0.0.0.0')
+  expect((await bound(tcp('0:0::0'), { make: without({ '0:0::0': 'EAFNOSUPPORT' }) })).address.address).toBe('0.0.0.0')
   expect(made.remarks).toEqual([{ level: 'warn', words: 'this host has no IPv6, so only IPv4 clients get in: it listens on 0.0.0.0' }])
   await expect(bound(tcp('::'), { make: without({ '::': 'EADDRINUSE' }) })).rejects.toThrow('another process listens there')
 })

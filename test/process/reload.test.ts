@@ -191,6 +191,17 @@ test('a listener that cannot be opened changes nothing, what was opened before i
   expect(await client.ask('flush_all\r\n', 4)).toBe('OK\r\n')
 })
 
+test('a place that memseal itself holds under another name takes a restart, and the words say so', async () => {
+  const { daemon, reload, at } = await setup()
+  const [free, path] = [await freePort(), join(daemon.folder, 's')]
+  expect((await reload(config => { config.services['cache'].listen = [`127.0.0.1:${free}`, `unix:${path}`] })).result).toBe('applied')
+  for (const [from, to] of [[`127.0.0.1:${free}`, `localhost:${free}`], [`unix:${path}`, `unix:${daemon.folder}/./s`]]) {
+    const { result, reasons } = await reload(config => { config.services['cache'].listen = to })
+    expect([result, reasons]).toEqual(['refused', [`${at(to)} services.cache.listen: cannot listen on ${to}: memseal itself listens on ${from}. Restart it, which lets go of the one before it takes the other.`]])
+  }
+  expect(await answers(await connect({ path }))).toBe(true)
+})
+
 test('a configuration that is gone changes nothing', async () => {
   const { daemon, admin } = await setup()
   rmSync(daemon.configFile)
