@@ -17,8 +17,8 @@ export async function check(flags: Record<string, unknown>, terminal: Terminal):
   for (const [name, service] of Object.entries(loaded.services)) {
     // What is itself in doubt is not built; the rest is, so that all faults show at once.
     const isSound = (key: string): boolean => loaded.isSound(`services.${name}.${key}`)
-    if (service?.tls !== undefined && isSound('tls') && isSound('listen')) buildListeners(name, service, loaded.report)
-    if (service?.backend?.tls !== undefined && isSound('backend.tls')) buildBackend(name, service, loaded.report)
+    if (service?.tls !== undefined && isSound('tls') && isSound('listen')) await buildListeners(name, service, loaded.report)
+    if (service?.backend?.tls !== undefined && isSound('backend.tls')) await buildBackend(name, service, loaded.report)
   }
   const fault = loaded.isSound('log.file') ? logFileFault(loaded.log!.file) : undefined
   if (fault !== undefined) loaded.report('fault', 'log.file', fault.message, fault.fix)

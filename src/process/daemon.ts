@@ -86,7 +86,7 @@ export class Daemon {
     this.#tellFds()
     const seen = signatureOf(filesOf(config.services))
     const known = new Set(loaded.issues.map(issueLine))
-    const tls = buildTls(config.services, loaded.report)
+    const tls = await buildTls(config.services, loaded.report)
     if (hasFault(loaded.issues)) throw new Error(loaded.issues.filter(({ severity }) => severity === 'fault').map(issueLine).join('\n'))
     for (const warning of loaded.issues.map(issueLine)) {
       if (!known.has(warning)) this.#log.log.warn({ event: 'configuration-warning', cause: 'start' }, warning)

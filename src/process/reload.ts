@@ -122,7 +122,7 @@ export class Reloader {
     const { services, log } = this.#options
     const files = filesOf(config.services)
     const seen = signatureOf(files)
-    const tls = buildTls(config.services, report, name => services.tlsOf(name))
+    const tls = await buildTls(config.services, report, name => services.tlsOf(name))
     if (hasFault(found)) return refused(found)
 
     const tlsChanges = this.#tlsChanges(tls, configChanges)

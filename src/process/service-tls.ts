@@ -5,6 +5,9 @@ import { backendTls, type BackendTls } from '../tls/backend.ts'
 import { listenerTls, type ListenerTls } from '../tls/context.ts'
 import { readBackendMaterial, readMaterial, type MaterialFault } from '../tls/material.ts'
 import { refusedByOpenSsl } from '../tls/openssl-refusal.ts'
+import { oneLine } from '../tls/peer.ts'
+import { weaknessOf } from '../tls/strength.ts'
+import { tryListener, tryShown, type TrialFailures, type Version } from '../tls/trial.ts'
 
 // The TLS of the services, from the files to what handshakes are done with. `check`, a start and a reload all build it here,
 // so what one of them takes the others take as well, and nothing is left that could fail when it is put in force.
@@ -22,14 +25,20 @@ export type Report = (severity: 'fault' | 'warning', path: string, message: stri
 
 /** Reads and builds all that the configuration names, and reports all that is wrong with it; after a fault the result is not to
  *  be used.   @param inForce what serves now: it is kept where nothing is different */
-export function buildTls(services: Config['services'], report: Report, inForce: (name: string) => ServiceTls = () => none): Map<string, ServiceTls> {
-  return new Map(Object.entries(services).map(([name, service]) => [name, {
-    listeners: buildListeners(name, service, report, inForce(name)),
-    backend: buildBackend(name, service, report, inForce(name)),
-  }]))
+export async function buildTls(services: Config['services'], report: Report, inForce: (name: string) => ServiceTls = () => none): Promise<Map<string, ServiceTls>> {
+  const built = new Map<string, ServiceTls>()
+  for (const [name, service] of Object.entries(services)) {
+    built.set(name, {
+      listeners: await buildListeners(name, service, report, inForce(name)),
+      backend: await buildBackend(name, service, report, inForce(name)),
+    })
+  }
+  return built
 }
 
-export function buildListeners(name: string, { listen, tls }: Pick<ServiceConfig, 'listen' | 'tls'>, report: Report, inForce = none): Map<string, ListenerTls> {
+export async function buildListeners(
+  name: string, { listen, tls }: Pick<ServiceConfig, 'listen' | 'tls'>, report: Report, inForce = none,
+): Promise<Map<string, ListenerTls>> {
   const built = new Map<string, ListenerTls>()
   if (tls === undefined) return built
   const path = `services.${name}.tls`
@@ -41,17 +50,56 @@ export function buildListeners(name: string, { listen, tls }: Pick<ServiceConfig
       built.set(endpoint, listenerTls(material, tls, `${name} ${endpoint}`, inForce.listeners.get(endpoint)))
     }
   }, error => refusedByOpenSsl('listener', { cert, key, ca, crl: revocation?.lists.map(({ pem }) => pem) }, tls, error))
+  reportAuthorities(path, 'client_ca', tls.client_ca, ca, 'clients', report)
+  reportShown(path, tls.cert, cert, 'clients', report)
+  const [fresh] = [...built].filter(([endpoint, secure]) => inForce.listeners.get(endpoint) !== secure).map(([, secure]) => secure)
+  if (fresh !== undefined) reportTrial(path, tls.cert, tls.min_version, await tryListener(fresh), report)
   return built
 }
 
-export function buildBackend(name: string, { backend: { tls } }: Pick<ServiceConfig, 'backend'>, report: Report, inForce = none): BackendTls | undefined {
+export async function buildBackend(
+  name: string, { backend: { tls } }: Pick<ServiceConfig, 'backend'>, report: Report, inForce = none,
+): Promise<BackendTls | undefined> {
   if (tls === undefined) return undefined
   const path = `services.${name}.backend.tls`
   const material = told(path, readBackendMaterial(tls, Date.now(), goodUntil(inForce.backend?.material.cert)), report)
   if (material === undefined) return undefined
   const { cert, key, ca } = material
-  return taken(path, report, () => backendTls(material, tls, inForce.backend),
+  const built = taken(path, report, () => backendTls(material, tls, inForce.backend),
     error => refusedByOpenSsl('backend', { cert, key, ca, crl: undefined }, tls, error))
+  reportAuthorities(path, 'ca', tls.ca, ca, 'cache hosts', report)
+  if (cert === undefined || key === undefined) return built
+  reportShown(path, tls.cert!, cert, 'cache hosts', report)
+  if (built !== undefined && built !== inForce.backend) reportTrial(path, tls.cert!, tls.min_version, await tryShown(built.context, cert, key, tls.min_version), report)
+  return built
+}
+
+/** OpenSSL takes an authority with a weak key, and then refuses each peer that it signed. */
+function reportAuthorities(path: string, key: 'client_ca' | 'ca', file: string | undefined, blocks: readonly string[] | undefined, peers: string, report: Report): void {
+  if (file === undefined || blocks === undefined) return
+  const fix = 'Renew it with a key of RSA 2048 bits or more, or of EC P-256.'
+  const weak = blocks.map(pem => new X509Certificate(pem)).filter(authority => weaknessOf(authority)?.code === 'WEAK_KEY')
+  for (const authority of weak) {
+    report('warning', `${path}.${key}`, `${file}: ${oneLine(authority.subject)} has ${weaknessOf(authority)!.words}: ${peers} that it signed are refused.`, fix)
+  }
+  if (weak.length === blocks.length) report('fault', `${path}.${key}`, `${file} holds no CA whose ${peers} could be believed: each has a weak key.`, fix)
+}
+
+/** OpenSSL takes a certificate of ours with an old signature, and its peers refuse it. */
+function reportShown(path: string, file: string, pem: string, peers: string, report: Report): void {
+  for (const block of pem.match(/-----BEGIN (?:TRUSTED )?CERTIFICATE-----[^]+?-----END (?:TRUSTED )?CERTIFICATE-----/g) ?? []) {
+    const certificate = new X509Certificate(block)
+    const weakness = weaknessOf(certificate)
+    if (weakness?.code !== 'WEAK_HASH') continue
+    report('warning', `${path}.cert`, `${file}: ${oneLine(certificate.subject)} has ${weakness.words}, which ${peers} of today refuse.`, 'Renew it, signed with SHA-256.')
+  }
+}
+
+function reportTrial(path: string, file: string, minVersion: Version, failures: TrialFailures, report: Report): void {
+  const fix = 'Use a certificate with a key of EC P-256 or RSA 2048 bits or more; if it has a keyUsage, with digitalSignature in it.'
+  const codes = [...failures].map(([version, code]) => `${version}: ${code}`).join(', ')
+  if (failures.size === (minVersion === 'TLSv1.2' ? 2 : 1)) report('fault', `${path}.cert`, `${file}: no TLS handshake can be done with it (${codes}).`, fix)
+  else if (failures.size > 0) report('warning', `${path}.cert`, `${file}: not every TLS handshake can be done with it (${codes}).`, fix)
 }
 
 function told<M>(path: string, read: { material?: M, faults: MaterialFault[], warnings: MaterialFault[] }, report: Report): M | undefined {

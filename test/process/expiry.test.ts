@@ -16,7 +16,7 @@ test('a certificate that ends within two weeks is told every hour, and loudly on
   const lines: Record<string, any>[] = []
   const { log } = createLogger({ level: 'info', format: 'json', file: '-' }, { write: line => { lines.push(JSON.parse(line)) } })
   const { config } = loadText(JSON.stringify({ services: { cache: { listen: '127.0.0.1:1', tls: { cert: server.certFile, key: server.keyFile } } } }), 'm.yaml', { environment: {} })
-  const [listener] = buildListeners('cache', config!.services['cache'], () => {}).values()
+  const [listener] = (await buildListeners('cache', config!.services['cache'], () => {})).values()
   const inForce = expiringOf('cache', listener, undefined)
   const watch = new ExpiryWatch(log, () => inForce)
   onTestFinished(() => watch.close())
@@ -42,7 +42,7 @@ test('a revocation list is no news until it has ended, and then it is loud', asy
   await makeCrl(crl, { ca })
   const tls = { cert: server.certFile, key: server.keyFile, client_ca: ca.certFile, crl, crl_expired: 'warn' }
   const { config } = loadText(JSON.stringify({ services: { cache: { listen: '127.0.0.1:1', tls } } }), 'm.yaml', { environment: {} })
-  const [listener] = buildListeners('cache', config!.services['cache'], () => {}).values()
+  const [listener] = (await buildListeners('cache', config!.services['cache'], () => {})).values()
   const inForce = expiringOf('cache', listener, undefined)
   const end = listener.material.revocation!.nextUpdate!.getTime()
   const watch = new ExpiryWatch(log, () => inForce)
