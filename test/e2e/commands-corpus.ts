@@ -2,6 +2,7 @@
 // a value or a surplus body would set if it were run; `canary-…` is there from the start.
 import { counted, op, packet, stored } from './support/binary.ts'
 import type { Packet } from './support/binary.ts'
+import { isAtLeast } from '../support/memcached.ts'
 import type { Conversation } from './support/conversation.ts'
 
 /** `commands` of each service of the test; `usual` has the default. */
@@ -72,7 +73,7 @@ const administration: Attempt[] = [
     'verbosity 2', 'cache_memlimit 1', 'slabs automove 2', 'slabs a 2', 'lru mode flat', 'extstore max_sleep 1', 'refresh_certs', 'debugtime p', 'misbehave', 'bogus', 'bogus HTTP/1.1 x',
     'STATS', 'bget', 'get\tcanary', 'watch\tf', '\twatch', 'shutdown\0', '\0shutdown', 'flush_all\0', ' shutdown', '  stats reset', ' watch', '   ', '', 'a', '\r', 'watch\r']
     .map(line => usual(`${JSON.stringify(line)}`, () => `mn~${line}~mn~`, line === 'bget' ? `MN~ERROR~MN~` : `MN~${NO}MN~`)),
-  usual('lines that end in LF alone', () => 'watch\nshutdown\nstats reset\nmn\n', `${NO}${NO}${NO}MN~`),
+  usual('lines that end in LF alone', () => 'watch\nshutdown\nstats reset\nmn\n', `${NO}${NO}${NO}${isAtLeast('1.6.40') ? FORMAT : 'MN~'}`),
   usual('noreply on administration', () => 'verbosity 2 noreply~cache_memlimit 1 noreply~lru mode flat noreply~stats reset noreply~mn~', 'MN~'),
   usual('noreply on what is unknown', () => 'bogus noreply~mn~', `${NO}MN~`),
   usual('watch behind a request', k => `get ${k}~watch fetchers~get ${k}~`, `END~${NO}END~`),

@@ -20,7 +20,7 @@ const commandsAsMeant: Conversation[] = [
   named('gat and gats', k => `set ${k} 0 0 1~a~gat 100 ${k} ${k}2 ${k}~gats -1 ${k}~get ${k}~`, { mask: 'cas' }),
   named('touch', k => `set ${k} 0 0 1~a~touch ${k} 100~touch ${k}2 0~touch ${k} -1~get ${k}~`),
   named('delete', k => `set ${k} 0 0 1~a~delete ${k}~delete ${k}~get ${k}~`),
-  named('incr and decr', k => `set ${k} 0 0 2~10~incr ${k} 5~decr ${k} 6~get ${k}~decr ${k} 100~incr ${k}2 1~get ${k}~`),
+  named('incr and decr', k => `set ${k} 0 0 2~10~incr ${k} 5~decr ${k} 6~get ${k}~decr ${k} 100~incr ${k}2 1~get ${k}~`, { mask: 'padding' }),
   named('incr over the top', k => `set ${k} 0 0 20~18446744073709551615~incr ${k} 1~incr ${k} 18446744073709551615~get ${k}~`),
   named('incr of what is no number', k => `set ${k} 0 0 3~abc~incr ${k} 1~set ${k} 0 0 0~~incr ${k} 1~incr ${k} x~incr ${k} -1~incr ${k} 18446744073709551616~`),
   named('version, mn, me', k => `version~mn~me ${k}~set ${k} 0 0 1~a~me ${k}~`, { mask: 'numbers' }),
@@ -201,11 +201,12 @@ const administration: Conversation[] = [
   inTurn('lru_crawler metadump', k => [`lru mode flat~set ${k} 0 0 1~x~`, 'lru_crawler metadump all~', 'lru mode segmented~'], 'dump'),
   inTurn('lru_crawler metadump, version behind it', k => [`lru mode flat~set ${k} 0 0 1~x~`, 'lru_crawler metadump all~version~', 'lru mode segmented~version~'], 'dump'),
   inTurn('lru_crawler metadump behind a request', k => `set ${k} 0 0 1~x~get ${k}~lru_crawler metadump all~`, 'dump'),
-  inTurn('lru_crawler mgdump', k => [`lru mode flat~set ${k} 0 0 1~x~`, 'lru_crawler mgdump all~', 'lru mode segmented~'], 'dump'),
+  // Keys with line ends in them make lines of their own here: all that there will be are there by then.
+  last('lru_crawler mgdump', k => [`lru mode flat~set ${k} 0 0 1~x~`, 'lru_crawler mgdump all~', 'lru mode segmented~'], 'dump'),
   inTurn('lru_crawler met', () => 'lru_crawler met all~version~', 'dump'),
   inTurn('lru_crawler metadump of nothing', () => ['lru_crawler metadump 63~', 'lru_crawler metadump x~', 'lru_crawler metadump~'], 'dump'),
   // While the crawler is off, statistics lack its lines.
-  last('lru_crawler', () => ['lru_crawler~lru_crawler sleep 100~lru_crawler tocrawl 0~lru_crawler crawl 63~lru_crawler disable~lru_crawler foo~version~', 'lru_crawler enable~']),
+  last('lru_crawler', () => ['lru_crawler~lru_crawler sleep 100~lru_crawler tocrawl 0~lru_crawler crawl 63~lru_crawler disable~lru_crawler foo~version~', 'lru_crawler enable~'], 'crawler'),
   inTurn('watch', k => ['watch fetchers~', `get ${k}~`], 'first line'),
   inTurn('watch behind a request', k => `get ${k}~watch fetchers~`, 'first line'),
   inTurn('watch of nothing known', () => 'watch foo~version~', 'first line'),

@@ -4,8 +4,10 @@ export interface MeantDifference {
   conversations: string[]
   /** Part of the ways' names (see transparent.test.ts) in which it shows; left out: all. */
   when?: string
+  /** First release of memcached with which it shows. */
+  since?: string
   /** What comes through memseal: what memcached answers to the conversation in the other cut, or a reply. */
-  instead: { as: 'whole' | 'bytes' } | { reply: string }
+  instead: { as: 'whole' | 'bytes' | 'anything' } | { reply: string }
 }
 
 export const meantDifferences: MeantDifference[] = [
@@ -44,5 +46,35 @@ export const meantDifferences: MeantDifference[] = [
     conversations: ['a gat line of 16383 bytes', 'a gat line of 16384 bytes'],
     when: 'bytes',
     instead: { as: 'whole' },
+  },
+  {
+    why: 'memcached from 1.6.35 on gathers the replies to a pipeline, and drops those when it refuses an over-long key in a line of ' +
+      'the get family. memseal lets a client have the replies to everything before such a line.',
+    conversations: ['get of 251 bytes', 'gets of 251 bytes', 'gat 0 of 251 bytes', 'gats 0 of 251 bytes', '251 bytes as the last of 50 keys'],
+    when: 'whole',
+    since: '1.6.35',
+    instead: { as: 'bytes' },
+  },
+  {
+    why: 'memcached from 1.6.35 on refuses a dump while replies before it are unsent, so what it says depends on how the requests come ' +
+      'to arrive. memseal asks for the dump when the replies have been sent.',
+    conversations: ['lru_crawler metadump behind a request'],
+    since: '1.6.35',
+    instead: { as: 'anything' },
+  },
+  {
+    why: 'On a private connection memcached from 1.6.35 on holds replies back while it waits for the rest of a value, and loses them if ' +
+      'that never comes.',
+    conversations: ['a value that never comes whole'],
+    when: 'private, whole',
+    since: '1.6.35',
+    instead: { reply: '' },
+  },
+  {
+    why: 'The same, and memseal says so where the client ends.',
+    conversations: ['FIN without the terminator'],
+    when: 'private, whole',
+    since: '1.6.35',
+    instead: { reply: 'SERVER_ERROR memseal: the backend closed the connection\r\n[closed]' },
   },
 ]

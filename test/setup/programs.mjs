@@ -23,6 +23,12 @@ export const clientPrograms = /** @type {Program[]} */ ([
   { name: 'ruby-dalli', packages: ['ruby', 'ruby-dalli'], isThere: () => ruby() !== undefined },
 ])
 
+/** What other releases of memcached are built with (releases.mjs). */
+export const buildPrograms = /** @type {Program[]} */ ([
+  { name: 'a compiler', packages: ['gcc', 'libc6-dev', 'make'], isNeeded: true, isThere: () => find('gcc') !== undefined && find('make') !== undefined },
+  { name: 'libevent', packages: ['libevent-dev'], isNeeded: true, isThere: () => existsSync('/usr/include/event2/event.h') },
+])
+
 /** libmemcached's own checks: Debian has renamed memcapable. */
 export const memccapable = () => find('memccapable') ?? find('memcapable')
 

@@ -1,7 +1,8 @@
-import { spawn } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { connect } from 'node:net'
+import { release } from '../../src/proto/bytes.ts'
 import { delimiter, join } from 'node:path'
 import { endOf, within } from './child.ts'
 import type { Ended } from './child.ts'
@@ -17,11 +18,25 @@ export interface MemcachedOptions {
   port?: number
 }
 
-/** Path of the `memcached` program, or undefined. Installing it is the work of test/setup. */
+/** Path of the `memcached` program, or undefined. Installing it is the work of test/setup. TEST_MEMCACHED names another release
+ *  than the installed one (npm run test:releases). */
 export function findMemcached(): string | undefined {
+  const chosen = process.env['TEST_MEMCACHED']
+  if (chosen !== undefined && chosen !== '') return chosen
   const folders = [...(process.env.PATH ?? '').split(delimiter), '/usr/bin', '/usr/local/bin', '/usr/sbin',
     '/opt/homebrew/bin']
   return folders.map(folder => join(folder, 'memcached')).find(file => existsSync(file))
+}
+
+/** Is the memcached of the tests this release, or a later one?   @param since `1.6.35`; undefined: any is */
+export function isAtLeast(since: string | undefined): boolean {
+  return since === undefined || release(installedRelease()) >= release(since)
+}
+
+let installed: string | undefined
+
+function installedRelease(): string {
+  return installed ??= execFileSync(findMemcached()!, ['-V'], { encoding: 'utf8' }).trim().replace(/^memcached /, '')
 }
 
 /** Starts a memcached of this test's own on loopback and waits until it answers `version`. It is stopped at the end of

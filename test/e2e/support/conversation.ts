@@ -22,8 +22,10 @@ export interface Conversation {
 export type Mask =
   | 'cas' //        numbers of cas: only which of them are equal counts
   | 'numbers' //    all numbers
+  | 'padding' //    blanks behind a number that has become shorter, which later changes may or may not keep
   | 'statistics' // names and values: only which kinds of lines there are
   | 'dump' //       lines about others' keys
+  | 'crawler' //    whether the crawler could be started again while its thread was still ending
   | 'first line' // an endless log: only its first line
 
 /** `whole`: one write a step. `bytes`: each byte by itself; long conversations in some 40 pieces. */
@@ -140,6 +142,7 @@ function masked(text: string, mask: Mask | undefined, k: string): string {
   switch (mask) {
     case undefined: return text
     case 'cas': return ordinals(text, /(?<=VALUE \S+ \d+ \d+ )\d+|(?<= c)\d+|(?<= cas=)\d+/g)
+    case 'padding': return text.replace(/(VALUE \S+ \d+) \d+\r\n(\d+) *\r\n/g, '$1 #\r\n$2\r\n')
     case 'numbers': return text.replace(/-?\d+(\.\d+)?/g, '#')
     case 'statistics': {
       const kinds = text.split('\r\n').map(line => line.replace(/^(STAT \S+) .*/, '$1').replace(/\d+/g, '#'))
@@ -147,6 +150,7 @@ function masked(text: string, mask: Mask | undefined, k: string): string {
     }
     case 'dump': return text.split('\n').filter(line => !/^(key=|mg |ITEM )/.test(line) || line.includes(k))
       .map(line => line.replace(/(exp|la|cas|cls|size)=-?\d+|(?<=; )\d+ s/g, '$1#')).sort().join('\n')
+    case 'crawler': return text.replace('ERROR failed to start lru crawler thread', 'OK')
     case 'first line': return text.slice(0, text.indexOf('\n') + 1)
   }
 }

@@ -1,0 +1,80 @@
+// The releases of memcached that people run beside the one that is installed: built once from Debian's source packages, into a
+// folder of the user's cache.
+//
+//   node test/setup/releases.mjs            builds what is missing, and says where each release is
+//   npm run test:releases [-- RELEASE…]     the tests that talk to memcached, against each release
+import { spawnSync } from 'node:child_process'
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { homedir, tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { buildPrograms, find, providePrograms } from './programs.mjs'
+
+/** Each with the distribution of Debian whose source package it is. */
+const releases = { '1.6.38': 'trixie', '1.6.45': 'sid' }
+const folder = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'memseal')
+const keyring = '/usr/share/keyrings/debian-archive-keyring.gpg'
+
+/** @returns {{ release: string, program: string }[]} the installed one first
+ *  @throws {Error} with what is missing */
+export function provideReleases() {
+  const installed = find('memcached')
+  if (installed === undefined) throw new Error('memcached is not installed; `npm test` says how to get it')
+  const version = run(installed, ['-V']).replace(/^memcached\s+/, '').trim()
+  const built = Object.entries(releases).filter(([release]) => release !== version)
+    .map(([release, distribution]) => ({ release, program: provide(release, distribution) }))
+  return [{ release: version, program: installed }, ...built]
+}
+
+/** @param {string} release @param {string} distribution @returns {string} the program's path */
+function provide(release, distribution) {
+  const program = join(folder, `memcached-${release}`)
+  if (existsSync(program)) return program
+  providePrograms(buildPrograms)
+  console.log(`Building memcached ${release} (once, about a minute) …`)
+  mkdirSync(folder, { recursive: true })
+  const work = mkdtempSync(join(tmpdir(), 'memseal-memcached-'))
+  try {
+    const source = download(release, distribution, work)
+    run('sh', ['-c', './configure --disable-docs --disable-dependency-tracking >/dev/null && make -j2 memcached >/dev/null'], source)
+    cpSync(join(source, 'memcached'), `${program}.new`)
+    renameSync(`${program}.new`, program)
+  } finally {
+    rmSync(work, { recursive: true })
+  }
+  return program
+}
+
+/** Asks the archive that this machine has its own packages from; its signatures are checked by apt.
+ *  @param {string} release @param {string} distribution @param {string} work
+ *  @returns {string} the folder of the source */
+function download(release, distribution, work) {
+  const archive = run('apt-get', ['indextargets', '--format', '$(ORIGIN) $(REPO_URI)', 'Created-By: Packages']).split('\n')
+    .map(line => line.split(' ')).find(([origin, uri]) => origin === 'Debian' && !uri.includes('security'))?.[1]
+  if (archive === undefined) throw new Error('this machine has no archive of Debian to take the source from')
+  writeFileSync(join(work, 'sources.list'), `deb-src [signed-by=${keyring}] ${archive} ${distribution} main\n`)
+  for (const each of ['state/lists/partial', 'cache/archives/partial', 'source']) mkdirSync(join(work, each), { recursive: true })
+  const options = [
+    `Dir::Etc::sourcelist=${work}/sources.list`, 'Dir::Etc::sourceparts=/dev/null', `Dir::State=${work}/state`, `Dir::Cache=${work}/cache`,
+    'Dir::State::status=/var/lib/dpkg/status', 'APT::Sandbox::User=root',
+  ].flatMap(option => ['-o', option])
+  run('apt-get', [...options, '-qq', 'update'])
+  const versions = run('apt-cache', [...options, 'showsrc', 'memcached']).matchAll(/^Version: (\S+)$/gm)
+  const version = [...versions].map(([, each]) => each).find(each => each.startsWith(`${release}-`))
+  if (version === undefined) throw new Error(`Debian's ${distribution} has no memcached ${release} any more; name the release that it has in test/setup/releases.mjs`)
+  // Upstream's own archive, as Debian keeps it; apt holds it against the signed index.
+  const source = join(work, 'source')
+  run('apt-get', [...options, '-qq', '--tar-only', '--download-only', 'source', `memcached=${version}`], source)
+  run('tar', ['--strip-components=1', '-xf', readdirSync(source)[0]], source)
+  return source
+}
+
+/** @param {string} program @param {string[]} args @param {string} [cwd] @returns {string} what it printed */
+function run(program, args, cwd) {
+  const done = spawnSync(program, args, { cwd, encoding: 'utf8', maxBuffer: 64 * 1024 * 1024 })
+  if (done.status !== 0) throw new Error(`${program} ${args[0]} failed: ${(done.stderr || done.error?.message || '').trim()}`)
+  return done.stdout
+}
+
+if (process.argv[1] === new URL(import.meta.url).pathname) {
+  for (const { release, program } of provideReleases()) console.log(`${release.padEnd(8)} ${program}`)
+}
