@@ -18,7 +18,8 @@ import { peerFault, type PeerFault } from './verdict.ts'
 // The TLS half of a listener: a TCP socket that has been admitted goes in, a TLS socket comes out, or a reason is told.
 //
 //   accept ── FirstRoom ── Handshakes ── begin ── tls.Server ──┬─ secureConnection ── certificate fine? ── ready
-//          (a ClientHello) (its turn)                          ├─ tlsClientError ─────── failed
+//          (a ClientHello, (its turn)                          ├─ tlsClientError ─────── failed
+//           when not calm)
 //      in each of the three: close, timeout ── failed, or a probe
 
 type Ready = (socket: TLSSocket, tls: PeerTls) => void
@@ -86,6 +87,10 @@ export class TlsAcceptor {
     this.#pending.add(accepting)
     socket.on('error', ignore)     // told by the close that follows
     socket.once('close', () => this.#closed(accepting))
+    if (this.#handshakes.isCalm) {
+      this.#queue(accepting)
+      return
+    }
     this.#firstRoom.enter(accepting)
     accepting.timer = setTimeout(() => this.#fail(accepting, 'ERR_TLS_HANDSHAKE_TIMEOUT'), this.#timeoutMs)
     accepting.hello = new HelloReader(socket, {
@@ -114,7 +119,7 @@ export class TlsAcceptor {
     // Until the handshake is done, a client that ends its side is gone; only after it does half-close mean anything.
     accepting.socket.allowHalfOpen = false
     accepting.stage = 'handshake'
-    accepting.hello.handOver()
+    accepting.hello?.handOver()
     accepting.secure = this.#secure
     accepting.begunAt = performance.now()
     accepting.timer = setTimeout(() => this.#fail(accepting, 'ERR_TLS_HANDSHAKE_TIMEOUT'), this.#timeoutMs)
@@ -223,7 +228,8 @@ class Accepting implements Guest, Handshake {
   readonly ready: Ready
   readonly begin: () => void
   readonly #fail: (code: string) => void
-  hello!: HelloReader
+  /** Undefined: its turn came without a queue, and nothing was read before. */
+  hello: HelloReader | undefined = undefined
   /** Where it waits: for its ClientHello, for its turn, for the end of its handshake. */
   stage: 'hello' | 'queue' | 'handshake' = 'hello'
   timer: NodeJS.Timeout | undefined = undefined

@@ -87,6 +87,23 @@ test('nobody begins in a turn in which somebody arrives: who has left is seen fi
   end()
 })
 
+test('it is calm while fewer wait and run than half of the slots, whether they still hold theirs or not', async () => {
+  const { handshakes, add, leave, end } = scene({ slots: 4, slotMs: 1 })
+  const calm = () => handshakes.isCalm
+  expect(calm()).toBe(true)
+  add('a', 1)
+  expect(calm()).toBe(true)
+  add('a', 1)
+  expect(calm()).toBe(false)
+  while (handshakes.running < 2) await turn()
+  await sleep(5)
+  expect(calm()).toBe(false)
+  leave(0)
+  expect(calm()).toBe(true)
+  expect(scene({ slots: 1 }).handshakes.isCalm).toBe(false)
+  end()
+})
+
 test('clients take turns, so that a crowd of one delays another by one turn', async () => {
   const { begun, made, add, leave, end } = scene({ slots: 1 })
   add('a', 50)

@@ -176,6 +176,23 @@ test('silent peers, and those with half a ClientHello, wait in the first room an
   await until(() => e.admission.handshakes.running === 1, 'one more begins')
 })
 
+test('while it is calm a handshake begins unread; peers that then say nothing end the calm, and no more of them have a turn', async () => {
+  const e = await edge({ limits: { handshakes: 4 } })
+  const silent: Socket[] = []
+  for (let at = 1; at <= 12; at++) {
+    const socket = connectPlain(e.port, '127.0.0.1').on('error', () => {}).resume()
+    await atEndOfTest(async () => { socket.destroy() })
+    silent.push(socket)
+    await until(() => e.admission.handshakes.running + e.admission.firstRoom.size === at, 'it is there')
+  }
+  expect([e.admission.handshakes.running, e.admission.firstRoom.size]).toEqual([2, 10])
+  const wire = await tlsClient(e)
+  expect(await wire.ask('hello', 5)).toBe('hello')
+  for (const socket of silent) socket.destroy()
+  await until(() => e.counters.probes === 12, 'all are counted')
+  expect(e.log).toEqual([])
+})
+
 test('what dialers that have gone had wanted costs no handshake', async () => {
   const hello = await clientHello()
   // One slot, and a peer in it that does not go on: the others wait.
@@ -200,8 +217,11 @@ test('a ClientHello arrives whole however it is cut, and however long it is', as
   const { ca, client } = await pki()
   // 230 names of protocols with 60 letters make a ClientHello of 14 KB.
   const long = Array.from({ length: 230 }, (_, at) => String(at).padStart(60, 'x'))
-  for (const [ALPNProtocols, cuts] of [[undefined, [1]], [undefined, [5, 6]], [undefined, [600]], [long, []], [long, [1_400, 2_800, 9_000]]] as const) {
-    const e = await edge()
+  for (const [ALPNProtocols, cuts, handshakes] of [
+    [undefined, [1], 1], [undefined, [5, 6], 1], [undefined, [600], 1], [long, [], 1], [long, [1_400, 2_800, 9_000], 1], [long, [1, 9_000], 16],
+  ] as const) {
+    // With one slot it is read before its turn, with many it is not.
+    const e = await edge({ limits: { handshakes } })
     const wire = await connect({ port: await cutting(e.port, cuts), tls: as(client, ca, { ALPNProtocols }) })
     expect(await wire.ask('hello', 5)).toBe('hello')
     expect(e.peers[0].tls?.subject).toContain('CN=client')
@@ -340,7 +360,7 @@ test('TLS over a unix socket: failures are told apart there too', async () => {
 })
 
 test('close stops accepting at once and drops handshakes; clients that are served stay', async () => {
-  const e = await edge()
+  const e = await edge({ limits: { handshakes: 1 } })
   const served = await tlsClient(e)
   expect(await served.ask('hello', 5)).toBe('hello')
   const [silent, halfway] = [1, 2].map(() => connectPlain(e.port, '127.0.0.1').on('error', () => {}).resume())
