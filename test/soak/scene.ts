@@ -32,6 +32,7 @@ export async function startScene(options: SceneOptions = {}): Promise<Scene> {
   const certificates = await pki()
   const memcached = await startMemcached({ args: options.memcachedArgs ?? ['-m', '1024', '-I', '2m', '-c', '4096'] })
   const service = {
+    log: { connections: 'all' },   // departures are counted by their lines
     listen: '127.0.0.1:0', backend: {
       connect: memcached.address, connections: options.connections ?? 'auto', sharing: options.sharing ?? 'shared', ...options.backend,
     },

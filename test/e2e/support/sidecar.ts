@@ -30,6 +30,7 @@ export class CacheHost {
       drain_timeout: '1s',
       services: {
         memcached: {
+          log: { connections: 'all' },   // handshakes are counted by them
           listen: this.address, tls: { cert: certFile, key: keyFile, client_ca: ca.certFile },
           limits: { connections_per_client: 5000, handshakes: 64 }, backend: { connect: this.memcached.address }, ...this.#service,
         },
