@@ -55,7 +55,7 @@ const probeFlags: readonly Flag[] = [
   { name: 'config', value: 'FILE', doc: 'takes address, names and files from a service of this configuration' },
   { name: 'service', value: 'NAME', doc: 'which one; may be left out when there is but one' },
   { name: 'plain', value: '', doc: 'without TLS' },
-  { name: 'expect', value: 'refused', doc: 'exit 0 only if this host is kept out: run it where nobody may come in' },
+  { name: 'expect', value: 'refused|unreachable', doc: 'exit 0 only if a listener is there and refuses this host; or only if nobody is reached' },
   { name: 'timeout', value: 'DURATION', doc: 'longest that each step may take; default 3s' },
   jsonFlag,
 ]

@@ -11,15 +11,16 @@ export interface ProbeFacts {
   timeout: string
 }
 
-/** `kept-out`: this host was refused. `let-in`: it was not, whatever failed after. `untold`: nothing was found out. */
-export type Standing = 'kept-out' | 'let-in' | 'untold'
+/** `kept-out`: somebody is there and refused this host. `unreachable`: nobody took the connection, whether or not somebody is
+ *  there. `let-in`: it was taken and not refused, whatever failed after. `untold`: nothing was found out. */
+export type Standing = 'kept-out' | 'unreachable' | 'let-in' | 'untold'
 
 interface Row { standing: Standing, means(facts: ProbeFacts): string, fix(facts: ProbeFacts): string }
 
 export const probeFailures = {
   'name-unknown': {
     standing: 'untold',
-    means: f => `The name ${f.host} has no address (${f.detail}).`,
+    means: f => `The name ${f.host} has no address: ${f.detail}.`,
     fix: f => `Compare the name; ask DNS (getent hosts ${f.host}); or write the address itself.`,
   },
   'name-silent': {
@@ -28,24 +29,24 @@ export const probeFailures = {
     fix: () => 'See whether the name servers in /etc/resolv.conf answer; or write the address itself.',
   },
   'connection-refused': {
-    standing: 'kept-out',
+    standing: 'unreachable',
     means: f => `The host is there, and nothing listens on ${f.target}; or a firewall rejects this host.`,
     fix: () => 'On that host look whether memseal runs (systemctl status memseal) and where it listens (ss -ltnp).',
   },
   'connect-timeout': {
-    standing: 'kept-out',
+    standing: 'unreachable',
     means: f => `Nothing answered within ${f.timeout}: a firewall drops the packets, or the host is down.`,
     fix: () => 'Let its firewall take TCP to this port from this host; see whether the host answers anything else.',
   },
   'unreachable': {
-    standing: 'kept-out',
-    means: f => `There is no way from here to ${f.host} (${f.detail}).`,
+    standing: 'unreachable',
+    means: f => `There is no way from here to ${f.host}: ${f.detail}.`,
     fix: f => `Look at the routes (ip route get ${f.host}); a firewall may reject this host, too.`,
   },
   'connect-failed': {
     standing: 'untold',
-    means: f => `The connection could not be opened (${f.detail}).`,
-    fix: () => 'Look up that error; for a unix socket compare the path and its permissions.',
+    means: f => `The connection could not be opened: ${f.detail}.`,
+    fix: f => f.host.startsWith('unix:') ? 'Compare the path, its permissions, and whether somebody listens there (ss -lx).' : 'Look up that error.',
   },
   'not-admitted': {
     standing: 'kept-out',

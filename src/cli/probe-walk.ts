@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { connect as connectTls, createSecureContext, type TLSSocket } from 'node:tls'
 import { endpointText, type Endpoint } from '../config/endpoint.ts'
 import { durationText } from '../config/units.ts'
+import { systemErrorText } from '../lib/system-error.ts'
 import { answering, LookupError, names } from '../lib/names.ts'
 import { backendFailure, type BackendFailureReason } from '../tls/backend-failure.ts'
 import { alternativeNames, oneLine } from '../tls/peer.ts'
@@ -113,7 +114,7 @@ class Walker {
       : connectTcp({ path: endpoint.kind === 'unix' ? endpoint.path : '' })
     this.#socket = socket
     const code = await outcome(socket, 'connect', timeoutMs)
-    if (code !== '') this.#fail('tcp', connectFailure(code), code)
+    if (code !== '') this.#fail('tcp', connectFailure(code, endpoint.kind), systemErrorText(code))
     const address = socket.remoteAddress === undefined ? this.#facts.target
       : endpointText({ kind: 'tcp', host: socket.remoteAddress, port: socket.remotePort ?? 0 })
     this.#pass('tcp', `connected to ${address}`)
@@ -196,7 +197,7 @@ class Walker {
     if (reply.kind === 'closed') {
       if (wasAsked) this.#refused(reply.code)
       if (!isTls && await this.#hasTls()) this.#fail('version', 'tls-there', reply.code)
-      this.#fail('version', isTls ? 'closed-without-answer' : 'not-admitted', reply.code)
+      this.#fail('version', isTls ? 'closed-without-answer' : 'not-admitted', systemErrorText(reply.code))
     }
     if (isTls) this.#pass('mutual tls', this.#mutualWords(wasAsked, reply.kind === 'line'))
     if (reply.kind === 'timeout') this.#fail('version', 'no-answer', '')
@@ -300,13 +301,16 @@ function codeOf(error: Error): string {
   return (first as NodeJS.ErrnoException).code ?? first.message
 }
 
-function connectFailure(code: string): ProbeFailureCode {
+function connectFailure(code: string, kind: Endpoint['kind']): ProbeFailureCode {
+  if (kind === 'unix') return code === 'timeout' ? 'connect-timeout' : 'connect-failed'
   switch (code) {
     case 'ENOTFOUND': case 'EAI_AGAIN': case 'EAI_FAIL': case 'EAI_NODATA': return 'name-unknown'
     case 'ECONNREFUSED': return 'connection-refused'
     case 'ECONNRESET': return 'not-admitted'
     case 'timeout': case 'ETIMEDOUT': return 'connect-timeout'
-    case 'EHOSTUNREACH': case 'ENETUNREACH': case 'EHOSTDOWN': return 'unreachable'
+    case 'EHOSTUNREACH': case 'ENETUNREACH': case 'EHOSTDOWN': case 'ENETDOWN': return 'unreachable'
+    // So says the own system: no address of that family, a route that prohibits it, a firewall on the way out.
+    case 'EADDRNOTAVAIL': case 'EAFNOSUPPORT': case 'EACCES': case 'EPERM': return 'unreachable'
     default: return 'connect-failed'
   }
 }

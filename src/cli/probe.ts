@@ -30,17 +30,21 @@ interface ProbeFlags {
   json?: boolean
 }
 
+const expectations = ['refused', 'unreachable'] as const
+type Expected = typeof expectations[number]
+
 /** `memseal probe`: one connection, told step by step. Without `--expect refused` it stops at a certificate that does not
  *  verify, so nothing is ever asked of a stranger. */
 export async function probe(given: Record<string, unknown>, terminal: Terminal): Promise<number> {
   const flags = given as ProbeFlags
-  if (flags.expect !== undefined && flags.expect !== 'refused') {
-    throw new UsageError(`"${flags.expect}" is nothing to expect.\nWrite --expect refused, or leave it out.`)
+  if (flags.expect !== undefined && !expectations.some(each => each === flags.expect)) {
+    throw new UsageError(`"${flags.expect}" cannot be expected.\nWrite --expect refused, or unreachable, or leave it out.`)
   }
   const preset = presetOf(flags, terminal)
   if (typeof preset === 'number') return preset
   const target = targetOf(flags, preset)
   if (flags.expect === 'refused') return await expectRefused(target, flags, terminal)
+  if (flags.expect === 'unreachable') return await expectUnreachable(target, flags, terminal)
   const walked = await walk(target)
   if (flags.json) printJson(target, walked, { ok: walked.failure === undefined }, terminal)
   else {
@@ -50,7 +54,8 @@ export async function probe(given: Record<string, unknown>, terminal: Terminal):
   return walked.failure === undefined ? exitStatuses.fine.status : exitStatuses.failed.status
 }
 
-/** Is this host kept out? Whoever wants in asks both with TLS and without, and cares for no certificate of ours. */
+/** Is this host kept out by somebody who is there? A connection that nobody took proves nothing: what keeps hosts out may have
+ *  died. Whoever wants in asks both with TLS and without, and cares for no certificate of ours. */
 async function expectRefused(target: ProbeTarget, flags: ProbeFlags, terminal: Terminal): Promise<number> {
   const asked = await walk({ ...target, verifies: false })
   const other = await otherWay(target, asked)
@@ -59,16 +64,35 @@ async function expectRefused(target: ProbeTarget, flags: ProbeFlags, terminal: T
   const isIn = other !== undefined && other.failure === undefined
   const ok = walked.failure?.standing === 'kept-out' && !isIn
   const words = isIn ? `THIS HOST IS LET IN: memcached answered it ${target.tls === undefined ? 'over TLS' : 'without any TLS'}.`
-    : verdict(walked)
-  const shown = isIn ? other : walked
-  if (flags.json) printJson(target, shown, { ok, expect: 'refused', verdict: words }, terminal)
+    : refusedVerdict(walked)
+  return tellExpected('refused', target, isIn ? other : walked, ok, words, flags, terminal)
+}
+
+/** Is there no way there from this host? That is for firewalls: whoever is there is not asked anything. */
+async function expectUnreachable(target: ProbeTarget, flags: ProbeFlags, terminal: Terminal): Promise<number> {
+  const walked = await walk({ ...target, verifies: false })
+  const standing = walked.failure?.standing
+  const words = standing === 'unreachable' ? 'From this host nobody is reached there.'
+    : standing === 'untold' ? 'NOTHING IS PROVED: the probe did not get as far as a connection.'
+      : 'THIS HOST REACHES IT: somebody took the connection.'
+  return tellExpected('unreachable', target, walked, standing === 'unreachable', words, flags, terminal)
+}
+
+function tellExpected(expect: Expected, target: ProbeTarget, walked: Walk, ok: boolean, verdict: string, flags: ProbeFlags, terminal: Terminal): number {
+  const { failure } = walked
+  if (flags.json) printJson(target, walked, { ok, expect, verdict }, terminal)
   else {
-    printSteps(target, shown, terminal)
-    terminal.out(`\n${words}\n`)
-    if (shown.failure !== undefined) terminal.out(`${shown.failure.means}\n${ok ? '' : `${shown.failure.fix}\n`}`)
-    else terminal.out('Take its address out of `allow` there, or put it into `deny`; ask for client certificates (tls.client_ca).\n')
+    printSteps(target, walked, terminal)
+    terminal.out(`\n${verdict}\n`)
+    if (failure !== undefined) terminal.out(`${failure.means}\n`)
+    if (!ok) terminal.out(`${failure !== undefined && expect === 'refused' ? failure.fix : keepOut[expect]}\n`)
   }
   return ok ? exitStatuses.fine.status : exitStatuses.failed.status
+}
+
+const keepOut: Record<Expected, string> = {
+  refused: 'Take its address out of `allow` there, or put it into `deny`; ask for client certificates (tls.client_ca).',
+  unreachable: 'Let a firewall drop what this host sends there; for a listener that refuses it by itself, --expect refused.',
 }
 
 /** Only where something took the connection can the other way lead further. */
@@ -79,10 +103,11 @@ async function otherWay(target: ProbeTarget, walked: Walk): Promise<Walk | undef
   return await walk({ ...target, tls, verifies: false })
 }
 
-function verdict({ failure }: Walk): string {
+function refusedVerdict({ failure }: Walk): string {
   if (failure === undefined) return 'THIS HOST IS LET IN: memcached answered it.'
   switch (failure.standing) {
     case 'kept-out': return 'This host is kept out.'
+    case 'unreachable': return 'NOTHING IS PROVED: nobody took the connection, so nobody refused it. For a firewall that lets nothing through, --expect unreachable.'
     case 'let-in': return 'THIS HOST IS NOT KEPT OUT: what listens there took the connection and did not refuse this host.'
     case 'untold': return 'NOTHING IS PROVED: the probe did not get as far as being refused.'
     default: return failure.standing satisfies never

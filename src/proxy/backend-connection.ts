@@ -13,6 +13,7 @@ import type { Clock } from '../lib/clock.ts'
 import { whyNotSeen } from '../lib/hidden-paths.ts'
 import type { Histogram } from '../lib/histogram.ts'
 import { printable } from '../lib/printable.ts'
+import { systemErrorText } from '../lib/system-error.ts'
 import { ProtocolError, Shape } from '../proto/frame.ts'
 import type { BackendClose } from '../telemetry/reasons.ts'
 import type { ClientSession } from './client-session.ts'
@@ -479,5 +480,5 @@ function hiddenBy({ address }: Route): string {
 
 /** Node's message names the address already; its code is what people search for. */
 function describe(error: NodeJS.ErrnoException): string {
-  return error.code === undefined ? error.message : `${error.code}: ${error.message}`
+  return error.code === undefined ? error.message : systemErrorText(error.code, `${error.code}: ${error.message}`)
 }

@@ -294,14 +294,47 @@ test.skipIf(spawnSync('stunnel', ['-version']).error !== undefined)('stunnel is 
   expect(await probed(`127.0.0.1:${at}`, ...ca)).toMatchObject({ status: 1, code: 'client-certificate-missing' })
 })
 
-test('--expect refused: kept out by the allow list, by the certificate and by TCP', async () => {
+test('--expect refused: kept out by the allow list and by the certificate', async () => {
   const allow = await memseal({ more: { allow: ['192.0.2.0/24'] } })
   const { status, out } = await probe(allow, '--expect', 'refused')
   expect([status, out]).toEqual([0, expect.stringContaining('\nThis host is kept out.\n')])
   const mutual = await memseal()
   expect(await probed(mutual, '--expect', 'refused')).toMatchObject({ status: 0, ok: true, code: 'client-certificate-missing', verdict: 'This host is kept out.' })
   expect(await probed(mutual, '--expect', 'refused', ...as(keys.strangerClient))).toMatchObject({ status: 0, code: 'client-certificate-refused' })
-  expect(await probed(`127.0.0.1:${await freePort()}`, '--expect', 'refused')).toMatchObject({ status: 0, code: 'connection-refused' })
+})
+
+/** Where nobody takes the connection. */
+async function unreached(): Promise<[target: string, code: string][]> {
+  return [
+    [`127.0.0.1:${await freePort()}`, 'connection-refused'], [`localhost:${await freePort()}`, 'connection-refused'],
+    [`127.0.0.1:${(await fullBacklog()).port}`, 'connect-timeout'],
+  ]
+}
+
+test('--expect refused proves nothing where nobody takes the connection; --expect unreachable proves just that', async () => {
+  for (const [target, code] of await unreached()) {
+    const { status, out } = await probe(target, '--expect', 'refused', '--timeout', '300ms')
+    expect([status, out]).toEqual([1, expect.stringContaining('NOTHING IS PROVED: nobody took the connection, so nobody refused it.')])
+    expect(await probed(target, '--expect', 'unreachable', '--timeout', '300ms')).toMatchObject({ status: 0, ok: true, expect: 'unreachable', code })
+  }
+  for (const target of [await memseal({ more: { allow: ['192.0.2.0/24'] } }), await memseal(), await server(createServer())]) {
+    const { status, out } = await probe(target, '--expect', 'unreachable', '--timeout', '300ms')
+    expect([status, out]).toEqual([1, expect.stringContaining('THIS HOST REACHES IT: somebody took the connection.')])
+  }
+  const { port } = await startMemcached()
+  expect(await probed(`127.0.0.1:${port}`, '--plain', '--expect', 'unreachable')).toMatchObject({ status: 1, ok: false })
+  expect(await probed('cache.invalid:11212', '--expect', 'unreachable')).toMatchObject({ status: 1, verdict: expect.stringContaining('NOTHING IS PROVED') })
+})
+
+test('a unix socket: what is wrong with it is told in words', async () => {
+  const socket = join(tempFolder(), 'm.sock')
+  const means = async () => (await probed(`unix:${socket}`, '--plain')).means
+  expect(await means()).toBe('The connection could not be opened: no such file or directory (ENOENT).')
+  writeFileSync(socket, '')
+  expect(await means()).toBe('The connection could not be opened: connection refused (ECONNREFUSED).')
+  for (const expected of ['refused', 'unreachable']) {
+    expect(await probed(`unix:${socket}`, '--plain', '--expect', expected)).toMatchObject({ status: 1, verdict: expect.stringContaining('NOTHING IS PROVED') })
+  }
 })
 
 test('--expect refused: a host that gets through is told loudly, whatever is wrong with the certificate there', async () => {
@@ -364,7 +397,7 @@ test.each([
   [[], 'HOST:PORT is missing.\nWrite memseal probe HOST:PORT, or --config FILE.'],
   [['cache1'], '"cache1" is not an address with a port.'],
   [['a:1', 'b:2'], '"b:2" is one word too many.'],
-  [['a:1', '--expect', 'ok'], '"ok" is nothing to expect.'],
+  [['a:1', '--expect', 'ok'], '"ok" cannot be expected.\nWrite --expect refused, or unreachable, or leave it out.'],
   [['a:1', '--timeout', '3'], '"3" is no time to wait.'],
   [['a:1', '--cert', keys.client.certFile], '--cert alone is no use.'],
   [['a:1', '--key', keys.client.keyFile], '--key alone is no use.'],
