@@ -14,7 +14,7 @@ let worker: LoadWorker
 beforeAll(() => { worker = new LoadWorker() })
 afterAll(() => worker.stop())
 
-test.skipIf(memcached.absent())('plain memcached, from start to report', { timeout: 60_000 }, async () => {
+test.skipIf(memcached.absent())('plain memcached, from start to report', async () => {
   const options = readOptions('--only pingpong,handshakes-full --contestants memcached --rounds 2 --seconds 0.2 --warm 0'.split(' '))
   const results = await runBench({ ...options, openingSeconds: 0.1 }, () => {})
   const [pingpong] = results.workloads
@@ -26,7 +26,7 @@ test.skipIf(memcached.absent())('plain memcached, from start to report', { timeo
   expect(resultsPage(results, 'charts')).toContain('![pingpong](charts/pingpong-cpu.svg)')
 })
 
-test.skipIf(memcached.absent())('an open loop runs beside its clock and checks its replies', { timeout: 60_000 }, async () => {
+test.skipIf(memcached.absent())('an open loop runs beside its clock and checks its replies', async () => {
   const options = readOptions('--only pingpong --contestants memcached --rounds 1 --seconds 0.5 --warm 0 --rate 1000'.split(' '))
   const results = await runBench({ ...options, openingSeconds: 0.1 }, () => {})
   expect(results.workloads[0].entries[0].failed).toBeUndefined()

@@ -138,7 +138,7 @@ test('orders that are meant for another configuration are refused, by whatever w
   }
   expect(await client.ask('mn\r\n', 4)).toBe('MN\r\n')
   expect([daemon.logs('draining'), daemon.logs('reloaded'), daemon.logs('killed')]).toEqual([[], [], []])
-}, 60_000)
+})
 
 test('the same file by another name is the same', async () => {
   const { daemon } = await running()

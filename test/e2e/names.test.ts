@@ -48,7 +48,7 @@ async function started(backends: Record<string, string | object>, world: World =
   return { daemon, setZone, get, asked: () => readFileSync(join(folder, 'asked'), 'utf8').trim().split('\n') }
 }
 
-const ready = (daemon: Daemon, service: string) => daemon.waitForLog(line => line.event === 'ready' && line.service === service, 60_000)
+const ready = (daemon: Daemon, service: string) => daemon.waitForLog(line => line.event === 'ready' && line.service === service, 120_000)
 
 test.skipIf(!mayUnshare)('names that nobody answers for, and names whose server is lost, hold up no other (skipped without root and namespaces)', async () => {
   const dead = Object.fromEntries(Array.from({ length: 8 }, (_, at) => [`dead${at}`, `dead${at}.test`]))
@@ -63,7 +63,7 @@ test.skipIf(!mayUnshare)('names that nobody answers for, and names whose server 
   setZone({ ...zone, 'dead0.test': ['127.0.9.3'] })
   await ready(daemon, 'dead0')
   expect(await get('dead0')).toBe('END\r\n')
-}, 90_000)
+})
 
 test.skipIf(!mayUnshare)('search domains and ndots as in a pod, short names as in a compose network (skipped without root and namespaces)', async () => {
   const zone = { 'cache.ns.svc.cluster.test': ['127.0.9.1'], 'cache.ns2.svc.cluster.test': ['127.0.9.2'], 'memcached': ['127.0.9.3'], 'www.example.test': ['127.0.9.4'] }
@@ -75,7 +75,7 @@ test.skipIf(!mayUnshare)('search domains and ndots as in a pod, short names as i
   const compose = await started({ m: 'memcached' }, { zone, conf: 'options ndots:0\n' })
   await ready(compose.daemon, 'm')
   expect(addressOf(compose, 'm')).toBe('127.0.9.3:11211')
-}, 90_000)
+})
 
 test.skipIf(!mayUnshare)('a slow name server is heard out; an answer holds when it falls silent (skipped without root and namespaces)', async () => {
   const { daemon, setZone, get, asked } = await started({
@@ -90,7 +90,7 @@ test.skipIf(!mayUnshare)('a slow name server is heard out; an answer holds when 
   while (asked().length === before) await new Promise(resolve => setTimeout(resolve, 20))
   expect(await get('m')).toBe('END\r\n')
   expect(await get('p')).toBe('END\r\n')
-}, 90_000)
+})
 
 test.skipIf(!mayUnshare)('probe tells a silent name server from a host that keeps it out, and ends (skipped without root and namespaces)', () => {
   const { wrapper: [program, ...args] } = worldOf({ zone: { 'dead.test': 'silent', 'live.test': ['127.0.9.1'] } })

@@ -21,7 +21,7 @@ function start(command: readonly string[], options: { cwd?: string, env?: NodeJS
   let output = ''
   for (const stream of [child.stdout!, child.stderr!]) stream.on('data', (bytes: Buffer) => { output += bytes })
   const ended = once(child, 'close').then(([code]) => code as number | null)
-  return { child, output: () => output, ended, says: text => vi.waitUntil(() => output.includes(text), { timeout: 20_000 }).then(() => {}) }
+  return { child, output: () => output, ended, says: text => vi.waitUntil(() => output.includes(text), { timeout: 120_000 }).then(() => {}) }
 }
 
 /** A checkout whose packages are not installed yet, and an npm that takes for ever to do it: it writes down its environment and the
@@ -49,7 +49,7 @@ function isRunning(pid: number): boolean {
 async function installing(env: NodeJS.ProcessEnv = {}): Promise<{ started: Started, sleeper: number, folder: string }> {
   const { folder, bin } = freshCheckout()
   const started = start([...ownNetwork, process.execPath, join(folder, 'certs-dev/start.mjs')], { env: { ...process.env, PATH: `${bin}:${process.env.PATH}`, ...env } })
-  await vi.waitUntil(() => existsSync(join(folder, 'pid')), { timeout: 20_000 })
+  await vi.waitUntil(() => existsSync(join(folder, 'pid')), { timeout: 120_000 })
   return { started, sleeper: Number(readFileSync(join(folder, 'pid'), 'utf8')), folder }
 }
 
@@ -58,7 +58,7 @@ test.skipIf(!hasNetworks).each(['SIGINT', 'SIGTERM', 'SIGHUP'] as const)('%s whi
   expect(isRunning(sleeper)).toBe(true)
   started.child.kill(signal)
   expect(await started.ended).toBeGreaterThan(128)
-  await vi.waitUntil(() => !isRunning(sleeper), { timeout: 10_000 })
+  await vi.waitUntil(() => !isRunning(sleeper), { timeout: 60_000 })
 })
 
 test.skipIf(!hasNetworks)('the npm settings of the environment hold, in small letters too; what this npm run has added does not', async () => {

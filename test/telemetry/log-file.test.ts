@@ -74,7 +74,7 @@ test('rotation under load: no line is lost, torn or out of order, and each file 
   }
   const files = [...Array.from({ length: 20 }, (_, at) => `${file}.${at + 1}`), file]
   const linesOf = (each: string): string[] => readFileSync(each, 'utf8').split('\n').slice(0, -1)
-  await vi.waitUntil(() => files.flatMap(linesOf).length === written, { timeout: 10_000 })
+  await vi.waitUntil(() => files.flatMap(linesOf).length === written, { timeout: 60_000 })
   expect(files.flatMap(linesOf).map(line => (JSON.parse(line) as { at: number }).at)).toEqual(Array.from({ length: written }, (_, at) => at))
 })
 

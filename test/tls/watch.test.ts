@@ -14,8 +14,20 @@ async function watched(make: (folder: string) => string, pollMs = 3_600_000) {
   const watch = new FileWatch({ onChange: () => { changes++ }, pollMs, settleMs: 10 })
   onTestFinished(() => watch.close())
   watch.set([file])
+  // A fence: events come in the order of what happened, so when another watcher has told of this one, ours has told of what
+  // was before it.
+  const fence = join(folder, 'fence')
+  writeFileSync(fence, '')
+  let fences = 0
+  const fenceWatch = new FileWatch({ onChange: () => { fences++ }, pollMs: 3_600_000, settleMs: 10 })
+  onTestFinished(() => fenceWatch.close())
+  fenceWatch.set([fence], signatureOf([fence]))
   const settled = async (): Promise<number> => {
-    await new Promise(resolve => setTimeout(resolve, 200))
+    // Twice: looking at files takes a thread, and the second look begins when the first has ended.
+    for (const wanted of [fences + 1, fences + 2]) {
+      writeFileSync(fence, 'x', { flag: 'a' })
+      await until(() => fences >= wanted, 'the fence is noticed')
+    }
     const seen = changes
     changes = 0
     return seen
