@@ -25,7 +25,9 @@ export type Report = (severity: 'fault' | 'warning', path: string, message: stri
 
 /** Reads and builds all that the configuration names, and reports all that is wrong with it; after a fault the result is not to
  *  be used.   @param inForce what serves now: it is kept where nothing is different */
-export async function buildTls(services: Config['services'], report: Report, inForce: (name: string) => ServiceTls = () => none): Promise<Map<string, ServiceTls>> {
+export async function buildTls(
+  services: Config['services'], report: Report, inForce: (name: string) => ServiceTls = () => none,
+): Promise<Map<string, ServiceTls>> {
   const built = new Map<string, ServiceTls>()
   for (const [name, service] of Object.entries(services)) {
     built.set(name, {
@@ -70,19 +72,26 @@ export async function buildBackend(
   reportAuthorities(path, 'ca', tls.ca, ca, 'cache hosts', report)
   if (cert === undefined || key === undefined) return built
   reportShown(path, tls.cert!, cert, 'cache hosts', report)
-  if (built !== undefined && built !== inForce.backend) reportTrial(path, tls.cert!, tls.min_version, await tryShown(built.context, cert, key, tls.min_version), report)
+  if (built !== undefined && built !== inForce.backend) {
+    reportTrial(path, tls.cert!, tls.min_version, await tryShown(built.context, cert, key, tls.min_version), report)
+  }
   return built
 }
 
 /** OpenSSL takes an authority with a weak key, and then refuses each peer that it signed. */
-function reportAuthorities(path: string, key: 'client_ca' | 'ca', file: string | undefined, blocks: readonly string[] | undefined, peers: string, report: Report): void {
+function reportAuthorities(
+  path: string, key: 'client_ca' | 'ca', file: string | undefined, blocks: readonly string[] | undefined, peers: string, report: Report,
+): void {
   if (file === undefined || blocks === undefined) return
   const fix = 'Renew it with a key of RSA 2048 bits or more, or of EC P-256.'
   const weak = blocks.map(pem => new X509Certificate(pem)).filter(authority => weaknessOf(authority)?.code === 'WEAK_KEY')
   for (const authority of weak) {
-    report('warning', `${path}.${key}`, `${file}: ${oneLine(authority.subject)} has ${weaknessOf(authority)!.words}: ${peers} that it signed are refused.`, fix)
+    const words = `${file}: ${oneLine(authority.subject)} has ${weaknessOf(authority)!.words}`
+    report('warning', `${path}.${key}`, `${words}: ${peers} that it signed are refused.`, fix)
   }
-  if (weak.length === blocks.length) report('fault', `${path}.${key}`, `${file} holds no CA whose ${peers} could be believed: each has a weak key.`, fix)
+  if (weak.length === blocks.length) {
+    report('fault', `${path}.${key}`, `${file} holds no CA whose ${peers} could be believed: each has a weak key.`, fix)
+  }
 }
 
 /** OpenSSL takes a certificate of ours with an old signature, and its peers refuse it. */
@@ -91,15 +100,18 @@ function reportShown(path: string, file: string, pem: string, peers: string, rep
     const certificate = new X509Certificate(block)
     const weakness = weaknessOf(certificate)
     if (weakness?.code !== 'WEAK_HASH') continue
-    report('warning', `${path}.cert`, `${file}: ${oneLine(certificate.subject)} has ${weakness.words}, which ${peers} of today refuse.`, 'Renew it, signed with SHA-256.')
+    const words = `${file}: ${oneLine(certificate.subject)} has ${weakness.words}, which ${peers} of today refuse.`
+    report('warning', `${path}.cert`, words, 'Renew it, signed with SHA-256.')
   }
 }
 
 function reportTrial(path: string, file: string, minVersion: Version, failures: TrialFailures, report: Report): void {
   const fix = 'Use a certificate with a key of EC P-256 or RSA 2048 bits or more; if it has a keyUsage, with digitalSignature in it.'
   const codes = [...failures].map(([version, code]) => `${version}: ${code}`).join(', ')
-  if (failures.size === (minVersion === 'TLSv1.2' ? 2 : 1)) report('fault', `${path}.cert`, `${file}: no TLS handshake can be done with it (${codes}).`, fix)
-  else if (failures.size > 0) report('warning', `${path}.cert`, `${file}: not every TLS handshake can be done with it (${codes}).`, fix)
+  if (failures.size === 0) return
+  const isUseless = failures.size === (minVersion === 'TLSv1.2' ? 2 : 1)
+  const words = `${file}: ${isUseless ? 'no' : 'not every'} TLS handshake can be done with it (${codes}).`
+  report(isUseless ? 'fault' : 'warning', `${path}.cert`, words, fix)
 }
 
 function told<M>(path: string, read: { material?: M, faults: MaterialFault[], warnings: MaterialFault[] }, report: Report): M | undefined {

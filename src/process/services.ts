@@ -8,6 +8,7 @@ import { Service } from '../proxy/service.ts'
 import type { Turn } from '../proxy/turn.ts'
 import { Counters } from '../telemetry/counters.ts'
 import type { Logger } from '../telemetry/log.ts'
+import type { ListenerTls } from '../tls/context.ts'
 import { Listener, type ListenerOptions } from './listener.ts'
 import type { ServiceTls } from './service-tls.ts'
 
@@ -75,8 +76,11 @@ export class Services {
 
   /** The TLS that handshakes get now, asked of those who do them. */
   tlsOf(name: string): ServiceTls {
-    const secure = this.listeners.flatMap(listener => listener.service === name && listener.secure !== undefined ? [[listener.name, listener.secure] as const] : [])
-    return { listeners: new Map(secure), backend: this.#running.get(name)?.service.backendTls }
+    const listeners = new Map<string, ListenerTls>()
+    for (const { service, name: endpoint, secure } of this.listeners) {
+      if (service === name && secure !== undefined) listeners.set(endpoint, secure)
+    }
+    return { listeners, backend: this.#running.get(name)?.service.backendTls }
   }
 
   /** @param tls as `buildTls` made it for `config`   @throws PrepareError; then nothing has changed */

@@ -65,8 +65,11 @@ export class ClientJudge {
     return undefined
   }
 
-  #verdictOf(certificate: X509Certificate, issuer: X509Certificate, depth: number, lists: readonly RevocationList[], now: number): string | undefined {
-    const own = lists.filter(list => list.issuer === this.#subject(issuer) && covers(list, certificate, depth) && this.#isSigned(list, issuer))
+  #verdictOf(
+    certificate: X509Certificate, issuer: X509Certificate, depth: number, lists: readonly RevocationList[], now: number,
+  ): string | undefined {
+    const subject = this.#subject(issuer)
+    const own = lists.filter(list => list.issuer === subject && covers(list, certificate, depth) && this.#isSigned(list, issuer))
     const whole = own.filter(({ isDelta }) => !isDelta).toSorted((a, b) => b.thisUpdate.getTime() - a.thisUpdate.getTime())
     const begun = whole.filter(({ thisUpdate }) => thisUpdate.getTime() <= now)
     const list = begun[0] ?? whole[0]
@@ -91,7 +94,8 @@ export class ClientJudge {
 
   /** What was sent along is kept if it leads to one of `client_ca`. */
   #learn(certificate: X509Certificate): void {
-    const sent = sentWith(certificate).filter(({ fingerprint256 }) => !this.#intermediates.has(fingerprint256))
+    const isKnown = (fingerprint: string): boolean => this.#intermediates.has(fingerprint) || this.#isAuthority(fingerprint)
+    const sent = sentWith(certificate).filter(({ fingerprint256 }) => !isKnown(fingerprint256))
     if (sent.length === 0) return
     for (const each of this.#search(certificate, sent, Date.now()) ?? []) {
       if (each === certificate || !sent.includes(each)) continue
@@ -122,7 +126,7 @@ export class ClientJudge {
         const last = path.at(-1)!
         const above = this.#authorities.filter(each => isIssuer(each, last))
         for (const each of above) ways.push(this.#upwards([...path, each]))
-        if (above.length === 0 && this.#authorities.some(({ fingerprint256 }) => fingerprint256 === last.fingerprint256)) ways.push(path)
+        if (above.length === 0 && this.#isAuthority(last.fingerprint256)) ways.push(path)
         for (const each of between) if (!path.includes(each) && isIssuer(each, last)) next.push([...path, each])
       }
       const good = ways.find(way => way.every(each => dateFault(each, now) === undefined))
@@ -135,8 +139,13 @@ export class ClientJudge {
   /** An intermediate of `client_ca` is a CA that counts; those above it that stand there too have their say over it. */
   #upwards(path: Path): Path {
     const last = path.at(-1)!
-    const above = this.#authorities.find(each => !path.some(({ fingerprint256 }) => fingerprint256 === each.fingerprint256) && isIssuer(each, last))
+    const isInPath = (authority: X509Certificate): boolean => path.some(({ fingerprint256 }) => fingerprint256 === authority.fingerprint256)
+    const above = this.#authorities.find(each => !isInPath(each) && isIssuer(each, last))
     return above === undefined || path.length >= LONGEST_PATH ? path : this.#upwards([...path, above])
+  }
+
+  #isAuthority(fingerprint: string): boolean {
+    return this.#authorities.some(({ fingerprint256 }) => fingerprint256 === fingerprint)
   }
 
   #subject(certificate: X509Certificate): string {

@@ -42,7 +42,10 @@ const wantedGroups = ['X25519MLKEM768', 'X25519', 'P-256', 'P-384']
 
 // OpenSSL takes a list of groups whole or not at all, and those of Node 24.0 to 24.4 and of some distributions know no
 // post-quantum one. Suites may be missing where OpenSSL is held to FIPS.
-const known = { ciphers: wantedCiphers.filter(name => getCiphers().includes(name.toLowerCase())), groups: wantedGroups.filter(isKnownGroup) }
+const known = {
+  ciphers: wantedCiphers.filter(name => getCiphers().includes(name.toLowerCase())),
+  groups: wantedGroups.filter(isKnownGroup),
+}
 
 /** What both sides of TLS offer, for OpenSSL. The level is the same whichever OpenSSL this is: keys of 112 bits of security
  *  (RSA 2048, EC P-224), signatures better than SHA-1. */
@@ -50,7 +53,9 @@ export const ciphers = [...known.ciphers, '@SECLEVEL=2'].join(':')
 export const groups = known.groups.join(':')
 
 /** What would be offered too if this OpenSSL knew it. */
-export const leftOut: readonly string[] = [...wantedCiphers, ...wantedGroups].filter(name => ![...known.ciphers, ...known.groups].includes(name))
+export const leftOut: readonly string[] = [
+  ...wantedCiphers.filter(name => !known.ciphers.includes(name)), ...wantedGroups.filter(name => !known.groups.includes(name)),
+]
 
 function isKnownGroup(name: string): boolean {
   try {

@@ -46,7 +46,8 @@ export function parseCrl(pem: string): RevocationList {
     isSignedBy({ publicKey }) {
       if (algorithm.unusable !== undefined) return false
       try {
-        return verify(algorithm.hash, signed, algorithm.isPss ? { key: publicKey, padding: constants.RSA_PKCS1_PSS_PADDING } : publicKey, signature)
+        const key = algorithm.isPss ? { key: publicKey, padding: constants.RSA_PKCS1_PSS_PADDING } : publicKey
+        return verify(algorithm.hash, signed, key, signature)
       } catch {
         return false   // a key of another kind than the signature
       }
@@ -98,7 +99,9 @@ function readIssuingPoint(point: DerReader, scope: Scope): void {
     const content = point.content()
     if (tag === 0x81) scope.covers = content[0] === 0 ? scope.covers : 'leaves'
     else if (tag === 0x82) scope.covers = content[0] === 0 ? scope.covers : 'authorities'
-    else if (tag === 0x83 || content[0] !== 0) scope.unusable = 'it is about some reasons, attribute certificates or other CAs only, which is not supported.'
+    else if (tag === 0x83 || content[0] !== 0) {
+      scope.unusable = 'it is about some reasons, attribute certificates or other CAs only, which is not supported.'
+    }
   }
 }
 

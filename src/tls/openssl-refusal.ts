@@ -10,13 +10,17 @@ export interface Offered { cert: string | undefined, key: string | undefined, ca
 
 const words: Record<string, [message: string, fix: string]> = {
   ERR_SSL_EE_KEY_TOO_SMALL: ['its key is too small for OpenSSL.', 'Use a certificate with a key of RSA 2048 bits or more, or of EC P-256.'],
-  ERR_SSL_CA_KEY_TOO_SMALL: ['a certificate in its chain has a key that is too small for OpenSSL.', 'Get a chain whose keys have RSA 2048 bits or more, or EC P-256.'],
-  ERR_SSL_CA_MD_TOO_WEAK: ['a certificate in its chain is signed with a hash that is too weak for OpenSSL.', 'Get a chain that is signed with SHA-256 or better.'],
+  ERR_SSL_CA_KEY_TOO_SMALL: ['a certificate in its chain has a key that is too small for OpenSSL.',
+    'Get a chain whose keys have RSA 2048 bits or more, or EC P-256.'],
+  ERR_SSL_CA_MD_TOO_WEAK: ['a certificate in its chain is signed with a hash that is too weak for OpenSSL.',
+    'Get a chain that is signed with SHA-256 or better.'],
   ERR_SSL_UNKNOWN_CERTIFICATE_TYPE: ['TLS knows no keys of this type.', 'Use a certificate with a key of RSA 2048 bits or more, or of EC P-256.'],
 }
 
 /** @param files by key, for the message   @param error what `createSecureContext` threw for all of it together */
-export function refusedByOpenSsl(side: Side, offered: Offered, files: Partial<Record<MaterialFault['key'], string>>, error: Error): MaterialFault {
+export function refusedByOpenSsl(
+  side: Side, offered: Offered, files: Partial<Record<MaterialFault['key'], string>>, error: Error,
+): MaterialFault {
   const { cert, key, ca, crl } = offered
   const parts: [MaterialFault['key'], SecureContextOptions][] = [
     ['cert', { cert, key }], [side === 'listener' ? 'client_ca' : 'ca', { ca }], ['crl', { crl }],

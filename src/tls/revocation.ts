@@ -36,7 +36,9 @@ export function readRevocation(file: string, authorities: readonly X509Certifica
     return fault(`${file} cannot be read (${code}).`, "Let memseal's user read it.")
   }
   const blocks = pem.match(/-----BEGIN X509 CRL-----[^]+?-----END X509 CRL-----/g) ?? []
-  if (blocks.length === 0) return fault(`${file} holds no revocation list in PEM.`, 'Convert it: openssl crl -inform der -in FILE -out FILE.pem')
+  if (blocks.length === 0) {
+    return fault(`${file} holds no revocation list in PEM.`, 'Convert it: openssl crl -inform der -in FILE -out FILE.pem')
+  }
   const lists: RevocationList[] = []
   for (const [at, block] of blocks.entries()) {
     try {
@@ -49,11 +51,15 @@ export function readRevocation(file: string, authorities: readonly X509Certifica
     const signers = authorities.filter(authority => namesOf(authority).subject === list.issuer)
     const name = `revocation list ${at + 1}`
     if (signers.length === 0) {
-      warn(`${name} is of no CA in client_ca, so it counts only for clients that send that CA's certificate along.`, 'Remove the list, or add its CA.')
+      warn(`${name} is of no CA in client_ca, so it counts only for clients that send that CA's certificate along.`,
+        'Remove the list, or add its CA.')
       continue
     }
     const whose = `${name}, of ${oneLine(signers[0].subject)},`
-    if (list.unusable !== undefined) return fault(`${file}: ${whose} cannot be used: ${list.unusable}`, 'Let the CA make a whole list of its own certificates, signed with SHA-256.')
+    if (list.unusable !== undefined) {
+      return fault(`${file}: ${whose} cannot be used: ${list.unusable}`,
+        'Let the CA make a whole list of its own certificates, signed with SHA-256.')
+    }
     if (!signers.some(signer => list.isSignedBy(signer))) {
       return fault(`${file}: ${name} bears the name of ${oneLine(signers[0].subject)}, and its signature is another's.`,
         'Get the list again from the CA, or mend client_ca.')
@@ -62,9 +68,14 @@ export function readRevocation(file: string, authorities: readonly X509Certifica
     if (list.isDelta && !lists.some(other => other.issuer === list.issuer && !other.isDelta)) {
       warn(`${whose} is a delta, which only adds to a list of that CA, and there is none.`, "Append that CA's whole list to the file.")
     }
-    if (list.thisUpdate.getTime() > now) warn(`${whose} holds only from ${list.thisUpdate.toISOString().slice(0, 16).replace('T', ' ')} UTC on.`, "Compare this host's clock with that of the CA.")
-    if (isSuperseded(list, lists)) warn(`${whose} is older than another one of the same CA, which counts instead.`, 'Remove the older list.')
-    else if (list.nextUpdate !== undefined && list.nextUpdate.getTime() <= now) warnings.push(expiredWarning(file, list.nextUpdate, rules.expired))
+    if (list.thisUpdate.getTime() > now) {
+      warn(`${whose} holds only from ${minute(list.thisUpdate)} on.`, "Compare this host's clock with that of the CA.")
+    }
+    if (isSuperseded(list, lists)) {
+      warn(`${whose} is older than another one of the same CA, which counts instead.`, 'Remove the older list.')
+    } else if (list.nextUpdate !== undefined && list.nextUpdate.getTime() <= now) {
+      warnings.push(expiredWarning(file, list.nextUpdate, rules.expired))
+    }
   }
   for (const authority of authorities) {
     if (lists.some(list => isOf(list, authority)) || (rules.check === 'leaf' && signsAnother(authority, authorities, lists))) continue
@@ -76,11 +87,16 @@ export function readRevocation(file: string, authorities: readonly X509Certifica
 }
 
 export function expiredWarning(file: string, nextUpdate: Date, expired: 'refuse' | 'warn'): MaterialFault {
-  const outcome = expired === 'refuse' ? 'clients of its CA are refused (crl_expired: refuse)' : 'clients are judged by the old list (crl_expired: warn)'
+  const outcome = expired === 'refuse' ? 'clients of its CA are refused (crl_expired: refuse)' :
+    'clients are judged by the old list (crl_expired: warn)'
   return {
-    key: 'crl', message: `${file} expired on ${nextUpdate.toISOString().slice(0, 16).replace('T', ' ')} UTC; ${outcome}.`,
+    key: 'crl', message: `${file} expired on ${minute(nextUpdate)}; ${outcome}.`,
     fix: 'Get a new list from the CA.',
   }
+}
+
+function minute(date: Date): string {
+  return `${date.toISOString().slice(0, 16).replace('T', ' ')} UTC`
 }
 
 /** Of several whole lists about the same certificates the newest counts. */
