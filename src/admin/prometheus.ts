@@ -53,6 +53,7 @@ function putService(page: Page, { name: service, edge, traffic, now, lanes, cert
   page.histogram('memseal_handshake_seconds', { service }, edge.handshakeSeconds)
   page.put('memseal_handshakes_running', { service }, now.handshakesRunning)
   page.put('memseal_handshakes_waiting', { service }, now.handshakesWaiting)
+  page.put('memseal_handshakes_unopened', { service }, now.handshakesUnopened)
 
   page.each('memseal_requests_total', traffic.requests, group => ({ service, group }))
   page.each('memseal_requests_refused_total', traffic.refused, group => ({ service, group }))

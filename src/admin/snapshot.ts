@@ -20,7 +20,7 @@ export interface ServiceSnapshot {
   listeners: { endpoint: string, address: string, tls: boolean }[]
   edge: Counters
   traffic: Omit<Traffic, 'requests' | 'refused'> & { requests: Record<string, number>, refused: Record<string, number> }
-  now: ServiceNow & { clients: number, handshakesRunning: number, handshakesWaiting: number }
+  now: ServiceNow & { clients: number, handshakesRunning: number, handshakesWaiting: number, handshakesUnopened: number }
   lanes: LaneSnapshot[]
   certificates: Expiring[]
   /** The loaded certificate; undefined: plain. */
@@ -83,7 +83,9 @@ function serviceSnapshot({ name, service, admission }: RunningService, daemon: D
       .map(({ name: endpoint, address, secure }) => ({ endpoint, address, tls: secure !== undefined })),
     edge: admission.counters,
     traffic: { ...traffic, requests: byGroup(traffic.requests), refused: byGroup(traffic.refused) },
-    now: { ...now, clients: admission.clients, handshakesRunning: running, handshakesWaiting: waiting },
+    now: {
+      ...now, clients: admission.clients, handshakesRunning: running, handshakesWaiting: waiting, handshakesUnopened: admission.firstRoom.size,
+    },
     lanes: service.lanes(),
     certificates: expiringOf(name, listener, tls.backend),
     tls: listener && shownBy(listener),

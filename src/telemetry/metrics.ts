@@ -20,6 +20,7 @@ export const metrics = {
   memseal_handshake_seconds: { kind: 'histogram', labels: ['service'], help: 'Length of TLS handshakes that succeeded, from the start of their turn.' },
   memseal_handshakes_running: { kind: 'gauge', labels: ['service'], help: 'TLS handshakes under way.' },
   memseal_handshakes_waiting: { kind: 'gauge', labels: ['service'], help: 'Connections that wait for their turn to shake hands.' },
+  memseal_handshakes_unopened: { kind: 'gauge', labels: ['service'], help: 'TLS connections that have not sent a whole ClientHello yet: silent ones, for the most part.' },
 
   memseal_requests_total: { kind: 'counter', labels: ['service', 'group'], help: 'Requests passed on to memcached, by group of commands.' },
   memseal_requests_refused_total: { kind: 'counter', labels: ['service', 'group'], help: 'Requests that `commands` forbids, by group.' },
