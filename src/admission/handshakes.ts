@@ -64,7 +64,7 @@ export class Handshakes {
     return this.#running.size
   }
 
-  /** Half of the slots would do for all: a handshake may begin before anything of it was read, which saves 5 % of its CPU.
+  /** Half of the slots would do for all: a handshake may begin at once, before anything of it was read, which saves 5 % of its CPU.
    *  Peers that then say nothing are few, and while they are there it is not calm. */
   get isCalm(): boolean {
     return this.waiting + this.running < Math.floor(this.#slots / 2)
@@ -104,7 +104,7 @@ export class Handshakes {
     setImmediate(() => {
       this.#isScheduled = false
       if (this.waiting === 0) this.#heldBackSince = 0
-      else if (!this.#isHeldBack()) this.#startNext()
+      else if (this.isCalm || !this.#isHeldBack()) this.#startNext()
       this.#schedule()
     })
   }
