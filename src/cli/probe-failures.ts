@@ -46,7 +46,8 @@ export const probeFailures = {
   'connect-failed': {
     standing: 'untold',
     means: f => `The connection could not be opened: ${f.detail}.`,
-    fix: f => f.host.startsWith('unix:') ? 'Compare the path, its permissions, and whether somebody listens there (ss -lx).' : 'Look up that error.',
+    fix: f => f.host.startsWith('unix:') ? 'Compare the path, its permissions, and whether somebody listens there (ss -lx).'
+      : 'Look up that error.',
   },
   'not-admitted': {
     standing: 'kept-out',
@@ -98,7 +99,8 @@ export const probeFailures = {
   },
   'cn-only': {
     standing: 'let-in',
-    means: f => `The certificate there has no subject alternative name, and its common name, which would fit (${f.detail}), is not taken for one.`,
+    means: f => `The certificate there has no subject alternative name, and its common name, which would fit (${f.detail}), ` +
+      'is not taken for one.',
     fix: () => 'Issue a certificate with a subject alternative name; or write cn_as_name: allowed below backend.tls.',
   },
   'wrong-fingerprint': {

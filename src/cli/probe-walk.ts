@@ -139,11 +139,12 @@ class Walker {
 
   async #handshake(socket: Socket, tls: ProbeTls): Promise<{ secure: TLSSocket, wasAsked: boolean }> {
     const tap = new TappedStream(socket)
-    const { ca, cert, key } = tls
+    const { cert, key } = tls
+    // With pins alone there is no authority to ask, and without either the public ones are.
+    const ca = tls.ca !== undefined ? certificateBlocks(tls.ca) : tls.rules.authorities === undefined ? [] : undefined
     const secure = connectTls({
       socket: tap.stream,
-      // With pins alone there is no authority to ask, and without either the public ones are.
-      secureContext: createSecureContext({ ca: ca === undefined ? (tls.rules.authorities === undefined ? [] : undefined) : certificateBlocks(ca), cert, key, minVersion: 'TLSv1.2', allowPartialTrustChain: true }),
+      secureContext: createSecureContext({ ca, cert, key, minVersion: 'TLSv1.2', allowPartialTrustChain: true }),
       servername: isIP(tls.serverName) === 0 && !tls.serverName.includes('/') ? tls.serverName : '',
       // Judged step by step below, in our own words, before anything is asked.
       rejectUnauthorized: false, checkServerIdentity: () => undefined,
@@ -180,8 +181,10 @@ class Walker {
     else {
       const chainCode = secure.authorized ? '' : String(secure.authorizationError)
       const fault = peerFault(certificate, chainCode, tls.rules, tls.expected)
-      if (fault !== undefined) this.#untrusted(certificateFailures[backendFailure(fault.code, true, '').reason] ?? 'bad-certificate', fault.detail || fault.code)
-      else this.#pass('certificate', `${oneLine(certificate.subject)} (${alternativeNames(certificate).join(', ') || 'no names'}), ` +
+      if (fault !== undefined) {
+        const { reason } = backendFailure(fault.code, true, '')
+        this.#untrusted(certificateFailures[reason] ?? 'bad-certificate', fault.detail || fault.code)
+      } else this.#pass('certificate', `${oneLine(certificate.subject)} (${alternativeNames(certificate).join(', ') || 'no names'}), ` +
         `signed by ${oneLine(certificate.issuer)}, until ${day(certificate.validToDate)}`)
     }
   }
@@ -317,7 +320,8 @@ function connectFailure(code: string, kind: Endpoint['kind']): ProbeFailureCode 
 
 /** What a verdict over the certificate there is called here. */
 const certificateFailures: Partial<Record<BackendFailureReason, ProbeFailureCode>> = {
-  'wrong-ca': 'unknown-ca', 'wrong-name': 'wrong-name', 'cn-only': 'cn-only', 'wrong-pin': 'wrong-fingerprint', 'name-not-accepted': 'name-not-accepted',
+  'wrong-ca': 'unknown-ca', 'wrong-name': 'wrong-name', 'cn-only': 'cn-only', 'wrong-pin': 'wrong-fingerprint',
+  'name-not-accepted': 'name-not-accepted',
   'expired': 'expired', 'not-yet-valid': 'not-yet-valid', 'revoked': 'bad-certificate', 'weak-certificate': 'weak-certificate',
 }
 

@@ -78,7 +78,9 @@ async function expectUnreachable(target: ProbeTarget, flags: ProbeFlags, termina
   return tellExpected('unreachable', target, walked, standing === 'unreachable', words, flags, terminal)
 }
 
-function tellExpected(expect: Expected, target: ProbeTarget, walked: Walk, ok: boolean, verdict: string, flags: ProbeFlags, terminal: Terminal): number {
+function tellExpected(
+  expect: Expected, target: ProbeTarget, walked: Walk, ok: boolean, verdict: string, flags: ProbeFlags, terminal: Terminal,
+): number {
   const { failure } = walked
   if (flags.json) printJson(target, walked, { ok, expect, verdict }, terminal)
   else {
@@ -107,7 +109,8 @@ function refusedVerdict({ failure }: Walk): string {
   if (failure === undefined) return 'THIS HOST IS LET IN: memcached answered it.'
   switch (failure.standing) {
     case 'kept-out': return 'This host is kept out.'
-    case 'unreachable': return 'NOTHING IS PROVED: nobody took the connection, so nobody refused it. For a firewall that lets nothing through, --expect unreachable.'
+    case 'unreachable': return 'NOTHING IS PROVED: nobody took the connection, so nobody refused it. ' +
+      'For a firewall that lets nothing through, --expect unreachable.'
     case 'let-in': return 'THIS HOST IS NOT KEPT OUT: what listens there took the connection and did not refuse this host.'
     case 'untold': return 'NOTHING IS PROVED: the probe did not get as far as being refused.'
     default: return failure.standing satisfies never
@@ -209,7 +212,8 @@ function tlsOf(flags: ProbeFlags, preset: Preset | undefined, endpoint: Endpoint
   const serverName = flags['server-name'] ?? preset?.serverName
   // Without --ca it is the public authorities that are asked, but where the configuration has pins alone.
   const isPinnedAlone = ca === undefined && preset?.pins !== undefined
-  const rules = peerRules(preset?.pins ?? {}, isPinnedAlone ? undefined : authoritiesIn(ca, flags.ca === undefined ? 'backend.tls.ca' : '--ca'))
+  const place = flags.ca === undefined ? 'backend.tls.ca' : '--ca'
+  const rules = peerRules(preset?.pins ?? {}, isPinnedAlone ? undefined : authoritiesIn(ca, place))
   return { ...files, serverName: serverName ?? host, expected: expectedName({ serverName, rules }, host), rules }
 }
 

@@ -111,7 +111,8 @@ function checkBackendTls(tls: BackendTlsConfig, service: ServiceConfig, path: st
   }
   const at = service.backend.connect.findIndex(endpoint => endpoint?.kind === 'unix')
   // A pin alone says whose certificate it is: no name is asked for.
-  if (at === -1 || (tls.ca === undefined && isPinned) || tls.server_name !== undefined || reading.isFaulty(`${path}.tls.server_name`)) return
+  const isNamed = tls.server_name !== undefined || reading.isFaulty(`${path}.tls.server_name`)
+  if (at === -1 || (tls.ca === undefined && isPinned) || isNamed) return
   reading.refuse(entryPath(`${path}.connect`, service.backend.connect, at),
     'a unix socket has no host name that the certificate behind it could be checked against.',
     'Write server_name: below tls, with a name of that certificate.')

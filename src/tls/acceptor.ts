@@ -157,11 +157,13 @@ export class TlsAcceptor {
     const secure = this.#secure
     const certificate = socket.getPeerX509Certificate()
     // A CA or CRL may have changed while the handshake ran, and OpenSSL judged by the old. The client comes again.
-    if (begunWith.options.sessionIdContext !== secure.options.sessionIdContext && secure.settings.client_auth !== 'none') return { code: 'RULES_CHANGED', detail: '' }
-    if (secure.settings.client_auth === 'none') return undefined
-    if (certificate === undefined) return secure.settings.client_auth === 'optional' ? undefined : { code: 'NO_CERTIFICATE', detail: '' }
+    const { client_auth: auth } = secure.settings
+    if (auth === 'none') return undefined
+    if (begunWith.options.sessionIdContext !== secure.options.sessionIdContext) return { code: 'RULES_CHANGED', detail: '' }
+    if (certificate === undefined) return auth === 'optional' ? undefined : { code: 'NO_CERTIFICATE', detail: '' }
     // Typed as Error; it is the code as a string (seen on Node 24 and 26).
-    const fault = peerFault(certificate, socket.authorized ? '' : String(socket.authorizationError || 'CERT_UNTRUSTED'), secure.rules, undefined)
+    const chainCode = socket.authorized ? '' : String(socket.authorizationError || 'CERT_UNTRUSTED')
+    const fault = peerFault(certificate, chainCode, secure.rules, undefined)
     if (fault !== undefined || secure.rules.authorities === undefined) return fault
     const code = judged(begunWith, certificate, socket.isSessionReused())
     return code === undefined ? undefined : peerFault(certificate, code, secure.rules, undefined)

@@ -75,7 +75,9 @@ export class CacheHostError extends Error {
 export function cacheHostFault(tls: BackendTls, host: string, socket: TLSSocket): CacheHostError | undefined {
   // Typed as Error; it is the code as a string (seen on Node 24 and 26).
   const chainCode = socket.authorized ? '' : String(socket.authorizationError || 'CERT_UNTRUSTED')
-  if (socket.isSessionReused()) return tls.rules.authorities !== undefined && chainCode !== '' ? new CacheHostError(chainCode, '') : undefined
+  if (socket.isSessionReused()) {
+    return tls.rules.authorities !== undefined && chainCode !== '' ? new CacheHostError(chainCode, '') : undefined
+  }
   const certificate = socket.getPeerX509Certificate()
   if (certificate === undefined) return new CacheHostError('CERT_UNTRUSTED', 'it showed none')
   const fault = peerFault(certificate, chainCode, tls.rules, expectedName(tls, host))

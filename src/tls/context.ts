@@ -74,7 +74,9 @@ export function listenerTls(material: Material, settings: TlsSettings, scope: st
   const { clientCa } = material
   const rules = peerRules(settings, clientCa && { place: 'tls.client_ca', known: material.authorities })
   // With neither, whoever shows a certificate would be let in.
-  if (settings.client_auth !== 'none' && !clientCa?.length && !isPinned(rules)) throw new Error(`tls.client_auth ${settings.client_auth} needs tls.client_ca`)
+  if (settings.client_auth !== 'none' && !clientCa?.length && !isPinned(rules)) {
+    throw new Error(`tls.client_auth ${settings.client_auth} needs tls.client_ca`)
+  }
   const fingerprint = fingerprintOf(material, settings, scope)
   if (inForce?.fingerprint === fingerprint) return inForce
   const { revocation } = material

@@ -93,7 +93,9 @@ export function readMaterial(tls: MaterialFiles, now = Date.now(), servesUntil?:
 }
 
 /** The same for the client side of TLS. `cert` and `key` come together or not at all, and so do `ca` and what it says. */
-export function readBackendMaterial(tls: { ca?: string, cert?: string, key?: string }, now = Date.now(), servesUntil?: Date): BackendMaterialResult {
+export function readBackendMaterial(
+  tls: { ca?: string, cert?: string, key?: string }, now = Date.now(), servesUntil?: Date,
+): BackendMaterialResult {
   const reading = new MaterialReading(now, 'backend', servesUntil)
   const authorities = tls.ca === undefined ? undefined : reading.certificates('ca', tls.ca)
   if (authorities !== undefined) reading.checkAuthorities('ca', authorities, tls.ca!)
@@ -140,7 +142,8 @@ class MaterialReading {
     this.#checkChain(chain, files.cert)
     if (key === undefined) return undefined
     if (leaf.checkPrivateKey(key.object)) return { leaf, cert: chain.certificates.map(plainPem).join(''), key: key.pem }
-    this.#fault('key', `${files.key} does not belong to the certificate in ${files.cert}.`, 'Write the key that the certificate was requested with.')
+    this.#fault('key', `${files.key} does not belong to the certificate in ${files.cert}.`,
+      'Write the key that the certificate was requested with.')
     return undefined
   }
 
@@ -184,10 +187,13 @@ class MaterialReading {
       return { pem, object: createPrivateKey(pem) }
     } catch (error) {
       if (pem.includes('ENCRYPTED') || (error as NodeJS.ErrnoException).code === 'ERR_MISSING_PASSPHRASE') {
-        this.#fault('key', `${file} is encrypted with a passphrase.`, 'Decrypt it: openssl pkey -in FILE -out FILE.plain, readable by memseal alone.')
+        this.#fault('key', `${file} is encrypted with a passphrase.`,
+          'Decrypt it: openssl pkey -in FILE -out FILE.plain, readable by memseal alone.')
       } else if (pem !== '') this.#fault('key', `${file}: the private key is damaged.`, 'Copy the file again, whole.')
-      else if (bytes[0] === 0x30) this.#fault('key', `${file} holds no private key in PEM; it may be DER.`, 'Convert it: openssl pkey -inform der -in FILE -out FILE.pem, readable by memseal alone.')
-      else this.#fault('key', `${file} holds no private key in PEM.`, 'Write the file that holds "BEGIN PRIVATE KEY" here.')
+      else if (bytes[0] === 0x30) {
+        this.#fault('key', `${file} holds no private key in PEM; it may be DER.`,
+          'Convert it: openssl pkey -inform der -in FILE -out FILE.pem, readable by memseal alone.')
+      } else this.#fault('key', `${file} holds no private key in PEM.`, 'Write the file that holds "BEGIN PRIVATE KEY" here.')
       return undefined
     }
   }
@@ -197,18 +203,23 @@ class MaterialReading {
     const [leaf] = certificates
     this.#checkDates(leaf, file)
     if (leaf.ca) this.#warn('cert', `${file}: the certificate is a CA's.`, this.#words.notCa)
-    for (const each of doubled) this.#warn('cert', `${file}: ${oneLine(each.subject)} stands there more than once; it is served once.`, 'Remove the others.')
+    for (const each of doubled) {
+      this.#warn('cert', `${file}: ${oneLine(each.subject)} stands there more than once; it is served once.`, 'Remove the others.')
+    }
     if (isSorted) {
       this.#warn('cert', `${file}: its certificates do not stand in the order in which they signed each other; they are served in it.`,
         `Put ${this.#words.own} own certificate first, then its issuer, and so on.`)
     }
     for (const [at, each] of certificates.entries()) {
       if (at === 0) continue
-      const [name, isEnded] = [oneLine(each.subject), each.validToDate.getTime() <= this.#now]
+      const [name, end, isEnded] = [oneLine(each.subject), day(each.validToDate), each.validToDate.getTime() <= this.#now]
       if (at >= length) {
-        this.#warn('cert', `${file}: ${name}${isEnded ? ` expired on ${day(each.validToDate)} and` : ''} is not needed for the chain; it is served last.`, 'Remove it.')
-      } else if (isEnded) this.#warn('cert', `${file}: ${name}, which is in the chain, expired on ${day(each.validToDate)}; whoever needs it refuses the chain.`, 'Replace it, or remove it.')
-      else this.#warnOfEnd('cert', each, file)
+        const ended = isEnded ? ` expired on ${end} and` : ''
+        this.#warn('cert', `${file}: ${name}${ended} is not needed for the chain; it is served last.`, 'Remove it.')
+      } else if (isEnded) {
+        this.#warn('cert', `${file}: ${name}, which is in the chain, expired on ${end}; whoever needs it refuses the chain.`,
+          'Replace it, or remove it.')
+      } else this.#warnOfEnd('cert', each, file)
     }
   }
 
@@ -218,14 +229,23 @@ class MaterialReading {
     for (const [at, authority] of certificates.entries()) {
       const name = oneLine(authority.subject)
       if (authority.validToDate.getTime() <= this.#now) {
-        this.#warn(key, `${file}: ${name} expired on ${day(authority.validToDate)}; ${this.#words.peersRefused}.`, 'Replace it, or remove it.')
+        this.#warn(key, `${file}: ${name} expired on ${day(authority.validToDate)}; ${this.#words.peersRefused}.`,
+          'Replace it, or remove it.')
         continue
       }
       this.#warnOfEnd(key, authority, file)
-      if (hasTrustSettings(blocks[at])) this.#warn(key, `${file}: ${name} carries trust settings of its own, and they hold.`, 'To be without them: openssl x509 -in FILE -out FILE.pem')
+      if (hasTrustSettings(blocks[at])) {
+        this.#warn(key, `${file}: ${name} carries trust settings of its own, and they hold.`,
+          'To be without them: openssl x509 -in FILE -out FILE.pem')
+      }
       const signs = signsOthers(authority)
-      if (signs === 'unmarked') this.#warn(key, `${file}: ${name} does not say that it is a CA's certificate; it is taken for one.`, 'Replace it by one with basicConstraints CA:TRUE some day.')
-      if (signs === 'no') this.#warn(key, `${file}: ${name} is not a CA's certificate; it is believed itself, and none that it signed.`, `If it is not meant to stand for itself, write ${this.#words.signer}.`)
+      if (signs === 'unmarked') {
+        this.#warn(key, `${file}: ${name} does not say that it is a CA's certificate; it is taken for one.`,
+          'Replace it by one with basicConstraints CA:TRUE some day.')
+      } else if (signs === 'no') {
+        this.#warn(key, `${file}: ${name} is not a CA's certificate; it is believed itself, and none that it signed.`,
+          `If it is not meant to stand for itself, write ${this.#words.signer}.`)
+      }
     }
   }
 
@@ -234,7 +254,8 @@ class MaterialReading {
   #checkDates(leaf: X509Certificate, file: string): void {
     const [from, until] = [leaf.validFromDate.getTime(), leaf.validToDate.getTime()]
     if (until > this.#now && from <= this.#now) return this.#warnOfEnd('cert', leaf, file)
-    const message = `${file}: ${oneLine(leaf.subject)} ${until <= this.#now ? `expired on ${day(leaf.validToDate)}` : `is valid only from ${day(leaf.validFromDate)} on`}`
+    const fault = until <= this.#now ? `expired on ${day(leaf.validToDate)}` : `is valid only from ${day(leaf.validFromDate)} on`
+    const message = `${file}: ${oneLine(leaf.subject)} ${fault}`
     const fix = until <= this.#now ? 'Renew it.' : "Check this host's clock, or wait, or use another."
     if (this.#servesUntil !== undefined && this.#servesUntil.getTime() > this.#now) {
       this.#fault('cert', `${message}, and the one that serves now is good until ${day(this.#servesUntil)}.`, fix)

@@ -19,18 +19,42 @@ export function plainPem(certificate: X509Certificate): string {
 }
 
 /** What a file without a certificate in PEM holds, and what to do with it.
- *  @param where the key that wants a private key */
-export function insteadOfCertificates(bytes: Buffer, file: string, where: string): [message: string, fix: string] {
+ *  @param keyPath the setting that takes a private key */
+export function insteadOfCertificates(bytes: Buffer, file: string, keyPath: string): [message: string, fix: string] {
   const text = bytes.toString('latin1')
-  if (bytes.length === 0) return [`${file} is empty.`, 'Copy the certificate into it.']
-  if (/^(?:\xff\xfe|\xfe\xff)/.test(text)) return [`${file} is written in UTF-16, and PEM is ASCII.`, 'Save it as ASCII or UTF-8 (PowerShell: Out-File -Encoding ascii).']
-  if (text.includes('PRIVATE KEY-----')) return [`${file} holds a private key, not a certificate.`, `Write the file with the certificate here, and the key under ${where}.`]
-  if (text.includes('CERTIFICATE REQUEST-----')) return [`${file} holds a certificate request, not a certificate.`, 'Write the file with the certificate that the CA made of it.']
-  if (/-----BEGIN (?:PKCS7|CMS)-----/.test(text)) return [`${file} holds certificates in PKCS #7.`, 'Convert it: openssl pkcs7 -print_certs -in FILE -out FILE.pem']
-  if (isCertificateInDer(bytes)) return [`${file} holds a certificate in DER, not in PEM.`, 'Convert it: openssl x509 -inform der -in FILE -out FILE.pem']
-  if (bytes[0] === 0x30) return [`${file} holds no certificate in PEM; it may be PKCS #12.`, 'Convert it: openssl pkcs12 -in FILE -nokeys -out FILE.pem']
-  return [`${file} holds no certificate in PEM.`, 'Write a file that holds "BEGIN CERTIFICATE" here.']
+  const { message, fix } = others.find(({ is }) => is(text, bytes))!
+  return [`${file} ${message}`, fix.replace('KEY', keyPath)]
 }
+
+/** The first that fits. */
+const others: { is(text: string, bytes: Buffer): boolean, message: string, fix: string }[] = [
+  { is: text => text === '', message: 'is empty.', fix: 'Copy the certificate into it.' },
+  {
+    is: text => /^(?:\xff\xfe|\xfe\xff)/.test(text),
+    message: 'is written in UTF-16, and PEM is ASCII.', fix: 'Save it as ASCII or UTF-8 (PowerShell: Out-File -Encoding ascii).',
+  },
+  {
+    is: text => text.includes('PRIVATE KEY-----'),
+    message: 'holds a private key, not a certificate.', fix: 'Write the file with the certificate here, and the key under KEY.',
+  },
+  {
+    is: text => text.includes('CERTIFICATE REQUEST-----'),
+    message: 'holds a certificate request, not a certificate.', fix: 'Write the file with the certificate that the CA made of it.',
+  },
+  {
+    is: text => /-----BEGIN (?:PKCS7|CMS)-----/.test(text),
+    message: 'holds certificates in PKCS #7.', fix: 'Convert it: openssl pkcs7 -print_certs -in FILE -out FILE.pem',
+  },
+  {
+    is: (_, bytes) => isCertificateInDer(bytes),
+    message: 'holds a certificate in DER, not in PEM.', fix: 'Convert it: openssl x509 -inform der -in FILE -out FILE.pem',
+  },
+  {
+    is: (_, bytes) => bytes[0] === 0x30,   // a sequence in DER
+    message: 'holds no certificate in PEM; it may be PKCS #12.', fix: 'Convert it: openssl pkcs12 -in FILE -nokeys -out FILE.pem',
+  },
+  { is: () => true, message: 'holds no certificate in PEM.', fix: 'Write a file that holds "BEGIN CERTIFICATE" here.' },
+]
 
 function isCertificateInDer(bytes: Buffer): boolean {
   try {

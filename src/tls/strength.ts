@@ -8,12 +8,17 @@ export interface Weakness { code: 'WEAK_KEY' | 'WEAK_HASH', words: string }
 export function weaknessOf(certificate: X509Certificate): Weakness | undefined {
   const { asymmetricKeyType: type, asymmetricKeyDetails: details } = certificate.publicKey
   const bits = details?.modulusLength
-  if (bits !== undefined && bits < 2048) return { code: 'WEAK_KEY', words: `a key of ${type?.toUpperCase()} with ${bits} bits, and 2048 are the least` }
+  if (bits !== undefined && bits < 2048) {
+    return { code: 'WEAK_KEY', words: `a key of ${type?.toUpperCase()} with ${bits} bits, and 2048 are the least` }
+  }
   const curve = details?.namedCurve
-  if (curve !== undefined && weakCurve.test(curve)) return { code: 'WEAK_KEY', words: `a key on the curve ${curve}, and P-256 is the least` }
+  if (curve !== undefined && weakCurve.test(curve)) {
+    return { code: 'WEAK_KEY', words: `a key on the curve ${curve}, and P-256 is the least` }
+  }
   const hash = weakHashes[signatureAlgorithm(certificate)]
   // A root's signature over itself proves nothing, and nobody looks at it.
-  return hash === undefined || certificate.subject === certificate.issuer ? undefined : { code: 'WEAK_HASH', words: `a signature with ${hash}` }
+  if (hash === undefined || certificate.subject === certificate.issuer) return undefined
+  return { code: 'WEAK_HASH', words: `a signature with ${hash}` }
 }
 
 /** Curves of less than 224 bits. */

@@ -26,7 +26,12 @@ export interface PeerRules {
   readonly cnAsName: boolean
 }
 
-export interface RuleSettings { fingerprints?: readonly string[], spki?: readonly string[], names?: readonly string[], cn_as_name?: 'refused' | 'allowed' }
+export interface RuleSettings {
+  fingerprints?: readonly string[]
+  spki?: readonly string[]
+  names?: readonly string[]
+  cn_as_name?: 'refused' | 'allowed'
+}
 
 export function peerRules(settings: RuleSettings, authorities: PeerRules['authorities']): PeerRules {
   return {
@@ -45,7 +50,9 @@ export interface PeerFault { code: string, detail: string }
 /** @param chainCode what OpenSSL found wrong with the chain; '' when it is good
  *  @param host name or address that the certificate has to be for; undefined: any
  *  @returns undefined when it is the one that was meant */
-export function peerFault(certificate: X509Certificate, chainCode: string, rules: PeerRules, host: string | undefined, now = Date.now()): PeerFault | undefined {
+export function peerFault(
+  certificate: X509Certificate, chainCode: string, rules: PeerRules, host: string | undefined, now = Date.now(),
+): PeerFault | undefined {
   try {
     return faultOf(certificate, chainCode, rules, host, now)
   } catch (error) {
@@ -54,10 +61,15 @@ export function peerFault(certificate: X509Certificate, chainCode: string, rules
   }
 }
 
-function faultOf(certificate: X509Certificate, chainCode: string, rules: PeerRules, host: string | undefined, now: number): PeerFault | undefined {
-  if (rules.authorities === undefined) return pinFault(certificate, rules) ?? ownFault(certificate, now) ?? nameFault(certificate, rules, host)
+function faultOf(
+  certificate: X509Certificate, chainCode: string, rules: PeerRules, host: string | undefined, now: number,
+): PeerFault | undefined {
+  if (rules.authorities === undefined) {
+    return pinFault(certificate, rules) ?? ownFault(certificate, now) ?? nameFault(certificate, rules, host)
+  }
   const fault = chainCode === '' ? undefined
-    : isAuthority(certificate, rules) && noIssuer.has(chainCode) ? ownFault(certificate, now) : chainFault(certificate, chainCode, rules, now)
+    : isAuthority(certificate, rules) && noIssuer.has(chainCode) ? ownFault(certificate, now)
+      : chainFault(certificate, chainCode, rules, now)
   return fault ?? nameFault(certificate, rules, host) ?? pinFault(certificate, rules)
 }
 
@@ -76,11 +88,11 @@ function chainFault(certificate: X509Certificate, code: string, rules: PeerRules
   switch (code) {
     case 'CERT_HAS_EXPIRED': {
       const expired = chain.find(each => each.validToDate.getTime() <= now)
-      return { code, detail: expired === undefined ? 'that of the authority' : `${oneLine(expired.subject)} on ${day(expired.validToDate)}` }
+      return { code, detail: expired === undefined ? ofAuthority : `${oneLine(expired.subject)} on ${day(expired.validToDate)}` }
     }
     case 'CERT_NOT_YET_VALID': {
       const early = chain.find(each => each.validFromDate.getTime() > now)
-      return { code, detail: early === undefined ? 'that of the authority' : `${oneLine(early.subject)} from ${day(early.validFromDate)} on` }
+      return { code, detail: early === undefined ? ofAuthority : `${oneLine(early.subject)} from ${day(early.validFromDate)} on` }
     }
     case 'UNABLE_TO_VERIFY_LEAF_SIGNATURE': case 'UNABLE_TO_GET_ISSUER_CERT': case 'UNABLE_TO_GET_ISSUER_CERT_LOCALLY':
     case 'SELF_SIGNED_CERT_IN_CHAIN': case 'DEPTH_ZERO_SELF_SIGNED_CERT': case 'CERT_UNTRUSTED': case 'CERT_SIGNATURE_FAILURE':
@@ -96,11 +108,14 @@ function chainFault(certificate: X509Certificate, code: string, rules: PeerRules
   }
 }
 
+const ofAuthority = 'that of the authority'
+
 /** Where the chain that was sent ends, and what would have to follow. */
 function missingAuthority(chain: X509Certificate[], { authorities }: PeerRules): string {
   const [last, isAlone] = [chain.at(-1)!, chain.length === 1]
   const [missing, place] = [oneLine(last.issuer), authorities?.place]
-  const lack = authorities?.known.some(({ subject }) => subject === missing) ? `and ${place} has another certificate of that name, with another key` : `which ${place} does not have`
+  const hasName = authorities?.known.some(({ subject }) => subject === missing)
+  const lack = hasName ? `and ${place} has another certificate of that name, with another key` : `which ${place} does not have`
   if (last.subject === last.issuer) return `${isAlone ? 'it has signed itself as' : 'its chain ends with'} ${missing}, ${lack}`
   return `${isAlone ? 'it' : oneLine(last.subject)} is signed by ${missing}, ${lack}`
 }
@@ -133,7 +148,8 @@ function pinFault(certificate: X509Certificate, rules: PeerRules): PeerFault | u
 
 function nameFault(certificate: X509Certificate, rules: PeerRules, host: string | undefined): PeerFault | undefined {
   const isFor = (takesCn: boolean): boolean => host === undefined || isForHost(certificate, host, takesCn)
-  const isAccepted = (takesCn: boolean): boolean => rules.names.length === 0 || namesOf(certificate, takesCn).some(name => rules.names.some(rule => rule.test(name)))
+  const isAccepted = (takesCn: boolean): boolean =>
+    rules.names.length === 0 || namesOf(certificate, takesCn).some(name => rules.names.some(rule => rule.test(name)))
   if (isFor(rules.cnAsName) && isAccepted(rules.cnAsName)) return undefined
   if (!rules.cnAsName && isFor(true) && isAccepted(true)) return { code: 'CN_ONLY', detail: `CN=${shown(commonNames(certificate)[0])}` }
   if (!isFor(rules.cnAsName)) return { code: 'WRONG_NAME', detail: `expected ${host}; ${namesText(certificate)}` }
@@ -161,14 +177,16 @@ export function namesText(certificate: X509Certificate): string {
   const names = alternativeNames(certificate)
   if (names.length > 0) return `it has ${names.map(shown).join(', ')}`
   const common = commonNames(certificate).map(name => `CN=${shown(name)}`)
-  return common.length === 0 ? 'it has none' : `it has none but ${common.join(', ')}, and a common name ${common.length === 1 ? 'is not taken for one' : 'of several is none'}`
+  if (common.length === 0) return 'it has none'
+  return `it has none but ${common.join(', ')}, and a common name ${common.length === 1 ? 'is not taken for one' : 'of several is none'}`
 }
 
 /** `dns:*.cache.example` as it would stand in `alternativeNames`. A `*` stays within a label, and takes what a name is made
  *  of and nothing else: no NUL, blank or line end, which some reader may take for the name's end. */
 export function nameRule(text: string): RegExp {
   const [kind, name] = [text.slice(0, 3), text.slice(4)]
-  const escaped = name.replace(/[.+?^${}()|[\]\\]/g, '\\$&').replaceAll('*', kind === 'dns' ? '[\\w-]*' : '[^\\s./:,"\\\\\\x00-\\x20\\x7f-\\uffff]*')
+  const star = kind === 'dns' ? '[\\w-]*' : '[^\\s./:,"\\\\\\x00-\\x20\\x7f-\\uffff]*'
+  const escaped = name.replace(/[.+?^${}()|[\]\\]/g, '\\$&').replaceAll('*', star)
   return new RegExp(`^${kind === 'dns' ? 'DNS' : 'URI'}:${escaped}$`, kind === 'dns' ? 'i' : '')
 }
 
