@@ -7,6 +7,8 @@ export interface Time {
   now(): number
   every(ms: number, task: () => void): () => void
   after(ms: number, task: () => void): () => void
+  /** Calls `task` once what has arrived has been read. Left out: at once. */
+  atEndOfPoll?(task: () => void): void
 }
 
 const systemTime: Time = {
@@ -19,6 +21,7 @@ const systemTime: Time = {
     const timer = setTimeout(task, ms)
     return () => clearTimeout(timer)
   },
+  atEndOfPoll: setImmediate,
 }
 
 export class Clock {
@@ -33,8 +36,20 @@ export class Clock {
     this.now = time.now()
     this.#endTicks = time.every(TICK_MS, () => {
       this.now = time.now()
-      for (const watcher of this.#watchers) watcher(this.now)
+      // Node calls timers before it reads. After a loop that stood still for longer than a deadline (a machine that was busy or
+      // asleep) the answer may be there, unread.
+      if (time.atEndOfPoll === undefined) this.#tick()
+      else time.atEndOfPoll(this.#tick)
     })
+  }
+
+  readonly #tick = (): void => {
+    for (const watcher of this.#watchers) watcher(this.now)
+  }
+
+  /** The time to the millisecond: a deadline that begins now must not lose what the loop has stood still since the last tick. */
+  read(): number {
+    return (this.now = this.#time.now())
   }
 
   /** Calls `watcher` at every tick. @returns how to end it */
@@ -50,5 +65,6 @@ export class Clock {
 
   stop(): void {
     this.#endTicks()
+    this.#watchers.clear()
   }
 }

@@ -139,7 +139,7 @@ export abstract class BackendConnection {
     this.slab = slabs.take()
     this.#slabBytes = this.slab.bytes.length
     this.#window = this.slab.bytes
-    this.#connectBy = context.clock.now + context.settings.connectTimeoutMs
+    this.#connectBy = context.clock.read() + context.settings.connectTimeoutMs
     this.#socket = context.dial(route, { buffer: this.#nextWindow, callback: this.#read }, {
       ready: () => this.#dialed(),
       failed: (error, failure) => {

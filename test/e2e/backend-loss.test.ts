@@ -7,6 +7,7 @@ import { LoadClient, until } from '../soak/load-client.ts'
 import { startDaemon } from '../support/daemon.ts'
 import { startMemcached } from '../support/memcached.ts'
 import { freePort } from '../support/ports.ts'
+import { Rounds } from '../support/rounds.ts'
 import { connect } from '../support/wire.ts'
 
 async function load(scene: Scene, count: number, valueBytes: number, depth: number): Promise<LoadClient[]> {
@@ -143,4 +144,22 @@ test('not there at the start: errors in both dialects, and service when it comes
   void binary.write(get)
   expect((await binary.readExactly(24)).readUInt16BE(6)).toBe(1)
   expect(await askOnce(daemon.port(), 'version')).toMatch(/^VERSION /)
+})
+
+test('memseal itself stands still for longer than reply_timeout: the answers that wait for it are not lost', async () => {
+  const scene = await startScene({ backend: { reply_timeout: '3s' } })
+  const wire = await connect({ port: scene.plainPort })
+  const rounds = await Rounds.ofItself({ port: scene.plainPort })
+  const ofMemcached = await Rounds.of({ port: scene.memcached.port })
+  scene.memcached.freeze()
+  await wire.write('set a 0 0 1\r\nx\r\nget a\r\n')
+  await rounds.pass(1)
+  scene.daemon.kill('SIGSTOP')
+  scene.memcached.thaw()
+  await ofMemcached.pass(10)
+  await new Promise(resolve => { setTimeout(resolve, 3500) })
+  scene.daemon.kill('SIGCONT')
+  expect([await wire.readLine(), await wire.readLine()]).toEqual(['STORED', 'VALUE a 0 1'])
+  await rounds.pass(3)
+  expect(scene.daemon.logs('backend-lost')).toEqual([])
 })
