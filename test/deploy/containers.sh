@@ -53,11 +53,18 @@ standin() {
   return $status
 }
 
-standin docker.io/library/memcached:1.6 /usr/bin/memcached && standin docker.io/library/node:26.10.0-slim "$NODE" ||
-  { fail 'base images can be made of the files of this machine'; exit; }
+# What the script before has made (run.sh says where), so that it is made once.
+images=${DEPLOY_IMAGES:+$DEPLOY_IMAGES/images.tar}
+if [ -f "$images" ]; then podman load -q -i "$images" >/dev/null || { fail 'the images of the script before can be loaded'; exit; }
+else
+  standin docker.io/library/memcached:1.6 /usr/bin/memcached && standin docker.io/library/node:26.10.0-slim "$NODE" ||
+    { fail 'base images can be made of the files of this machine'; exit; }
+fi
 podman run --rm --network none --pull never docker.io/library/memcached:1.6 sh -c : >"$W/podman.log" 2>&1 ||
   skip "containers do not run here: $(tail -n 1 "$W/podman.log")"
 
 build_image() {
-  buildah build --isolation chroot --format docker --pull-never --network host -t memseal "$P"
+  [ -f "$images" ] && return
+  buildah build --isolation chroot --format docker --pull-never --network host -t memseal "$P" || return
+  [ -z "$images" ] || podman save -q -m -o "$images" memseal docker.io/library/node:26.10.0-slim docker.io/library/memcached:1.6
 }

@@ -10,7 +10,8 @@ node --input-type=module -e "
 " || exit 1
 passed=0 failed=0 skipped=0
 output=$(mktemp /tmp/memseal-deploy-output.XXXXXX)
-trap 'rm -f "$output"' EXIT
+export DEPLOY_IMAGES=$(mktemp -d /tmp/memseal-deploy-images.XXXXXX)
+trap 'rm -rf "$output" "$DEPLOY_IMAGES"' EXIT
 for script in ${*:-npm-package systemd container compose}; do
   echo "--- $script"
   start=$(date +%s)
