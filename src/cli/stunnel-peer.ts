@@ -130,8 +130,11 @@ export class StunnelPeer {
         `others.${found === undefined ? '' : ` These are they: ${found.subjects}.`}`)
     }
     if (found !== undefined) this.#yaml.set(at, found.pins)
-    else this.#gap(at, 'It could not be read here. For each of the certificates write sha256/ and what this prints, in ' +
-      'quotes:', spkiCommand(file?.value ?? 'CERTIFICATE'))
+    else {
+      const why = certificates === undefined ? 'It could not be read here.' : 'It holds authorities alone, so whose keys are meant is not known.'
+      this.#gap(at, `${why} For each of the certificates write sha256/ and what this prints, in quotes:`,
+        spkiCommand(certificates === undefined && file !== undefined ? file.value : 'CERTIFICATE'))
+    }
     if (found !== undefined && folder !== undefined) {
       this.#gap(at, `${origin(folder)}: for each certificate of this folder write sha256/ and what this prints, in quotes; or remove ` +
         `this ${fillIn}:`, spkiCommand('CERTIFICATE'))
@@ -280,10 +283,13 @@ function strayNames(certificates: readonly X509Certificate[]): string[] {
   return strays.map(({ subject }) => shown(oneLine(subject)))
 }
 
-/** Without authorities that stand there for the chain of others. */
-function pinsOf(certificates: readonly X509Certificate[]): { pins: string[], subjects: string } {
-  const own = certificates.filter(each => !certificates.some(other => other.subject !== each.subject && other.checkIssued(each)))
-  return { pins: [...new Set(own.map(spkiOf))], subjects: own.map(({ subject }) => shown(oneLine(subject))).join('; ') }
+/** Of peers: authorities stand there for the chain of others. One that signed itself and nobody else may be a peer's own. */
+function pinsOf(certificates: readonly X509Certificate[]): { pins: string[], subjects: string } | undefined {
+  const isAuthority = (each: X509Certificate) => each.ca && each.issuer !== each.subject ||
+    certificates.some(other => other.subject !== each.subject && other.checkIssued(each))
+  const peers = certificates.filter(each => !isAuthority(each))
+  if (peers.length === 0) return undefined
+  return { pins: [...new Set(peers.map(spkiOf))], subjects: peers.map(({ subject }) => shown(oneLine(subject))).join('; ') }
 }
 
 /** checkHost = .example.com stands for all names below it. */

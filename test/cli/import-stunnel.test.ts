@@ -248,10 +248,22 @@ test.each([
 test('a server that knew its clients by sight knows them by their keys, and no authority beside them', async () => {
   const pinned = fileWith(keys.client.cert + keys.ca.cert, 'peers.pem')
   for (const [lines, ca] of [['verify = 4', undefined], ['verify = 3', pinned]]) {
-    const { service, remarks } = await imported(`${server.replace('/s.crt', keys.server.certFile).replace('/s.key', keys.server.keyFile)}CAfile = ${pinned}\n${lines}\n`)
+    const { service, out, remarks } = await imported(`${server.replace('/s.crt', keys.server.certFile).replace('/s.key', keys.server.keyFile)}CAfile = ${pinned}\n${lines}\n`)
     expect(service.tls).toEqual({ cert: keys.server.certFile, key: keys.server.keyFile, ...ca && { client_ca: ca }, spki: [pinOf(keys.client.certFile)] })
     expect(remarks).toContain('verifyPeer took the keys of its certificates and no others. These are they: ')
+    expect((await checked(out)).status).toBe(0)
   }
+})
+
+test('a server that knew authorities by sight, and none of their clients, is a FILL-IN', async () => {
+  const root = odd({ subject: '/CN=Root', extensions: ofCa })
+  const intermediate = odd({ subject: '/CN=Intermediate', signer: root, extensions: ofCa })
+  const { service, remarks } = await imported(`${server}CAfile = ${fileWith(root.cert + intermediate.cert, 'authorities.pem')}\nverify = 3\n`)
+  expect(service.tls.spki).toEqual(['FILL-IN'])
+  expect(remarks).toContain('It holds authorities alone')
+  // `openssl req -x509` makes a certificate with CA:TRUE, and that is many a peer's own.
+  const own = odd({ subject: '/CN=peer', extensions: ofCa })
+  expect((await imported(`${server}CAfile = ${fileWith(own.cert, 'peer.pem')}\nverify = 4\n`)).service.tls.spki).toEqual([pinOf(own.certFile)])
 })
 
 test('an intermediate whose root is not there admitted nobody with stunnel, and does so here until somebody asks for it', async () => {
