@@ -317,7 +317,8 @@ const log = section('What memseal logs, and where.', {
   }),
   file: path({
     default: '-', dash: 'standard output', reload: 'restart',
-    doc: 'Where the log goes. SIGUSR1, SIGHUP and `memseal reload` open it anew, for whoever rotates it.', example: '/var/log/memseal/memseal.log',
+    doc: 'Where the log goes. SIGHUP and `memseal reload` open it anew, for whoever rotates it; SIGUSR1 too, unless Node was ' +
+      'started with `--disable-sigusr1`, as unit, image and the installed command do.', example: '/var/log/memseal/memseal.log',
   }),
 })
 
