@@ -136,6 +136,11 @@ export class Admission {
     return new Place(client, () => this.#left(client))
   }
 
+  /** Do the lists let this address in, as they stand now? */
+  lets(address: string): boolean {
+    return this.#ruleAgainst(address) === undefined
+  }
+
   #ruleAgainst(address: string): RefusalReason | undefined {
     if (this.#deny.has(address)) return 'denied'
     return this.#isAllowed(address) ? undefined : 'not-allowed'

@@ -81,7 +81,8 @@ export class Listener {
     return this.#tls?.secure
   }
 
-  /** What holds for connections from now on; those that are in stay as they are.
+  /** What holds for connections from now on; those that are in stay as they are. Handshakes that another service, another
+   *  kind of listener or other networks began with are ended: what let them begin does not hold any more.
    *  @param change `secure` undefined: plain. `owner`: the service whose clients they are, when it is another now */
   update(change: { secure: ListenerTls | undefined, timeoutMs: number, owner?: Pick<ListenerOptions, 'admission' | 'onClient'> }): void {
     const { secure, timeoutMs, owner } = change
@@ -89,14 +90,22 @@ export class Listener {
       this.#service = owner.admission.service
       this.#admission = owner.admission
       this.#onClient = owner.onClient
-      this.#tls = undefined   // its handshakes go on by themselves
+      this.#dropTls()
     }
-    if (secure === undefined) this.#tls = undefined
-    else if (this.#tls !== undefined) this.#tls.replace(secure, timeoutMs)
+    if (secure === undefined) this.#dropTls()
+    else if (this.#tls !== undefined) {
+      this.#tls.replace(secure, timeoutMs)
+      this.#tls.endPending(address => !this.#admission.lets(address))
+    }
     else {
       const { firstRoom, handshakes, counters } = this.#admission
       this.#tls = new TlsAcceptor({ secure, firstRoom, handshakes, timeoutMs, counters, log: this.#log })
     }
+  }
+
+  #dropTls(): void {
+    this.#tls?.endPending(() => true)
+    this.#tls = undefined
   }
 
   /** @returns the address in use; the port is the system's choice if 0 was asked for   @throws ListenError */

@@ -22,6 +22,7 @@ import { peerFault, type PeerFault } from './verdict.ts'
 //           when not calm)
 //      in each of the three: close, timeout ── failed, or a probe
 
+type Who = Record<string, unknown> & { address: string }
 type Ready = (socket: TLSSocket, tls: PeerTls) => void
 
 export class TlsAcceptor {
@@ -79,7 +80,7 @@ export class TlsAcceptor {
 
   /** @param socket paused, nothing read   @param who fields for the log   @param place that it holds
    *  @param ready called once if all is well */
-  accept(socket: Socket, who: Record<string, unknown>, place: Place, ready: Ready): void {
+  accept(socket: Socket, who: Who, place: Place, ready: Ready): void {
     const accepting: Accepting = new Accepting(socket, who, place, ready, {
       begin: () => this.#begin(accepting),
       fail: code => this.#fail(accepting, code),
@@ -105,6 +106,13 @@ export class TlsAcceptor {
     accepting.stage = 'queue'
     this.#firstRoom.leave(accepting)
     this.#handshakes.add(accepting)
+  }
+
+  /** Ends what has not finished its handshake, where it began by rules that have gone. */
+  endPending(isOver: (address: string) => boolean): void {
+    for (const accepting of [...this.#pending]) {
+      if (isOver(accepting.who.address)) this.#fail(accepting, 'RULES_CHANGED')
+    }
   }
 
   /** Drops what has not finished its handshake. */
@@ -155,11 +163,11 @@ export class TlsAcceptor {
    *  verify is refused all the same. */
   #certificateFault(socket: TLSSocket, begunWith: ListenerTls): PeerFault | undefined {
     const secure = this.#secure
-    const certificate = socket.getPeerX509Certificate()
-    // A CA or CRL may have changed while the handshake ran, and OpenSSL judged by the old. The client comes again.
+    // CA, CRL or least version may have changed while the handshake ran, and OpenSSL judged by the old. The client comes again.
+    if (begunWith.options.sessionIdContext !== secure.options.sessionIdContext) return { code: 'RULES_CHANGED', detail: '' }
     const { client_auth: auth } = secure.settings
     if (auth === 'none') return undefined
-    if (begunWith.options.sessionIdContext !== secure.options.sessionIdContext) return { code: 'RULES_CHANGED', detail: '' }
+    const certificate = socket.getPeerX509Certificate()
     if (certificate === undefined) return auth === 'optional' ? undefined : { code: 'NO_CERTIFICATE', detail: '' }
     // Typed as Error; it is the code as a string (seen on Node 24 and 26).
     const chainCode = socket.authorized ? '' : String(socket.authorizationError || 'CERT_UNTRUSTED')
@@ -225,7 +233,7 @@ export class TlsAcceptor {
 /** One connection from admission to the end of its handshake. */
 class Accepting implements Guest, Handshake {
   readonly socket: Socket
-  readonly who: Record<string, unknown>
+  readonly who: Who
   readonly place: Place
   readonly ready: Ready
   readonly begin: () => void
@@ -240,7 +248,7 @@ class Accepting implements Guest, Handshake {
   isGone = false
 
   constructor(
-    socket: Socket, who: Record<string, unknown>, place: Place, ready: Ready, on: { begin: () => void, fail: (code: string) => void },
+    socket: Socket, who: Who, place: Place, ready: Ready, on: { begin: () => void, fail: (code: string) => void },
   ) {
     this.socket = socket
     this.who = who

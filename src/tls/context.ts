@@ -119,8 +119,8 @@ function fingerprintOf(material: Material, settings: TlsSettings, scope: string)
 
 /** At most 32 bytes (OpenSSL). Stable over restarts, so that workers and a later process agree on it. */
 function sessionScope(material: Material, settings: TlsSettings, scope: string): string {
-  const { client_auth, crl_check, crl_expired, crl_missing } = settings
-  const hash = createHash('sha256').update(JSON.stringify([scope, client_auth, crl_check, crl_expired, crl_missing]))
+  const { client_auth, min_version, crl_check, crl_expired, crl_missing } = settings
+  const hash = createHash('sha256').update(JSON.stringify([scope, client_auth, min_version, crl_check, crl_expired, crl_missing]))
   for (const ca of material.clientCa ?? []) hash.update(ca)
   for (const list of material.revocation?.lists ?? []) hash.update(list.pem)
   return hash.digest('hex').slice(0, 32)

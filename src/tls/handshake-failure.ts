@@ -42,7 +42,7 @@ const failures: Record<HandshakeFailureReason, { words: string, advice: string }
     advice: "append that CA's list to the file",
   },
   'rules-changed': {
-    words: 'the CA or the revocation list changed while the handshake ran',
+    words: 'the service, its networks, the CA or the revocation list changed before the handshake was done',
     advice: 'nothing needs doing: the client may come again and is judged by the new rules',
   },
   'wrong-pin': {

@@ -6,6 +6,11 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { connect as connectTls, type TLSSocket } from 'node:tls'
 import { expect, test } from 'vitest'
+import pino from 'pino'
+import { Admission } from '../../src/admission/admission.ts'
+import { Counters } from '../../src/telemetry/counters.ts'
+import { listenerTls } from '../../src/tls/context.ts'
+import { readMaterial } from '../../src/tls/material.ts'
 import { pki } from '../support/pki.ts'
 import { tempFolder } from '../support/temp-folder.ts'
 import { atEndOfTest } from '../support/test-life.ts'
@@ -410,4 +415,85 @@ test('out of open files: those in are served, the process lives without spinning
   expect(child.exitCode).toBeNull()
   first.destroy()
   last.destroy()
+})
+
+// A client that has begun by rules that have gone is not let in by them, wherever it waits: in the first room, in the queue,
+// or in its handshake.
+for (const [change, words] of [['owner', 'another service takes the listener'], ['plain', 'TLS is switched off'], ['deny', 'its network is denied']] as const) {
+  for (const stage of ['first room', 'queue', 'handshake'] as const) {
+    test(`${words}: a client in the ${stage} is ended as rules-changed`, async () => {
+      const hello = await clientHello()
+      const e = await edge({ limits: { handshakes: 1 } })
+      const begin = async (bytes: Buffer | undefined, localAddress: string): Promise<Socket> => {
+        const socket = connectPlain({ port: e.port, host: '127.0.0.1', localAddress }).on('error', () => {}).resume()
+        await atEndOfTest(async () => void socket.destroy())
+        if (bytes !== undefined) socket.write(bytes)
+        return socket
+      }
+      const running = await begin(hello, '127.0.0.2')
+      await until(() => e.admission.handshakes.running === 1, 'the first handshake runs')
+      const { handshakes, firstRoom } = e.admission
+      const own = stage === 'handshake' ? running : await begin(stage === 'queue' ? hello : undefined, '127.0.0.2')
+      if (stage === 'first room') await until(() => firstRoom.size === 1, 'the other is in the first room')
+      if (stage === 'queue') await until(() => handshakes.waiting > 0 || handshakes.running > 1, 'the other waits for its turn')
+      const gone = once(own, 'close')
+      const same = { secure: e.listener.secure, timeoutMs: 60_000 }
+      const counters = new Counters()
+      const limits = { connections: 9, connections_per_client: 9, ipv6_prefix: 'auto' as const, new_connections_per_second: 0, handshakes: 9 }
+      if (change === 'plain') e.listener.update({ ...same, secure: undefined })
+      else if (change === 'deny') {
+        e.admission.prepare({ deny: ['127.0.0.2'], limits })()
+        e.listener.update(same)
+      } else {
+        const admission = new Admission({ service: 'renamed', limits, counters, log: pino({ level: 'silent' }) })
+        e.listener.update({ ...same, owner: { admission, onClient: socket => void socket.destroy() } })
+      }
+      await gone
+      expect(e.log.map(({ event, service, reason }) => [event, service, reason])).toContainEqual(['handshake-failed', 'cache', 'rules-changed'])
+      expect([e.peers, handshakes.running, handshakes.waiting, firstRoom.size]).toEqual([[], 0, 0, 0])
+      await until(() => e.admission.open === 0, 'their places are free')
+    })
+  }
+}
+
+test('a handshake of TLS 1.2 that runs when 1.3 becomes the least is ended as rules-changed, without client certificates too', async () => {
+  const { server } = await pki()
+  const e = await edge({ tls: { client_auth: 'none' } })
+  const held: Buffer[] = []
+  const between = createServer(socket => {
+    const upstream = connectPlain({ port: e.port, host: '127.0.0.1' })
+    upstream.on('error', () => {}).on('close', () => void socket.destroy()).pipe(socket.on('error', () => {}))
+    socket.once('data', (hello: Buffer) => {
+      upstream.write(hello)
+      socket.on('data', (chunk: Buffer) => void held.push(chunk))
+    })
+    socket.on('close', () => void upstream.destroy())
+    release = () => void upstream.write(Buffer.concat(held))
+  })
+  let release = (): void => {}
+  await new Promise<void>(resolve => between.listen(0, '127.0.0.1', resolve))
+  await atEndOfTest(async () => void between.close())
+  const client = connectTls({ port: (between.address() as AddressInfo).port, host: '127.0.0.1', rejectUnauthorized: false, maxVersion: 'TLSv1.2' })
+  const gone = new Promise(resolve => client.on('error', () => {}).once('close', resolve))
+  await atEndOfTest(async () => void client.destroy())
+  await until(() => held.length > 0, 'the client has answered the server')
+  const { material } = readMaterial({ cert: server.certFile, key: server.keyFile })
+  const settings = { client_auth: 'none', min_version: 'TLSv1.3', session_tickets: true } as const
+  e.listener.update({ secure: listenerTls(material!, settings, 'test'), timeoutMs: 60_000 })
+  release()
+  await gone
+  expect(e.log.map(({ event, reason }) => [event, reason])).toEqual([['handshake-failed', 'rules-changed']])
+})
+
+test('a reload that changes nothing for a client leaves its handshake alone', async () => {
+  const e = await edge()
+  const socket = connectPlain({ port: e.port, host: '127.0.0.1' })
+  await atEndOfTest(async () => void socket.destroy())
+  await until(() => e.counters.accepted === 1, 'it is accepted')
+  e.listener.update({ secure: e.listener.secure, timeoutMs: 60_000 })
+  const { ca, client } = await pki()
+  const secure = connectTls({ ...as(client, ca), socket, servername: 'localhost' })
+  await once(secure, 'secureConnect')
+  secure.write('hello')
+  expect(String((await once(secure, 'data'))[0])).toBe('hello')
 })

@@ -1,5 +1,8 @@
+import { once } from 'node:events'
 import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { connect as connectPlain } from 'node:net'
 import { join } from 'node:path'
+import { connect as connectTls } from 'node:tls'
 import { expect, test, vi } from 'vitest'
 import type { ReloadOutcome } from '../../src/process/reload.ts'
 import { askAdmin } from '../support/admin.ts'
@@ -99,6 +102,42 @@ test('services come and go; a listener goes over to the service that takes its n
   expect(outcome.changes).toEqual(['services.cache: is gone', 'services.renamed: is new'])
   expect(await answers(old)).toBe(true)
   expect(await answers(await connect({ port }))).toBe(true)
+})
+
+test('whoever was accepted by a service that has gone, or has swapped its place, is not let in by its CA', async () => {
+  const { client, strangerClient, server, ca, otherCa } = await pki()
+  const [one, two] = [await freePort(), await freePort()]
+  const { daemon, reload } = await setup((config, folder) => {
+    const tls = { cert: join(folder, 'a.crt'), key: join(folder, 'a.key'), client_ca: join(folder, 'ca.crt') }
+    writeFiles(folder)
+    const { backend } = config.services['cache']
+    config.services = {
+      cache: { listen: `127.0.0.1:${one}`, tls, backend }, other: { listen: `127.0.0.1:${two}`, tls: { ...tls, client_ca: join(folder, 'other.crt') }, backend },
+    }
+  })
+  function writeFiles(folder: string): void {
+    writeFileSync(join(folder, 'other.crt'), otherCa.cert)
+    writeFileSync(join(folder, 'ca.crt'), ca.cert)
+    writeFileSync(join(folder, 'a.crt'), server.cert)
+    writeFileSync(join(folder, 'a.key'), server.key, { mode: 0o600 })
+  }
+  for (const change of ['swap', 'rename'] as const) {
+    const silent = connectPlain({ port: one, host: '127.0.0.1' }).on('error', () => {})
+    await once(silent, 'connect')
+    const own = change === 'swap' ? client : strangerClient
+    expect(await answers(await connect({ port: one, tls: as(own, ca) }))).toBe(true)   // after it in the queue of accept
+    const outcome = await reload(config => {
+      const { cache, other } = config.services
+      if (change === 'swap') [cache.listen, other.listen] = [other.listen, cache.listen]
+      else config.services = { renamed: { ...other, tls: cache.tls } }
+    })
+    expect(outcome.result).toBe('applied')
+    const late = connectTls({ ...as(own, ca), socket: silent, servername: 'localhost' }).on('error', () => {})
+    if (!silent.closed) await once(silent, 'close')
+    late.destroy()
+    const service = change === 'swap' ? 'cache' : 'other'
+    expect(await daemon.waitForLog(line => line.event === 'handshake-failed' && line['service'] === service)).toMatchObject({ reason: 'rules-changed' })
+  }
 })
 
 test('limits, rules and commands hold from the reload on, for clients that are in as well where that can be', async () => {
