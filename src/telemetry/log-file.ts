@@ -1,7 +1,7 @@
 import { accessSync, constants, open, openSync, readlinkSync, statSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { promisify } from 'node:util'
-import pino from 'pino'
+import { flushAll, LogOutlet } from './log-outlet.ts'
 
 // Where the lines of the log go: a stream that this process was given, or a file, which can be opened anew after somebody
 // has renamed it. Lines are written in the background, and each goes whole into one file: those that came before the new
@@ -10,10 +10,9 @@ import pino from 'pino'
 //   write ── current ─────────── memseal.log
 //            ending ── ending ── memseal.log.1      each is closed when its last line is written
 
-type Destination = ReturnType<typeof pino.destination>
-
-// If nobody takes the lines (a stopped terminal, a full disk), this much is kept, then lines are dropped.
-const MOST_WAITING_BYTES = 8 * 1024 * 1024
+/** A pipe that nobody reads would keep one more descriptor, and its lines, with each rotation: past so many the oldest is closed and
+ *  its lines are dropped. */
+const MOST_STUCK = 4
 const FILE_MODE = 0o640
 // A pipe that nobody reads is to be told, not waited for; files do not know the flag.
 const FLAGS = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NONBLOCK
@@ -40,20 +39,22 @@ export class LogFile {
   /** Why lines go to standard output instead: a log is no reason to serve nobody. undefined: they go where they should. */
   fault: LogFileError | undefined
   readonly #file: string
-  #current: Destination
-  readonly #ending = new Set<Destination>()
+  #current: LogOutlet
+  readonly #ending = new Set<LogOutlet>()
 
-  /** Opened here rather than by pino in the background: what is wrong is known at once, and lines of a process that ends at
+  /** Opened here rather than in the background: what is wrong is known at once, and lines of a process that ends at
    *  once are not lost. */
   constructor(file: string) {
     this.#file = file
     let fd = streams['-']
+    let isOpened = false
     try {
       fd = streams[file] ?? openSync(file, FLAGS, FILE_MODE)
+      isOpened = !(file in streams)
     } catch (error) {
       this.fault = new LogFileError(file, error as NodeJS.ErrnoException)
     }
-    this.#current = this.#destination(fd)
+    this.#current = new LogOutlet(fd, !isOpened)
   }
 
   write(line: string): void {
@@ -66,39 +67,24 @@ export class LogFile {
     if (this.#file in streams) return false
     let fd: number
     try {
-      // Not pino's own `reopen`: after one that has failed, the next closes the old descriptor twice, and by then its number
-      // may be a client's.
       fd = await openInBackground(this.#file, FLAGS, FILE_MODE)
     } catch (error) {
       throw new LogFileError(this.#file, error as NodeJS.ErrnoException)
     }
     const old = this.#current
-    this.#current = this.#destination(fd)
+    this.#current = new LogOutlet(fd, false)
     this.fault = undefined
     this.#ending.add(old)
-    old.on('close', () => this.#ending.delete(old))
-    // With its disk full it would wait for ever to be closed.
-    old.on('error', () => old.destroy())
+    void old.closed.then(() => this.#ending.delete(old))
     old.end()
+    const stuck = [...this.#ending].filter(({ isStuck }) => isStuck)
+    for (const oldest of stuck.slice(0, -MOST_STUCK)) oldest.destroy()
     return true
   }
 
-  /** Writes what waits, before a process ends. */
+  /** Writes what waits, before a process ends, as far as somebody takes it within some 100 ms. */
   flush(): void {
-    for (const destination of [...this.#ending, this.#current]) {
-      try {
-        destination.flushSync()
-      } catch {
-        // Standard output is gone, or the disk is full.
-      }
-    }
-  }
-
-  #destination(fd: number): Destination {
-    const destination = pino.destination({ dest: fd, sync: false, maxLength: MOST_WAITING_BYTES })
-    // A log that fails must not take the proxy down with it.
-    destination.on('error', () => {})
-    return destination
+    flushAll([...this.#ending, this.#current])
   }
 }
 

@@ -8,7 +8,7 @@ export type { Logger } from 'pino'
 
 export interface LogSettings { level: string, format: 'json' | 'pretty', file: string }
 
-/** Where lines go; pino's own destination in the daemon, a list in tests. */
+/** Where lines go; a file or a stream in the daemon, a list in tests. */
 export interface LogSink { write(line: string): void }
 
 export interface Log {

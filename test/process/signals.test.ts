@@ -1,11 +1,12 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdirSync, readFileSync, readlinkSync, readdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs'
+import { closeSync, mkdirSync, openSync, readFileSync, readlinkSync, readdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { expect, test, vi } from 'vitest'
+import { expect, onTestFinished, test, vi } from 'vitest'
 import { askAdmin } from '../support/admin.ts'
 import { endOf } from '../support/child.ts'
 import { mainFile, runMemseal, startDaemon, type Daemon } from '../support/daemon.ts'
+import { fullPipe } from '../support/full-pipe.ts'
 import { tempFolder } from '../support/temp-folder.ts'
 
 const service = { listen: '127.0.0.1:0', backend: { connect: '127.0.0.1:1' } }
@@ -117,4 +118,28 @@ test('what is installed starts Node with --disable-sigusr1, by whatever name and
   mkdirSync(old)
   writeFileSync(join(old, 'node'), '#!/bin/sh\n[ "$1" != --version ] || { echo v22.3.0; exit; }\necho "$@"\n', { mode: 0o755 })
   expect(spawnSync(command, ['x'], { env: { PATH: `${old}:${process.env['PATH']}` }, encoding: 'utf8' }).stdout).toBe(`${command} x\n`)
+})
+
+test.skipIf(process.platform !== 'linux').each(['log.file', 'standard output', 'standard error'])('SIGTERM ends memseal though nobody reads its log: %s', async where => {
+  const folder = tempFolder()
+  const { file, fd } = fullPipe()
+  onTestFinished(() => closeSync(fd))
+  const [admin, configFile] = [join(folder, 'a.sock'), join(folder, 'memseal.yaml')]
+  const log = { 'log.file': file, 'standard output': '-', 'standard error': '/dev/stderr' }[where]
+  writeFileSync(configFile, JSON.stringify({ log: { file: log }, admin: { listen: `unix:${admin}` }, services: { cache: service } }))
+  const stdio = openSync(file, 'r+')
+  onTestFinished(() => closeSync(stdio))
+  const child = spawn(process.execPath, [mainFile, 'run', '--config', configFile], {
+    stdio: ['ignore', where === 'standard output' ? stdio : 'ignore', where === 'standard error' ? stdio : 'ignore'],
+  })
+  const ended = endOf(child)
+  await vi.waitUntil(async () => (await askAdmin(admin, '/healthz').catch(() => undefined))?.status === 200, { timeout: 60_000 })
+  child.kill('SIGTERM')
+  expect(await ended).toEqual({ code: 0, signal: null })
+})
+
+test('SIGTERM ends memseal though the disk of its log is full', async () => {
+  const daemon = await startDaemon(folder => ({ log: { file: '/dev/full' }, admin: { listen: `unix:${folder}/a.sock` }, services: { cache: service } }), { listeners: 0 })
+  await vi.waitUntil(async () => (await askAdmin(join(daemon.folder, 'a.sock'), '/healthz').catch(() => undefined))?.status === 200, { timeout: 60_000 })
+  expect(await daemon.stop()).toBe(0)
 })

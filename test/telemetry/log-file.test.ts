@@ -1,11 +1,12 @@
 import { execFileSync } from 'node:child_process'
-import { chmodSync, mkdirSync, readFileSync, renameSync, symlinkSync, writeFileSync } from 'node:fs'
+import { chmodSync, closeSync, mkdirSync, readFileSync, readdirSync, readlinkSync, renameSync, symlinkSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { setImmediate as turn } from 'node:timers/promises'
 import { expect, onTestFinished, test, vi } from 'vitest'
 import { LogFile, LogFileError, logFileFault } from '../../src/telemetry/log-file.ts'
 import { createLogger } from '../../src/telemetry/log.ts'
+import { fullPipe } from '../support/full-pipe.ts'
 import { tempFolder } from '../support/temp-folder.ts'
 
 const settings = { level: 'info', format: 'json' } as const
@@ -98,4 +99,39 @@ test('when it cannot be opened again the old file goes on, and the next time it 
 
 test('a stream has no name to be opened by', async () => {
   expect(await createLogger({ ...settings, file: '/dev/stderr' }).reopen()).toBe(false)
+})
+
+const openedAs = (file: string): number => readdirSync('/proc/self/fd').filter(fd => {
+  try {
+    return readlinkSync(`/proc/self/fd/${fd}`) === file
+  } catch {
+    return false
+  }
+}).length
+
+test.skipIf(process.platform !== 'linux')('a pipe that nobody reads does not keep a descriptor for each time it is opened anew', async () => {
+  const { file, fd } = fullPipe()
+  onTestFinished(() => closeSync(fd))
+  const log = createLogger({ ...settings, file })
+  // Past the limit of four that wait, with the one in use, that of the test, and one that is just being tried.
+  for (let i = 0; i < 40; i++) {
+    log.log.info({ event: 'count', at: i }, 'x')
+    expect(await log.reopen()).toBe(true)
+  }
+  await vi.waitUntil(async () => {
+    log.log.info({ event: 'count' }, 'x')
+    await log.reopen()
+    return openedAs(file) <= 4 + 3
+  }, { timeout: 60_000 })
+})
+
+test.skipIf(process.platform !== 'linux')('a pipe whose reader has gone keeps no descriptor', async () => {
+  const { file, fd } = fullPipe()
+  const log = createLogger({ ...settings, file })
+  log.log.info({ event: 'count' }, 'x')
+  await log.reopen()
+  expect(openedAs(file)).toBe(3)
+  log.log.info({ event: 'count' }, 'x')
+  closeSync(fd)
+  await vi.waitUntil(() => openedAs(file) === 0, { timeout: 60_000 })
 })

@@ -1,10 +1,12 @@
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
+import { closeSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { expect, test } from 'vitest'
+import { expect, onTestFinished, test } from 'vitest'
 import { createLogger, readable } from '../../src/telemetry/log.ts'
+import { endOf } from '../support/child.ts'
+import { fullPipe } from '../support/full-pipe.ts'
 import { tempFolder } from '../support/temp-folder.ts'
 
 const module = JSON.stringify(fileURLToPath(new URL('../../src/telemetry/log.ts', import.meta.url)))
@@ -68,4 +70,15 @@ test('a reader of the log that goes away does not end the process', async () => 
   child.stdout.destroy()
   const [code] = await once(child, 'exit')
   expect(code).toBe(7)
+})
+
+test.each([['process.exit(7)', 7], ["throw new Error('unforeseen')", 1]])('a process that ends by %s ends though nobody reads its log', async (end, code) => {
+  const { file, fd } = fullPipe()
+  onTestFinished(() => closeSync(fd))
+  const script = `import { createLogger } from ${module}
+    const { log } = createLogger({ level: 'info', format: 'json', file: ${JSON.stringify(file)} })
+    log.info({ event: 'count' }, 'x')
+    setTimeout(() => { log.info({ event: 'count' }, 'x'); ${end} }, 20)`
+  const child = spawn(process.execPath, ['--input-type=module', '-e', script], { stdio: 'ignore' })
+  expect((await endOf(child)).code).toBe(code)
 })

@@ -1,0 +1,166 @@
+import { close, write, writeSync } from 'node:fs'
+
+// One open descriptor that lines go to, in the background and in their order. Nobody may be at its other end, or its disk may be
+// full: neither keeps this process from going on, nor from ending. (pino's own destination tries for ever at the end, and does not
+// close the descriptor of a pipe whose reader has gone.)
+
+/** If nobody takes the lines, this much is kept, then lines are dropped. */
+const MOST_WAITING_BYTES = 8 * 1024 * 1024
+const CHUNK_BYTES = 64 * 1024
+const RETRY_MS = 100
+/** At the end of the process: so long without a byte taken, and so long in all. */
+const NOBODY_READS_MS = 100
+const LONGEST_FLUSH_MS = 1_000
+const PAUSE_MS = 5
+
+/** Written out when the process ends, by whatever way. */
+const open = new Set<LogOutlet>()
+process.on('exit', () => flushAll(open))
+
+/** Writes what waits, as far as it is taken soon. */
+export function flushAll(outlets: Iterable<LogOutlet>): void {
+  const until = performance.now() + LONGEST_FLUSH_MS
+  for (const outlet of outlets) outlet.flush(until)
+}
+
+export class LogOutlet {
+  readonly #fd: number
+  readonly #isStream: boolean
+  #waiting: string[] = []
+  #waitingBytes = 0
+  /** What is left of the lines that are being written. */
+  #left: Buffer = Buffer.alloc(0)
+  #isDue = false
+  #isWriting = false
+  #retry: NodeJS.Timeout | undefined
+  #isEnding = false
+  #isClosed = false
+  #isStuck = false
+  #isGivenUp = false
+  readonly #closed = Promise.withResolvers<void>()
+
+  /** @param isStream of this process, which is not ours to close */
+  constructor(fd: number, isStream: boolean) {
+    this.#fd = fd
+    this.#isStream = isStream
+    open.add(this)
+  }
+
+  /** Nobody took anything at the last try. */
+  get isStuck(): boolean {
+    return this.#isStuck
+  }
+
+  /** Its descriptor is given up. */
+  get closed(): Promise<void> {
+    return this.#closed.promise
+  }
+
+  write(line: string): void {
+    const bytes = Buffer.byteLength(line)
+    if (this.#isClosed || this.#waitingBytes + this.#left.length + bytes > MOST_WAITING_BYTES) return
+    this.#waiting.push(line)
+    this.#waitingBytes += bytes
+    if (this.#isDue) return
+    // Lines of one turn go together, and those right before the end of the process are not yet with a thread.
+    this.#isDue = true
+    setImmediate(() => {
+      this.#isDue = false
+      this.#next()
+    })
+  }
+
+  /** Closes when all is written, or when that fails. */
+  end(): void {
+    this.#isEnding = true
+    this.#next()
+  }
+
+  /** Closes, and drops what waits. */
+  destroy(): void {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    this.#waiting = []
+    clearTimeout(this.#retry)
+    open.delete(this)
+    // Not while a thread writes: the number may be a client's a moment later.
+    if (!this.#isWriting) this.#close()
+  }
+
+  /** Writes at once what waits, as long as somebody takes it. What a thread is writing now it goes on with.
+   *  @param until when to give up, in the time of `performance.now` */
+  flush(until: number): void {
+    let patience = this.#isGivenUp ? 0 : NOBODY_READS_MS
+    let left = this.#isWriting ? Buffer.alloc(0) : this.#left
+    while (!this.#isClosed) {
+      if (left.length === 0) left = this.#take()
+      if (left.length === 0) break
+      try {
+        left = left.subarray(writeSync(this.#fd, left))
+        patience = NOBODY_READS_MS
+        this.#isGivenUp = this.#isStuck = false
+      } catch (error) {
+        if (!isForNow(error) || patience <= 0 || performance.now() >= until) {
+          this.#isGivenUp = this.#isStuck = true
+          break
+        }
+        Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, PAUSE_MS)
+        patience -= PAUSE_MS
+      }
+    }
+    if (this.#isWriting) {
+      if (left.length > 0) this.#putBack(left)
+    } else this.#left = left
+  }
+
+  #next(): void {
+    if (this.#isWriting || this.#isClosed || this.#retry !== undefined) return
+    if (this.#left.length === 0) this.#left = this.#take()
+    if (this.#left.length === 0) return this.#isEnding ? this.destroy() : undefined
+    this.#isWriting = true
+    write(this.#fd, this.#left, (error, count) => {
+      this.#isWriting = false
+      if (this.#isClosed) return this.#close()
+      if (error !== null) return this.#failed(error)
+      this.#isStuck = false
+      this.#left = this.#left.subarray(count)
+      this.#next()
+    })
+  }
+
+  #failed(error: NodeJS.ErrnoException): void {
+    if (isForNow(error)) {
+      this.#isStuck = true
+      // It keeps no process that has nothing else to do: `flush` comes last.
+      this.#retry = setTimeout(() => {
+        this.#retry = undefined
+        this.#next()
+      }, RETRY_MS).unref()
+    } else if (this.#isEnding || error.code === 'EPIPE') this.destroy()
+    // With a full disk the next line is the next try.
+  }
+
+  /** Whole lines, as many as go into one write. */
+  #take(): Buffer {
+    let [count, length] = [0, 0]
+    while (count < this.#waiting.length && (count === 0 || length + this.#waiting[count].length <= CHUNK_BYTES)) length += this.#waiting[count++].length
+    const bytes = Buffer.from(this.#waiting.splice(0, count).join(''))
+    this.#waitingBytes -= bytes.length
+    return bytes
+  }
+
+  #putBack(left: Buffer): void {
+    this.#waiting.unshift(left.toString())
+    this.#waitingBytes += left.length
+  }
+
+  #close(): void {
+    if (this.#isStream) return this.#closed.resolve()
+    close(this.#fd, () => this.#closed.resolve())
+  }
+}
+
+function isForNow(error: unknown): boolean {
+  const { code } = error as NodeJS.ErrnoException
+  return code === 'EAGAIN' || code === 'EBUSY'
+}
