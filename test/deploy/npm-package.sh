@@ -8,8 +8,16 @@ certificates
 mkdir "$W/fresh"
 (cd "$P" && git ls-files -z --cached --others --exclude-standard | xargs -0 cp -r --parents -t "$W/fresh") || { fail 'the checkout can be copied'; exit; }
 version=$("$NODE" -p "require('$P/package.json').version")
-linked() { (cd "$W/fresh" && npm install --silent -g --prefix "$W/linked" .) && [ "$("$W/linked/bin/memseal" --version)" = "memseal $version" ]; }
-check '`npm install -g .` in a fresh checkout installs, builds and links it' linked
+# npm's notices are for everybody; a warning is about this package.
+quiet() { ! grep -i 'warn' "$1"; }
+linked() { (cd "$W/fresh" && npm install -g --prefix "$W/linked" .) >"$W/link" 2>&1; local status=$?; cat "$W/link"; return $status; }
+check '`npm install -g .` in a fresh checkout links it' linked
+check 'without a warning' quiet "$W/link"
+says_what_to_do() { ! "$W/linked/bin/memseal" --version 2>"$W/words" && grep -q "npm ci" "$W/words"; }
+check 'the command then says that the packages are to be installed' says_what_to_do
+runs_linked() { (cd "$W/fresh" && npm ci --silent) && [ "$("$W/linked/bin/memseal" --version)" = "memseal $version" ]; }
+check 'and runs the sources once they are' runs_linked
+rm -rf "$W/fresh/node_modules"
 
 # What README says to paste; npm's setting of the prefix stands for a root that may write to /usr.
 sed -n '/^### The package/,/^### With/p' "$P/README.md" | sed '1,/^```sh/d; /^```/,$d' >"$W/paste.sh"
@@ -18,18 +26,19 @@ rm -rf "$W/fresh/dist"
 pasted() { (cd "$W/fresh" && npm_config_prefix=$W/prefix PATH=$W/prefix/bin:$PATH sh -eu "$W/paste.sh") >"$W/pasted" 2>&1; local status=$?; cat "$W/pasted"; return $status; }
 check 'what README says to paste makes the package and installs it' pasted || exit
 check 'and ends with its version' grep -qx "memseal $version" "$W/pasted"
+check 'without a warning' quiet "$W/pasted"
 mv "$W/fresh/memseal-$version.tgz" "$W/memseal.tgz" || exit
 tar -tzf "$W/memseal.tgz" | sed 's|^package/||' | sort >"$W/list"
-for file in dist/main.js config/memseal.yaml config/systemd/memseal.service config/REFERENCE.md README.md CHANGELOG.md LICENSE package.json; do
+for file in bin/memseal dist/main.js config/memseal.yaml config/systemd/memseal.service config/REFERENCE.md README.md CHANGELOG.md LICENSE package.json; do
   grep -qx "$file" "$W/list" || fail "the package lacks $file"
 done
 # Each source has its file in dist, and there is nothing else.
 (cd "$P/src" && find . -name '*.ts' | sed 's|^\./|dist/|; s|\.ts$|.js|' | sort) >"$W/wanted"
 grep '^dist/' "$W/list" | diff "$W/wanted" - >"$W/difference"
 check 'dist holds what the sources become, and nothing else' [ ! -s "$W/difference" ] || cat "$W/difference"
-grep -vE '^(dist/.*\.js|config/[A-Za-z./@-]+\.(md|json|yaml|service|socket|conf|tmpfiles|sysusers)|README.md|CHANGELOG.md|LICENSE|package.json)$' "$W/list" >"$W/unwanted"
+grep -vE '^(bin/memseal|dist/.*\.js|config/[A-Za-z./@-]+\.(md|json|yaml|service|socket|conf|tmpfiles|sysusers)|README.md|CHANGELOG.md|LICENSE|package.json)$' "$W/list" >"$W/unwanted"
 grep -E 'config/certs' "$W/list" >>"$W/unwanted"
-check 'it holds dist, config and README; no tests, no sources, no keys' [ ! -s "$W/unwanted" ] || cat "$W/unwanted"
+check 'it holds the command, dist, config and README; no tests, no sources, no keys' [ ! -s "$W/unwanted" ] || cat "$W/unwanted"
 ok "its size: $(($(stat -c %s "$W/memseal.tgz") / 1024)) KiB packed, $(wc -l <"$W/list") files"
 ok "installed: $(du -sk "$W/prefix" | cut -f1) KiB, $(find "$W/prefix/lib/node_modules/memseal/node_modules" -maxdepth 1 -mindepth 1 -not -name '.*' | wc -l) packages"
 # From elsewhere, so that nothing of the checkout is found by accident.

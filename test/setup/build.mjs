@@ -1,5 +1,5 @@
-// What npm runs before it makes a package (`npm pack`), and before it links one that lies in a folder (`npm install -g .`): dist/
-// has to be there. In a fresh checkout nothing is installed yet, the compiler neither.
+// What npm runs before it makes a package (`npm pack`): dist/ has to be there. In a fresh checkout nothing is installed yet, the
+// compiler neither.
 import { spawnSync } from 'node:child_process'
 import { installDependencies, projectEnv, projectFolder } from './dependencies.mjs'
 
@@ -10,5 +10,5 @@ try {
   process.exit(1)
 }
 // By way of npm, whose script says how.
-const built = spawnSync('npm', ['run', '--silent', 'build'], { cwd: projectFolder, env: { ...projectEnv(), npm_config_global: 'false' }, stdio: 'inherit' })
+const built = spawnSync('npm', ['run', '--silent', 'build'], { cwd: projectFolder, env: projectEnv(), stdio: 'inherit' })
 process.exit(built.status ?? 1)

@@ -43,8 +43,8 @@ function packagesIn(lockfile) {
 }
 
 /** The environment without this npm run's own additions: `npm ci` replaces node_modules, so it must not run on the Node
- *  that lies in there. Settings (npm_config_registry and the like) are the user's and stay, but for where: `npm install -g .`
- *  asks for this too. */
+ *  that lies in there. Settings (npm_config_registry and the like) are the user's and stay, but for where: npm has said that
+ *  for this folder. */
 function outerEnv() {
   const isOwn = (/** @type {string} */ name) => /^npm_(?!config_)|^npm_config_(global|local_prefix|location)$/.test(name)
   const outer = Object.entries(process.env).filter(([name]) => !isOwn(name))
