@@ -3,13 +3,13 @@ import { spawn } from 'node:child_process'
 import { constants } from 'node:os'
 
 const endingSignals = /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP'])
-const PATIENCE_MS = 5000
+const PATIENCE_MS = 1000
 
 /** Runs a program to its end. It gets a process group of its own: a Ctrl-C in the terminal comes to this process alone, which
  *  passes it on to the whole group, waits for its end and then ends too.
  *  @param {string} program @param {string[]} args
- *  @param {{ cwd?: string, env?: NodeJS.ProcessEnv, mayBeKilled?: boolean }} [options] `mayBeKilled`: what is left of the group five
- *  seconds after the signal is killed (a package manager of the system, halfway through a package, is not)
+ *  @param {{ cwd?: string, env?: NodeJS.ProcessEnv, mayBeKilled?: boolean }} [options] `mayBeKilled`: what is left of the group a
+ *  second after the signal is killed (a package manager of the system, halfway through a package, is not)
  *  @returns {Promise<{ status: number | null, output: string }>} status null: it could not be started, or a signal ended it */
 export function runToEnd(program, args, { cwd, env, mayBeKilled = false } = {}) {
   const child = spawn(program, args, { cwd, env, detached: true, stdio: ['ignore', 'pipe', 'pipe'] })
@@ -18,6 +18,7 @@ export function runToEnd(program, args, { cwd, env, mayBeKilled = false } = {}) 
   /** @type {NodeJS.Signals | undefined} */
   let endedBy
   const passOn = (/** @type {NodeJS.Signals} */ signal) => {
+    if (endedBy === undefined) console.error(`Ending ${program} …`)
     if (endedBy === undefined && mayBeKilled) setTimeout(() => signalGroup(child.pid, 'SIGKILL'), PATIENCE_MS).unref()
     endedBy ??= signal
     signalGroup(child.pid, signal)

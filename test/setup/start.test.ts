@@ -32,6 +32,7 @@ function freshCheckout(): { folder: string, bin: string } {
   const bin = join(folder, 'bin')
   mkdirSync(bin)
   writeFileSync(join(bin, 'npm'), `#!/bin/sh
+[ -z "$DEAF" ] || trap '' INT
 env >"${folder}/env"
 echo "$@" >"${folder}/arguments"
 sleep 1000 &
@@ -58,6 +59,14 @@ test.skipIf(!hasNetworks).each(['SIGINT', 'SIGTERM', 'SIGHUP'] as const)('%s whi
   expect(isRunning(sleeper)).toBe(true)
   started.child.kill(signal)
   expect(await started.ended).toBeGreaterThan(128)
+  expect(started.output()).toContain('Ending npm …')
+  await vi.waitUntil(() => !isRunning(sleeper), { timeout: 60_000 })
+})
+
+test.skipIf(!hasNetworks)('an npm that does not heed Ctrl-C is ended all the same', async () => {
+  const { started, sleeper } = await installing({ DEAF: '1' })
+  started.child.kill('SIGINT')
+  expect(await started.ended).toBe(128 + 2)
   await vi.waitUntil(() => !isRunning(sleeper), { timeout: 60_000 })
 })
 
