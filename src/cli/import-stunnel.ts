@@ -25,6 +25,10 @@ export async function importStunnel(flags: Record<string, unknown>, terminal: Te
       'is.')
   }
   const isPiped = file === '-'
+  if (conf.sections.length === 0) {
+    terminal.err(`${isPiped ? 'Standard input' : file} ${whyWithoutSections(conf)}\n`)
+    return exitStatuses.failed.status
+  }
   const { text, services, gaps } = convertStunnel(conf, isPiped ? 'standard input' : basename(file), isPiped ? '.' : dirname(file))
   if (services === 0) {
     terminal.err(`${file} has no section that memseal could take over.\n`)
@@ -36,6 +40,17 @@ export async function importStunnel(flags: Record<string, unknown>, terminal: Te
   if (gaps > 0) terminal.err(`${gaps === 1 ? 'One value is' : `${gaps} values are`} yours to write: look for ${fillIn}, then run ` +
     `memseal check.\n`)
   return exitStatuses.fine.status
+}
+
+/** One sentence, and nothing of what stands there. */
+function whyWithoutSections(conf: StunnelConf): string {
+  if (conf.hasPem) return 'is PEM: a certificate or a key, not a stunnel.conf. Name the file that names it.'
+  if (conf.hasBinary) return 'is not a text file, so it is not a stunnel.conf.'
+  if (!conf.globals.some(({ option }) => stunnelOption(option) !== undefined)) {
+    return 'is not a stunnel.conf: it has no [section], and no option of stunnel either.'
+  }
+  return 'has no [section], so it is for a stunnel that inetd starts, and memseal listens itself. Write two lines at its end, ' +
+    '[memcached] and accept = PORT, and import it again.'
 }
 
 function write(file: string, text: string): void {
@@ -70,8 +85,6 @@ export function convertStunnel(conf: StunnelConf, name: string, folder: string):
   // What no section has a use for is said once, above all of them.
   for (const line of conf.globals) if (!taken.has(line)) head.push(`${origin(line)}: ${wordsOf(line)}`)
   for (const { where, message } of conf.faults) head.push(`${where} ${message}`)
-  if (conf.sections.length === 0) head.push('There is no [section]: this is a file for inetd, and memseal is not started by inetd. ' +
-    'Write a service with listen and backend.')
   remarkOnClashes(services)
   const names = new Map<string, StunnelService>()
   for (const service of services) {

@@ -17,6 +17,10 @@ export interface StunnelConf {
   sections: StunnelSection[]
   /** Lines that say nothing to stunnel either, and folders that could not be read: where, and what is wrong. */
   faults: { where: string, message: string }[]
+  /** Some file holds a certificate or a key itself. */
+  hasPem: boolean
+  /** Some file is not text: a key in DER, a PKCS #12. */
+  hasBinary: boolean
 }
 
 /** A folder that includes itself would never end. */
@@ -24,16 +28,31 @@ const DEEPEST_INCLUDE = 10
 
 /** @param file `-`: standard input   @throws the system's error when the file itself cannot be read */
 export function readStunnelConf(file: string): StunnelConf {
-  const conf: StunnelConf = { globals: [], sections: [], faults: [] }
+  const conf: StunnelConf = { globals: [], sections: [], faults: [], hasPem: false, hasBinary: false }
   readInto(conf, file === '-' ? 'stdin' : file, readFileSync(file === '-' ? 0 : file, 'utf8'), 0)
   return conf
 }
 
 function readInto(conf: StunnelConf, file: string, text: string, depth: number): void {
   const name = basename(file)
+  // Neither this nor PEM is shown anywhere: it may be a key.
+  if (text.includes('\0')) {
+    conf.hasBinary = true
+    conf.faults.push({ where: name, message: 'is not a text file.' })
+    return
+  }
+  let isInPem = false
   for (const [at, raw] of text.replace(/^\ufeff/, '').split('\n').entries()) {
     const line = raw.trim()
     const where = `${name}:${at + 1}`
+    if (line.startsWith('-----BEGIN ')) {
+      isInPem = conf.hasPem = true
+      conf.faults.push({ where, message: 'A certificate or key (PEM) stands here. stunnel reads it from a file of its own: cert, key, CAfile.' })
+    }
+    if (isInPem) {
+      isInPem = !line.startsWith('-----END ')
+      continue
+    }
     if (line === '' || line.startsWith('#') || line.startsWith(';')) continue
     const section = /^\[(.*)\]$/.exec(line)
     const option = /^([^=]*?)\s*=\s*(.*)$/.exec(line)

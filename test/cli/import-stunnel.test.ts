@@ -531,7 +531,7 @@ test.skipIf(!existsSync(sample))("Debian's sample, as it is and with every examp
 })
 
 test('a file without a service that fits fails, and says why', async () => {
-  expect(await run(fileWith('exec = /usr/sbin/imapd\n'))).toMatchObject({ status: 1, out: '', err: expect.stringContaining('no section that memseal could take over') })
+  expect(await run(fileWith('exec = /usr/sbin/imapd\n'))).toMatchObject({ status: 1, out: '', err: expect.stringContaining('has no [section]') })
   expect(await run(fileWith('[a]\naccept = 1\n'))).toMatchObject({ status: 1, err: expect.stringContaining('[a] is left out: it has no `connect`') })
 })
 
@@ -559,4 +559,42 @@ test('folders that include themselves come to an end', async () => {
   const folder = tempFolder()
   writeFileSync(join(folder, 'a.conf'), `include = ${folder}\n`)
   expect((await imported(`${server}include = ${folder}\ninclude = /no/folder\n`)).remarks).toMatch(/more than 10 folders[^]*\/no\/folder: cannot be read here \(ENOENT\)/)
+})
+
+const secret = keys.server.key
+
+test.each([
+  ['a key', secret, 'is PEM: a certificate or a key, not a stunnel.conf.'],
+  ['a key with text above it', `Bag Attributes\n    friendlyName: x = y\n${secret}`, 'is PEM'],
+  ['a key in DER', Buffer.from(secret.replace(/-----.*-----|\s/g, ''), 'base64'), 'is not a text file'],
+  ['a configuration of ours', 'services: { a: { listen: 127.0.0.1:1 } }\n', 'is not a stunnel.conf: it has no [section], and no option of stunnel either.'],
+  ['settings of somebody else', 'password = hunter2\n', 'is not a stunnel.conf'],
+  ['nothing', '', 'is not a stunnel.conf'],
+  ['a file for inetd', 'cert = /c.pem\nclient = no\nverify = 2\n', 'for a stunnel that inetd starts, and memseal listens itself. Write two lines at its end, [memcached] and accept = PORT'],
+])('%s in place of a stunnel.conf: one sentence, and nothing of what stands in it', async (_, text, words) => {
+  const file = join(tempFolder(), 'given')
+  writeFileSync(file, text)
+  const { status, out, err } = await run(file)
+  expect({ status, out, lines: err.split('\n').length }).toEqual({ status: 1, out: '', lines: 2 })
+  expect(err).toContain(`${file} `)
+  expect(err).toContain(words)
+})
+
+test('what the import says of a file for inetd makes one that it takes', async () => {
+  const { service } = await imported('cert = /c.pem\nconnect = 11211\nverify = 2\nCAfile = /ca.pem\n[memcached]\naccept = 11212\n')
+  expect(service).toMatchObject({ listen: '0.0.0.0:11212', tls: { cert: '/c.pem', client_ca: '/ca.pem' }, backend: { connect: '127.0.0.1:11211' } })
+})
+
+test('a key within a stunnel.conf is told, and not shown', async () => {
+  const { status, out, err } = await imported(`[m]\naccept = 1\n${secret}connect = 2\n`)
+  expect(status).toBe(0)
+  expect(remarksOf(out)).toContain('stunnel.conf:3 A certificate or key (PEM) stands here.')
+  for (const line of secret.split('\n').filter(each => /^[A-Za-z0-9+/=]+$/.test(each))) expect(out + err).not.toContain(line)
+  expect(parse(out).services.m.backend.connect).toBe('127.0.0.1:2')
+})
+
+test('letters of another encoding in a comment are text', async () => {
+  const file = join(tempFolder(), 'stunnel.conf')
+  writeFileSync(file, Buffer.from('; f\xfcr die Caches\n[m]\naccept = 1\nconnect = 2\n', 'latin1'))
+  expect((await run(file)).status).toBe(0)
 })
