@@ -95,7 +95,7 @@ ${rows.join('\n')}
 function commandsText(): string {
   const names = (group: string) => [...new Set(commands.filter(row => row.group === group).map(row => row.name))].filter(name => commandNames.includes(name))
   const code = (words: readonly string[]) => words.map(each => `\`${each}\``).join(', ')
-  const rows = groups.map(group => `| ${group === 'basic' ? 'always allowed' : `\`${group}\``} | ${code(names(group))} |`)
+  const rows = groups.map(group => `| \`${group}\`${group === 'basic' ? ': always allowed' : ''} | ${code(names(group))} |`)
   const groupOf = (name: string) => commands.find(row => row.name === name)!.group
   const also = [
     ...flagsThatNeedMore.map(({ verb, letters, also }) => ({ request: `\`${verb}\` with ${letters.join(', ').replace(/, (\w)$/, ' or $1')}`, also })),
@@ -104,7 +104,7 @@ function commandsText(): string {
   return `## Commands
 
 What \`commands\` of a service may name: a group, or a single command. One name stands for a command in both protocols, quiet
-forms included.
+forms included. \`basic\` is what the log and the metrics call the commands that are always allowed; \`commands\` does not name it.
 
 | group | commands |
 |---|---|

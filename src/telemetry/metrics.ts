@@ -22,7 +22,7 @@ export const metrics = {
   memseal_handshakes_waiting: { kind: 'gauge', labels: ['service'], help: 'Connections that wait for their turn to shake hands.' },
   memseal_handshakes_unopened: { kind: 'gauge', labels: ['service'], help: 'TLS connections that have not sent a whole ClientHello yet: silent ones, for the most part.' },
 
-  memseal_requests_total: { kind: 'counter', labels: ['service', 'group'], help: 'Requests passed on to memcached, by group of commands.' },
+  memseal_requests_total: { kind: 'counter', labels: ['service', 'group'], help: 'Requests passed on to memcached, by group of commands; basic: those that are always allowed (mn, version, quit).' },
   memseal_requests_refused_total: { kind: 'counter', labels: ['service', 'group'], help: 'Requests that `commands` forbids, by group.' },
   memseal_keys_total: { kind: 'counter', labels: ['service', 'result'], help: 'Keys that were asked for by reads on shared connections: hit or miss.' },
   memseal_request_backend_seconds: { kind: 'histogram', labels: ['service'], help: 'From writing a request to memcached until its reply was read whole. Of a sample: the last request of one turn of the event loop in 16.' },
