@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import { request } from 'node:http'
 import { configurationHeader, headerOf } from '../admin/configuration-header.ts'
 import { endpointText, parseEndpoint, type Endpoint } from '../config/endpoint.ts'
-import { issueLine } from '../config/issue.ts'
+import { hasFault, issueLine } from '../config/issue.ts'
 import { Problem } from '../config/reading.ts'
 import { exitStatuses } from '../errors.ts'
 import { lookUpForSocket } from '../lib/names.ts'
@@ -114,7 +114,7 @@ export function adminClient(flags: Record<string, unknown>, { environment }: Ter
   const configured = (chosen.loaded.admin?.listen ?? []).filter(endpoint => endpoint !== undefined)
   const endpoint = configured.find(({ kind }) => kind === 'unix') ?? configured[0]
   if (endpoint !== undefined) return new AdminClient(endpoint, chosen.file)
-  if (!chosen.loaded.isSound('admin')) {
+  if (hasFault(chosen.loaded.issues)) {
     throw new ConfigurationError(chosen, `${chosen.file ?? 'the configuration'} has faults and does not say where to ask.\n`
       + 'Nothing was done. Mend it, or give --admin unix:/PATH to ask there.')
   }

@@ -2,12 +2,13 @@ import { readFileSync } from 'node:fs'
 import { LineCounter, YAMLMap, type Document, type Node } from 'yaml'
 import { includeFiles } from './include.ts'
 import { hasFault, sortIssues, type Issue, type Origin } from './issue.ts'
-import { Reading } from './reading.ts'
+import { Problem, Reading } from './reading.ts'
 import { parse } from './parse.ts'
 import { checkRules } from './rules.ts'
 import { schema, type Config } from './schema.ts'
 import { inFlags, isGiven } from './flag-words.ts'
 import { graft, setupOptions, type Given } from './setup.ts'
+import { closestVariable, unknownVariables } from './variables.ts'
 
 // Stands where a file's name would when there is none.
 const commandLine = 'command line'
@@ -18,7 +19,7 @@ export interface Loaded {
   services: Config['services']
   admin: Config['admin'] | undefined
   log: Config['log'] | undefined
-  isSound(path: string): boolean   // no fault at this path or below it
+  isSound(path: string): boolean   // it was read, with no fault at this path or below it
   /** The file is not there, or cannot be read: that may pass by itself, unlike what is written in it. */
   isUnread: boolean
   files: readonly string[]         // the file and those that it includes, also such as could not be read
@@ -66,12 +67,14 @@ export function loadText(text: string, file: string, options: LoadOptions): Load
   const config = schema.read(document.contents as Node, '', reading)
   if (config !== undefined) checkRules(config, reading)
   if (file !== commandLine) warnOfUnusedVariables(reading, environment)
+  tellUnknownVariables(reading, environment, options.given ?? [])
   return {
     services: config?.services ?? {},
     admin: config?.admin,
     log: config?.log,
     files: file === commandLine ? [] : [file, ...reading.included],
-    isSound: path => !reading.isFaulty(path),
+    // What stands below a value that is not a section was never read.
+    isSound: path => reading.origins.has(path) && !reading.isFaulty(path),
     isUnread: reading.isUnread,
     get config() { return hasFault(reading.issues) ? undefined : config },
     get issues() { return sortIssues(reading.issues.map(issue => file === commandLine || isGiven(issue) ? inFlags(issue) : issue)) },
@@ -91,6 +94,18 @@ function warnOfUnusedVariables(reading: Reading, environment: NodeJS.ProcessEnv)
     reading.warn('',
       `${variable} is set but changes nothing: this file is in use.`,
       `Write \${${variable}} in the file where it should count, or unset it.`)
+  }
+}
+
+/** A variable that is misspelt protects nobody. Where variables make the service that is a fault; where a file or flags do, somebody
+ *  else's variables may begin like ours. */
+function tellUnknownVariables(reading: Reading, environment: NodeJS.ProcessEnv, given: readonly Given[]): void {
+  const isMade = given.some(({ path, origin }) => origin.kind === 'environment' && setupOptions.some(each => each.path === path && !each.besideFile))
+  for (const name of unknownVariables(environment)) {
+    if (reading.variables.has(name)) continue
+    const near = closestVariable(name)
+    const fix = near === undefined ? 'Unset it, or see `memseal run --help` for the flags: each has a variable of its name.' : `Did you mean ${near}?`
+    reading.outside(isMade ? 'fault' : 'warning', name, new Problem('memseal knows no variable of this name, so it changes nothing.', fix))
   }
 }
 

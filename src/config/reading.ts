@@ -85,6 +85,11 @@ export class Reading {
     this.#add('warning', path, this.nearestOrigin(path), new Problem(message, fix))
   }
 
+  /** What is wrong with an environment variable that no value came from. */
+  outside(severity: Issue['severity'], variable: string, problem: Problem): void {
+    this.#add(severity, '', { kind: 'environment', name: variable }, problem)
+  }
+
   /** Is there a fault at `path` or below it? Rules pass over such values: what they would say is but an echo. */
   isFaulty(path: string): boolean {
     return this.issues.some(issue => issue.severity === 'fault' &&

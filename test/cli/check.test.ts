@@ -4,6 +4,7 @@ import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { check } from '../../src/cli/check.ts'
+import { runCommandLine } from '../../src/cli/commands.ts'
 import { runMemseal } from '../support/daemon.ts'
 
 let folder: string
@@ -63,3 +64,24 @@ test('a log file that cannot be opened is a fault at its place, among the others
   expect(checkedIt.stderr).toContain(`${file}:1:14  log.file: ${missing} cannot be opened for the log: there is no folder ${at('missing')}.\n`)
   expect(checkedIt.stderr).toContain(`services.cache.tls.cert: `)
 })
+
+test.each(['', 'hello', '42', 'null', '- a', '"{"', '[[', '\u0000\u0001\uFFFD', 'log:', 'log: debug', 'log: []', 'log: { file: [] }', 'admin:', 'admin: x', 'admin: { listen: {} }',
+  'services: x', 'services: []', 'services: { a: }', 'services: { a: x }', 'services: { a: [] }', 'services: { a: { tls: x, backend: [], listen: {} } }',
+  'services: { a: { tls: { cert: [] }, backend: { tls: x } } }', 'services: { a: { backend: { tls: [], connect: {} } } }', 'include: {}',
+])('whatever stands where a section should, the faults are named and nothing crashes: %j', async text => {
+  const { file, ...names } = fileWith(text)
+  const [out, err] = [[] as string[], [] as string[]]
+  const terminal = { environment: {}, out: (words: string) => void out.push(words), err: (words: string) => void err.push(words) }
+  for (const order of [['check'], ['config', 'show'], ['run'], ['status'], ['connections'], ['drain'], ['reload'], ['kill', 'c1']]) {
+    err.length = 0
+    expect([order, await runCommandLine([...order, '--config', file], terminal)]).toEqual([order, 78])
+    expect(err.join('')).toContain(names.place)
+  }
+  expect(out).toEqual([])
+})
+
+function fileWith(text: string): { file: string, place: string } {
+  const file = join(folder, 'unsound.yaml')
+  writeFileSync(file, text)
+  return { file, place: `${file}:1:` }
+}

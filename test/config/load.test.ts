@@ -1,11 +1,11 @@
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { issueText, originText } from '../../src/config/issue.ts'
 import { loadFile, loadGiven, loadText } from '../../src/config/load.ts'
 import { showConfig } from '../../src/config/show.ts'
-import { givenByEnvironment, givenByFlags } from '../../src/config/setup.ts'
+import { givenByEnvironment, givenByFlags, setupOptions } from '../../src/config/setup.ts'
 
 const smallest = 'services:\n  cache:\n    listen: 127.0.0.1:11212\n'
 
@@ -198,4 +198,41 @@ test('what show prints loads to the same configuration', () => {
   expect(shown).toMatch(/ {6}idle_timeout: 90s +# m\.yaml:7:29\n/)
   expect(shown).toMatch(/ {6}in_flight: 1024 +# default\n/)
   expect(loadText(shown, 'm.yaml', { environment: {} }).config).toEqual(first.config)
+})
+
+describe('a variable that looks like one of memseal and is none', () => {
+  const set = { MEMSEAL_LISTEN: '127.0.0.1:1' }
+  const issuesOf = (environment: NodeJS.ProcessEnv): string[] =>
+    loadGiven({ environment, given: givenByEnvironment(environment) }).issues.map(issue => `${issue.severity} ${issueText(issue)}`)
+
+  test.each(setupOptions.map(({ variable }) => variable).concat('MEMSEAL_CONFIG'))('refuses a service that variables make, and says what was meant: %s', variable => {
+    for (const slip of new Set([`${variable}S`, variable.toLowerCase(), variable.replace(/_(?=[A-Z]+$)/, '__'), variable.replace(/(?<=_[A-Z]+)_/, '')])) {
+      if (slip === variable) continue
+      const [issue, ...others] = issuesOf({ ...set, [slip]: 'x' })
+      expect(issue).toContain(`fault ${slip}  memseal knows no variable of this name, so it changes nothing.\n`)
+      expect(issue).toContain(`Did you mean ${variable}?`)
+      expect(others).toEqual([])
+    }
+  })
+
+  test('is warned of beside flags or a file, unless the file reads it', () => {
+    const environment = { MEMSEAL_CLIENTCA: 'x', MEMSEAL_WHATEVER_IT_IS: 'x' }
+    const flags = loadGiven({ environment, given: givenByFlags({ listen: ['127.0.0.1:1'] }) })
+    const file = loadText(smallest, 'm.yaml', { environment })
+    for (const { issues, config } of [flags, file]) {
+      expect(config).toBeDefined()
+      expect(issues.map(({ severity, origin }) => [severity, originText(origin)])).toEqual([['warning', 'MEMSEAL_CLIENTCA'], ['warning', 'MEMSEAL_WHATEVER_IT_IS']])
+    }
+    expect(loadText(`${smallest}    tls: { cert: c, key: k, client_ca: "\${MEMSEAL_CLIENTCA}" }\n`, 'm.yaml', { environment: { MEMSEAL_CLIENTCA: 'x' } }).issues).toEqual([])
+  })
+
+  test('is left alone where an orchestrator sets it for a service of this name, or where it is empty', () => {
+    const ofKubernetes = {
+      MEMSEAL_SERVICE_HOST: '10.0.0.1', MEMSEAL_SERVICE_PORT: '11212', MEMSEAL_SERVICE_PORT_TLS: '11212', MEMSEAL_PORT: 'tcp://10.0.0.1:11212',
+      MEMSEAL_PORT_11212_TCP: 'tcp://10.0.0.1:11212', MEMSEAL_PORT_11212_TCP_PROTO: 'tcp', MEMSEAL_PORT_11212_TCP_PORT: '11212', MEMSEAL_PORT_11212_TCP_ADDR: '10.0.0.1',
+      MEMSEAL_ADMIN_SERVICE_HOST: '10.0.0.2', MEMSEAL_ADMIN_PORT: 'tcp://10.0.0.2:1', MEMSEAL_ADMIN_PORT_1_TCP_ADDR: '10.0.0.2',
+    }
+    expect(issuesOf({ ...set, ...ofKubernetes, MEMSEAL_CLIENTCA: '' })).toEqual([])
+    expect(issuesOf({ ...set, MEMSEAL_PORT: '11212' })).toEqual([expect.stringContaining('fault MEMSEAL_PORT  ')])
+  })
 })
