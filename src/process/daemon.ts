@@ -13,7 +13,7 @@ import { Turn } from '../proxy/turn.ts'
 import { TicketRotation } from '../tls/tickets.ts'
 import { signatureOf } from '../tls/watch.ts'
 import { LoopDelay } from '../telemetry/loop-delay.ts'
-import { LogFileError } from '../telemetry/log-file.ts'
+import { isStream, LogFileError } from '../telemetry/log-file.ts'
 import { createLogger, type Log } from '../telemetry/log.ts'
 import { ExpiryWatch, expiringOf, type Expiring } from './expiry.ts'
 import { planFds, readFdLimit, type FdPlan } from './fd-limit.ts'
@@ -39,9 +39,12 @@ export async function startDaemon(source: ConfigurationSource): Promise<number> 
     await daemon.start()
   } catch (error) {
     const { message, fix = '' } = error as Error & { fix?: string }
-    log.log.fatal({ event: 'start-failed' }, `${message} ${fix}`.trim())
+    const words = `${message} ${fix}`.trim()
+    log.log.fatal({ event: 'start-failed' }, words)
     daemon.close()
     log.flush()
+    // Whoever starts it looks at the terminal or the journal, and into no file.
+    if (!isStream(source.loaded.config!.log.file)) process.stderr.write(`memseal could not start: ${words}\n`)
     return 1
   }
   const status = await daemon.untilEnd()

@@ -120,7 +120,7 @@ export class Reloader {
     const configChanges = loaded === this.#loaded ? [] : diffConfig(this.config, loaded.config!)
     const config = loaded === this.#loaded ? this.config : keepRestartValues(this.config, loaded.config!, configChanges)
     const { services, log } = this.#options
-    const files = filesOf(config.services)
+    const files = this.#filesToWatch(config)
     const seen = signatureOf(files)
     const tls = await buildTls(config.services, report, name => services.tlsOf(name))
     if (hasFault(found)) return refused(found)
@@ -171,7 +171,10 @@ export class Reloader {
     }
     const endsRefusal = result !== 'refused' && this.refusal !== undefined &&
       (cause !== 'files' || !this.#isConfigurationRefused || this.#isConfigurationInForce())
-    if (cause === 'files' && result === 'unchanged' && !endsRefusal) return   // touched
+    if (cause === 'files' && result === 'unchanged' && !endsRefusal) {   // touched
+      if (this.refusal !== undefined) log.debug({ event: 'reload-still-refused' }, 'files have changed, and the configuration is still another than the one in force')
+      return
+    }
     this.counts[cause][result] += 1
     this.last = { at: Date.now(), cause, outcome }
     if (result === 'refused') this.#stands(this.last)
@@ -192,19 +195,29 @@ export class Reloader {
     this.refusal = refusal
     if (refusal.cause === 'files') return
     this.#isConfigurationRefused = true
-    this.#watch.set([...filesOf(this.config.services), ...this.#asked])
+    this.#watch.set(this.#filesToWatch(this.config))
+  }
+
+  /** Those of the configuration too, while it is refused. */
+  #filesToWatch(config: Config): string[] {
+    return [...filesOf(config.services), ...this.#isConfigurationRefused ? this.#asked : []]
   }
 
   #ends(): void {
     this.refusal = undefined
     this.#isConfigurationRefused = false
-    const files = filesOf(this.config.services)
+    const files = this.#filesToWatch(this.config)
     this.#watch.set(files, signatureOf(files))
   }
 
   /** Is the configuration on disk the one that was taken last? */
   #isConfigurationInForce(): boolean {
-    const { config } = this.#options.load()
+    const { config, files } = this.#options.load()
+    // It may include others by now, and those may be what is wrong with it.
+    if (String(files) !== String(this.#asked)) {
+      this.#asked = files
+      this.#watch.set(this.#filesToWatch(this.config))
+    }
     return config !== undefined && diffConfig(this.#loaded.config!, config).length === 0
   }
 }

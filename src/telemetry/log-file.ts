@@ -88,6 +88,11 @@ export class LogFile {
   }
 }
 
+/** Does the log go where this process was started from? */
+export function isStream(file: string): boolean {
+  return file in streams
+}
+
 /** What keeps `memseal run` from writing to it, as far as that can be known without making it. */
 export function logFileFault(file: string): LogFileError | undefined {
   if (file in streams) return undefined

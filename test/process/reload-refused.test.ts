@@ -117,3 +117,33 @@ test('a certificate that is renewed meanwhile does not end the refusal of a conf
   expect((await reload()).result).toBe('unchanged')
   expect(await metric()).toBe(1)
 })
+
+test.each([true, false])('however long a configuration stays broken, putting it back ends the refusal (with a certificate: %s)', async hasTls => {
+  const { server } = await pki()
+  const daemon = await startDaemon(folder => {
+    writeFileSync(join(folder, 'more.yaml'), '')
+    return {
+      admin: { listen: `unix:${join(folder, 'admin.sock')}` },
+      log: { level: 'debug' },
+      include: join(folder, 'more.yaml'),
+      services: { cache: { listen: '127.0.0.1:0', ...hasTls ? { tls: { cert: server.certFile, key: server.keyFile } } : {} } },
+    }
+  })
+  const admin = join(daemon.folder, 'admin.sock')
+  await daemon.waitForLog('admin-listening')
+  const before = readFileSync(daemon.configFile, 'utf8')
+  const included = join(daemon.folder, 'more.yaml')
+  writeFileSync(daemon.configFile, `${before}[`)
+  expect(JSON.parse((await askAdmin(admin, '/reload', 'POST')).body)).toMatchObject({ result: 'refused' })
+  writeFileSync(included, 'nonsense: 3\n')
+  // It is looked at again and again meanwhile, and is broken in another way each time; at last by a file that it includes.
+  for (const text of [`${before}nonsense: 1\n`, `${before}[[`, before]) {
+    const looks = daemon.logs('reload-still-refused').length
+    writeFileSync(daemon.configFile, text)
+    await daemon.waitForLog(() => daemon.logs('reload-still-refused').length > looks)
+  }
+  expect((await readMetrics(admin)).get('memseal_last_reload_success')).toBe(0)
+  writeFileSync(included, '')
+  await daemon.waitForLog(line => line.event === 'reloaded' && line['cause'] === 'files')
+  expect((await readMetrics(admin)).get('memseal_last_reload_success')).toBe(1)
+})

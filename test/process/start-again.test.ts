@@ -72,3 +72,20 @@ test('a log that cannot be written is told on standard output, clients are serve
   expect(await daemon.stop()).toBe(0)
   expect(readFileSync(file, 'utf8')).toContain('"event":"ended"')
 })
+
+test('why a start fails is told on standard error too where the log is a file, and once where it is a stream', async () => {
+  const holder = createServer().listen(0, '127.0.0.1')
+  await once(holder, 'listening')
+  const { port } = holder.address() as AddressInfo
+  const log = join(tempFolder(), 'memseal.log')
+  const start = (file: string): ReturnType<typeof runMemseal> =>
+    runMemseal(['run', '--config', fileWith(toYaml({ log: { file }, services: { cache: { listen: `127.0.0.1:${port}` } } }))])
+  const why = /another process listens there\. Stop it, or choose another port/g
+  expect(await start(log)).toMatchObject({ code: 1, stdout: '', stderr: expect.stringMatching(/^memseal could not start: cannot listen on .*another process listens there/) })
+  expect(readFileSync(log, 'utf8')).toMatch(why)
+  for (const stream of ['-', '/dev/stdout', '/dev/stderr']) {
+    const { stdout, stderr } = await start(stream)
+    expect(`${stdout}${stderr}`.match(why)).toHaveLength(1)
+  }
+  await new Promise(resolve => holder.close(resolve))
+})
