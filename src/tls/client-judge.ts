@@ -1,5 +1,6 @@
 import { X509Certificate } from 'node:crypto'
-import { names, namesOf, type RevocationList } from './crl.ts'
+import { names, type RevocationList } from './crl.ts'
+import { pointsOf, subjectOf } from './x509.ts'
 
 // What OpenSSL does not say of a client's certificate, or not any more. It looks at dates and lists while a whole handshake
 // runs; a session that is resumed was judged then, and a client that always comes back in time would never be judged again.
@@ -150,7 +151,7 @@ export class ClientJudge {
 
   #subject(certificate: X509Certificate): string {
     let subject = this.#subjects.get(certificate)
-    if (subject === undefined) this.#subjects.set(certificate, subject = namesOf(certificate).subject)
+    if (subject === undefined) this.#subjects.set(certificate, subject = subjectOf(certificate))
     return subject
   }
 }
@@ -161,7 +162,9 @@ function isIssuer(authority: X509Certificate, certificate: X509Certificate): boo
 
 function covers({ covers, points }: RevocationList, certificate: X509Certificate, depth: number): boolean {
   if (covers !== 'all' && (covers === 'leaves') !== (depth === 0)) return false
-  return points.length === 0 || points.some(point => certificate.raw.includes(point))
+  if (points.length === 0) return true
+  const own = pointsOf(certificate)
+  return points.some(point => own.includes(point))
 }
 
 function sentWith(certificate: X509Certificate): X509Certificate[] {

@@ -1,23 +1,25 @@
-import { constants, verify, X509Certificate } from 'node:crypto'
+import { constants, verify, type X509Certificate } from 'node:crypto'
+import { canonicalName } from './canonical-name.ts'
 import { DerReader, Tag } from './der.ts'
+import { plainSerial, pointName, serialOf } from './x509.ts'
 
 // Certificate revocation lists (RFC 5280, section 5), read by us and not by OpenSSL, which judges by them only while a whole
 // handshake runs, only for the whole chain, and keeps to itself until when a list holds and why it does not count.
 
 export interface RevocationList {
   pem: string
-  /** The name of the CA, as DER in hex. */
+  /** The name of the CA, as `subjectOf` gives it. */
   issuer: string
   thisUpdate: Date
   /** undefined: holds for good */
   nextUpdate: Date | undefined
-  /** Serial numbers in hex, without leading zeros. */
+  /** As `serialOf` gives them. */
   serials: Set<string>
   /** It adds to another list of its CA, and is not one by itself. */
   isDelta: boolean
   covers: 'all' | 'leaves' | 'authorities'
-  /** Names of distribution points, as DER: it covers certificates that name one of them. Empty: all. */
-  points: Buffer[]
+  /** Names of distribution points, as `pointsOf` gives them: it covers certificates that name one of them. Empty: all. */
+  points: string[]
   /** Why it cannot be used; a whole sentence. */
   unusable: string | undefined
   hasWeakHash: boolean
@@ -35,7 +37,7 @@ export function parseCrl(pem: string): RevocationList {
   const tbs = new DerReader(signed).inside()
   tbs.optional(Tag.integer)   // version
   tbs.next()                  // algorithm, once more
-  const issuer = tbs.raw().toString('hex')
+  const issuer = canonicalName(tbs)
   const thisUpdate = time(tbs)
   const nextUpdate = tbs.tag === Tag.utcTime || tbs.tag === Tag.generalizedTime ? time(tbs) : undefined
   const scope: Scope = { isDelta: false, covers: 'all', points: [], unusable: algorithm.unusable }
@@ -63,7 +65,7 @@ function readEntries(entries: DerReader, scope: Scope): Set<string> {
   const serials = new Set<string>()
   while (!entries.isDone) {
     const entry = entries.inside()
-    const serial = plainSerial(entry.content().toString('hex'))
+    const serial = plainSerial(entry.content())
     entry.next()   // since when
     let isRemoved = false
     if (!entry.isDone) {
@@ -93,7 +95,7 @@ function readIssuingPoint(point: DerReader, scope: Scope): void {
     if (tag === Tag.context0) {
       const name = point.inside()
       if (name.tag !== Tag.context0) scope.unusable = 'it names its distribution point in a way that is not supported.'
-      else for (const names = name.inside(); !names.isDone;) scope.points.push(names.raw())
+      else for (const names = name.inside(); !names.isDone;) scope.points.push(pointName(names))
       continue
     }
     const content = point.content()
@@ -121,24 +123,9 @@ const [reasonCode, deltaIndicator, issuingPoint, authorityKey, number] = ['551d1
 /** `removeFromCRL`: it was on hold, and is good again. */
 const REMOVED = 8
 
-/** Issuer and subject as DER in hex: the only form in which names can be compared. */
-export function namesOf(certificate: X509Certificate): { issuer: string, subject: string } {
-  const tbs = new DerReader(certificate.raw).inside().inside()
-  tbs.optional(Tag.context0)   // version
-  tbs.next()                   // serial
-  tbs.next()                   // algorithm
-  const issuer = tbs.raw().toString('hex')
-  tbs.next()                   // validity
-  return { issuer, subject: tbs.raw().toString('hex') }
-}
-
 /** Does the list name this certificate? That it is the list of its issuer is known. */
 export function names(list: RevocationList, certificate: X509Certificate): boolean {
-  return list.serials.has(plainSerial(certificate.serialNumber))
-}
-
-function plainSerial(hex: string): string {
-  return hex.toUpperCase().replace(/^0+(?=.)/, '')
+  return list.serials.has(serialOf(certificate))
 }
 
 /** UTCTime is YYMMDDHHMMSSZ, from 1950 to 2049 (RFC 5280, 4.1.2.5.1); GeneralizedTime has four digits of the year. */

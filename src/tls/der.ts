@@ -64,4 +64,7 @@ export class DerReader {
   }
 }
 
-export const Tag = { boolean: 0x01, integer: 0x02, bitString: 0x03, oid: 0x06, utcTime: 0x17, generalizedTime: 0x18, sequence: 0x30, context0: 0xa0 } as const
+export const Tag = {
+  boolean: 0x01, integer: 0x02, bitString: 0x03, oid: 0x06, utcTime: 0x17, generalizedTime: 0x18, sequence: 0x30, context0: 0xa0,
+  utf8String: 0x0c, printableString: 0x13, t61String: 0x14, ia5String: 0x16, visibleString: 0x1a, universalString: 0x1c, bmpString: 0x1e,
+} as const

@@ -2,9 +2,10 @@ import { X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { whyNotSeen } from '../lib/hidden-paths.ts'
 import type { ListRules } from './client-judge.ts'
-import { namesOf, parseCrl, type RevocationList } from './crl.ts'
+import { parseCrl, type RevocationList } from './crl.ts'
 import type { MaterialFault } from './material.ts'
 import { oneLine } from './peer.ts'
+import { subjectOf } from './x509.ts'
 
 // `tls.crl`: the file, its lists, and what is wrong with them. An expired list is no fault: the CA is late, and
 // `crl_expired` says what becomes of clients meanwhile.
@@ -48,7 +49,7 @@ export function readRevocation(file: string, authorities: readonly X509Certifica
     }
   }
   for (const [at, list] of lists.entries()) {
-    const signers = authorities.filter(authority => namesOf(authority).subject === list.issuer)
+    const signers = authorities.filter(authority => subjectOf(authority) === list.issuer)
     const name = `revocation list ${at + 1}`
     if (signers.length === 0) {
       warn(`${name} is of no CA in client_ca, so it counts only for clients that send that CA's certificate along.`,
@@ -108,7 +109,7 @@ function isSuperseded(list: RevocationList, lists: readonly RevocationList[]): b
 }
 
 function isOf(list: RevocationList, authority: X509Certificate): boolean {
-  return !list.isDelta && list.issuer === namesOf(authority).subject
+  return !list.isDelta && list.issuer === subjectOf(authority)
 }
 
 /** A CA above one that has a list: its own clients, if it has any, are the exception. */

@@ -1,10 +1,13 @@
 import { createPrivateKey, sign, X509Certificate } from 'node:crypto'
-import { namesOf } from '../../src/tls/crl.ts'
+import { DerReader } from '../../src/tls/der.ts'
 import type { Certificate } from './pki.ts'
 
-export interface CraftedEntry { certificate: Certificate, extensions?: Buffer[] }
+/** `serial`: the content of the integer, instead of that of the certificate. */
+export interface CraftedEntry { certificate: Certificate, serial?: Buffer, extensions?: Buffer[] }
 export interface CraftedCrl {
   ca: Certificate
+  /** Instead of the name that stands in `ca`: as `nameOf` makes it. */
+  issuer?: Buffer
   revoked?: CraftedEntry[]
   /** As `extension` makes them. */
   extensions?: Buffer[]
@@ -23,20 +26,35 @@ const algorithms = {
 }
 
 /** A revocation list in PEM, signed by the CA, with whatever in it: `openssl ca` makes no odd ones. */
-export function craftCrl({ ca, revoked = [], extensions = [], thisUpdate = new Date(Date.now() - DAY), nextUpdate = new Date(Date.now() + DAY), hash = 'sha256', entries }: CraftedCrl): string {
+export function craftCrl({ ca, issuer = subjectIn(ca), revoked = [], extensions = [], thisUpdate = new Date(Date.now() - DAY), nextUpdate = new Date(Date.now() + DAY), hash = 'sha256', entries }: CraftedCrl): string {
   const key = createPrivateKey(ca.key)
   const kind = key.asymmetricKeyType as 'ec' | 'rsa'
   const algorithm = sequence(value(0x06, Buffer.from(algorithms[kind][hash], 'hex')), ...kind === 'rsa' ? [value(0x05)] : [])
-  const rows = entries ?? Buffer.concat(revoked.map(({ certificate, extensions: more = [] }) => {
-    const serial = Buffer.from(new X509Certificate(certificate.cert).serialNumber, 'hex')
-    return sequence(value(0x02, ...serial[0] > 127 ? [Buffer.from([0]), serial] : [serial]), time(thisUpdate), ...more.length > 0 ? [sequence(...more)] : [])
+  const rows = entries ?? Buffer.concat(revoked.map(({ certificate, serial: given, extensions: more = [] }) => {
+    const serial = given ?? Buffer.from(new X509Certificate(certificate.cert).serialNumber, 'hex')
+    return sequence(value(0x02, ...given === undefined && serial[0] > 127 ? [Buffer.from([0]), serial] : [serial]), time(thisUpdate), ...more.length > 0 ? [sequence(...more)] : [])
   }))
   const signed = sequence(
-    value(0x02, Buffer.from([1])), algorithm, Buffer.from(namesOf(new X509Certificate(ca.cert)).subject, 'hex'), time(thisUpdate), time(nextUpdate),
+    value(0x02, Buffer.from([1])), algorithm, issuer, time(thisUpdate), time(nextUpdate),
     ...rows.length > 0 ? [sequence(rows)] : [], ...extensions.length > 0 ? [value(0xa0, sequence(...extensions))] : [],
   )
   const whole = sequence(signed, algorithm, value(0x03, Buffer.from([0]), sign(hash, signed, key)))
-  return `-----BEGIN X509 CRL-----\n${whole.toString('base64').replace(/.{64}/g, '$&\n')}\n-----END X509 CRL-----\n`
+  return `-----BEGIN X509 CRL-----\n${whole.toString('base64').match(/.{1,64}/g)!.join('\n')}\n-----END X509 CRL-----\n`
+}
+
+function subjectIn({ cert }: Certificate): Buffer {
+  const tbs = new DerReader(new X509Certificate(cert).raw).inside().inside()
+  for (const _ of ['version', 'serial', 'algorithm', 'issuer', 'validity']) tbs.next()
+  return tbs.raw()
+}
+
+export type Attribute = [kind: 'CN' | 'O' | 'OU', tag: number, text: string | Buffer]
+
+/** A distinguished name, each attribute in a string of the kind that its tag says. */
+export function nameOf(...attributes: Attribute[]): Buffer {
+  const oids = { CN: '550403', O: '55040a', OU: '55040b' }
+  return sequence(...attributes.map(([kind, tag, text]) => (
+    value(0x31, sequence(value(0x06, Buffer.from(oids[kind], 'hex')), value(tag, Buffer.from(text as string)))))))
 }
 
 /** @param oid as DER in hex */
@@ -53,6 +71,7 @@ export const onlyLeaves = value(0x81, Buffer.from([255]))
 export const onlyAuthorities = value(0x82, Buffer.from([255]))
 export const onlySomeReasons = value(0x83, Buffer.from([6, 64]))
 export const pointOf = (uri: string): Buffer => value(0xa0, value(0xa0, value(0x86, Buffer.from(uri))))
+export const folderPointOf = (name: Buffer): Buffer => value(0xa0, value(0xa0, value(0xa4, name)))
 
 function time(date: Date): Buffer {
   return value(0x18, Buffer.from(date.toISOString().replace(/[-:T]|\.\d+/g, '')))

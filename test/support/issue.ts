@@ -18,6 +18,8 @@ export interface Wish {
   /** Lines of extensions; left out: those of a leaf for localhost, or of a CA if it signs itself. */
   extensions?: string[]
   days?: number
+  /** As `openssl x509 -set_serial` takes it; left out: any. */
+  serial?: string
 }
 
 const ec = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1']
@@ -26,15 +28,18 @@ export const authority = ['basicConstraints=critical,CA:TRUE', 'keyUsage=critica
 export const leaf = ['basicConstraints=critical,CA:FALSE', 'subjectAltName=DNS:localhost,IP:127.0.0.1', 'authorityKeyIdentifier=keyid']
 
 /** Makes certificates that the shared ones of `pki()` are not: weak, odd, soon to end. In a folder of its own each. */
-export async function issue({ ca, name = 'odd', key = ec, hash = '-sha256', extensions = ca === undefined ? authority : leaf, days = 30 }: Wish): Promise<Certificate> {
+export async function issue({ ca, name = 'odd', key = ec, hash = '-sha256', extensions = ca === undefined ? authority : leaf, days = 30, serial = anySerial() }: Wish): Promise<Certificate> {
   const folder = tempFolder()
   const [certFile, keyFile] = [join(folder, 'it.crt'), join(folder, 'it.key')]
   const at = { cwd: folder }
   writeFileSync(join(folder, 'ext'), ['[it]', ...extensions, ''].join('\n'))
   await run('openssl', ['req', ...key, '-nodes', '-keyout', keyFile, '-out', 'it.csr', '-subj', `/O=memseal tests/CN=${name}`], at)
   const signer = ca === undefined ? ['-signkey', keyFile] : ['-CA', ca.certFile, '-CAkey', ca.keyFile]
-  const serial = String(1 + Math.floor(Math.random() * 1e12))
   await run('openssl', ['x509', '-req', '-in', 'it.csr', ...signer, '-set_serial', serial, '-days', String(days), hash, '-extfile', 'ext', '-extensions', 'it', '-out', certFile], at)
   chmodSync(keyFile, 0o600)
   return { certFile, keyFile, cert: readFileSync(certFile, 'utf8'), key: readFileSync(keyFile, 'utf8') }
+}
+
+function anySerial(): string {
+  return String(1 + Math.floor(Math.random() * 1e12))
 }

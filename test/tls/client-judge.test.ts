@@ -7,8 +7,11 @@ import { join } from 'node:path'
 import type { TLSSocket } from 'node:tls'
 import { beforeAll, expect, test, vi } from 'vitest'
 import { listenerTls, type ListenerTls, type TlsSettings } from '../../src/tls/context.ts'
+import { canonicalName } from '../../src/tls/canonical-name.ts'
+import { DerReader } from '../../src/tls/der.ts'
 import { readMaterial } from '../../src/tls/material.ts'
-import { craftCrl, deltaOf, issuingPoint, onlyAuthorities, onlyLeaves, onlySomeReasons, pointOf, removedFromList, unknownExtension, type CraftedCrl } from '../support/craft-crl.ts'
+import { plainSerial } from '../../src/tls/x509.ts'
+import { craftCrl, deltaOf, folderPointOf, issuingPoint, nameOf, onlyAuthorities, onlyLeaves, onlySomeReasons, pointOf, removedFromList, unknownExtension, type CraftedCrl } from '../support/craft-crl.ts'
 import { authority, issue, leaf, rsa } from '../support/issue.ts'
 import { pki, type Certificate } from '../support/pki.ts'
 import { tempFolder } from '../support/temp-folder.ts'
@@ -175,4 +178,61 @@ test('an intermediate that has ended ends the sessions of its clients', async ()
   } finally {
     vi.useRealTimers()
   }
+})
+
+test.each([
+  ['-3804', 'f124'], ['-1', 'ff'], ['-128', '80'], ['-32768', '8000'], ['127', '7f'], ['128', '0080'], ['255', '00ff'], ['65280', '00ff00'],
+  ['-0x7123456789abcdef1122334455667788', '8edcba9876543210eeddccbbaa998878'],
+])('a revoked certificate with the serial number %s stays out, and its neighbours come in', async (serial, bytes) => {
+  const [client, opposite] = await Promise.all([serial, serial.startsWith('-') ? serial.slice(1) : `-${serial}`].map(each => issue({ ca: root, name: 'odd serial', serial: each })))
+  const rules = (...lists: string[]): Rules => ({ authorities: [root], lists: lists.map(each => ({ ca: root, revoked: [{ certificate: client, serial: Buffer.from(each, 'hex') }] })) })
+  expect(await outcomes(rules(bytes), client, opposite)).toEqual(['revoked', 'in'])
+})
+
+test('zeros and ones before a serial number that only repeat its sign are of no matter', () => {
+  const plain = (hex: string): string => plainSerial(Buffer.from(hex, 'hex'))
+  for (const [padded, minimal] of [['00007f', '7f'], ['000080', '0080'], ['ffff80', '80'], ['ffff7f', 'ff7f'], ['0000', '00'], ['ffff', 'ff'], ['00ff', '00ff'], ['ff00', 'ff00'], ['0f', '0f'], ['00', '00']]) {
+    expect(`${padded} ${plain(padded)}`).toBe(`${padded} ${minimal}`)
+  }
+})
+
+const wide = (text: string, width: 2 | 4): Buffer => Buffer.concat([...text].map(letter => Buffer.from([...Array<number>(width - 1).fill(0), letter.charCodeAt(0)])))
+
+test.each([
+  ['PrintableString', nameOf(['O', 0x13, 'memseal tests'], ['CN', 0x13, 'root'])],
+  ['IA5String and T61String', nameOf(['O', 0x16, 'memseal tests'], ['CN', 0x14, 'root'])],
+  ['BMPString and UniversalString', nameOf(['O', 0x1e, wide('memseal tests', 2)], ['CN', 0x1c, wide('root', 4)])],
+  ['other case', nameOf(['O', 0x0c, 'MemSeal TESTS'], ['CN', 0x0c, 'Root'])],
+  ['outer and inner blanks', nameOf(['O', 0x0c, '  memseal   tests '], ['CN', 0x0c, '\troot '])],
+])("a list whose issuer is the CA's name in another way is that CA's list: %s", async (_, issuer) => {
+  const rules: Rules = { authorities: [root], lists: [{ ca: root, issuer, revoked: [{ certificate: outer }] }], crl_missing: 'admit' }
+  expect((await read(rules)).warnings).toEqual([])
+  expect(await outcomes(rules, outer)).toEqual(['revoked'])
+})
+
+test.each([
+  ['another order', nameOf(['CN', 0x0c, 'root'], ['O', 0x0c, 'memseal tests'])], ['another kind of part', nameOf(['OU', 0x0c, 'memseal tests'], ['CN', 0x0c, 'root'])],
+  ['blanks left out', nameOf(['O', 0x0c, 'memsealtests'], ['CN', 0x0c, 'root'])], ['one part fewer', nameOf(['CN', 0x0c, 'root'])],
+  ['a NUL more', nameOf(['O', 0x0c, 'memseal tests'], ['CN', 0x0c, 'root\0'])], ['a string of another kind', nameOf(['O', 0x0c, 'memseal tests'], ['CN', 0x12, 'root'])],
+])('a list of another name is not the CA\'s, though the CA has signed it: %s', async (_, issuer) => {
+  const rules: Rules = { authorities: [root], lists: [{ ca: root, issuer, revoked: [{ certificate: outer }] }] }
+  expect((await read(rules)).warnings[0]).toContain('revocation list 1 is of no CA in client_ca')
+  expect(await outcomes(rules, outer)).toEqual(['crl-missing'])
+})
+
+test('letters that are not ASCII keep their case, in whichever string they stand', () => {
+  const name = (tag: number, text: string | Buffer): string => canonicalName(new DerReader(nameOf(['CN', tag, text])))
+  const small = name(0x0c, 'caf\u00e9')
+  expect(name(0x14, Buffer.from('CAF\xe9', 'latin1'))).toBe(small)
+  expect(name(0x1e, Buffer.from('CAF\u00e9', 'utf16le').swap16())).toBe(small)
+  expect(name(0x0c, 'CAF\u00c9')).not.toBe(small)
+  expect(() => name(0x1e, Buffer.from('d800', 'hex'))).toThrow('a name that cannot be read')
+})
+
+test('a distribution point that is a distinguished name is compared as one', async () => {
+  const section = ['[point]', 'fullname=dirName:folder', '[folder]', 'CN=Lists of Root']
+  const client = await issue({ ca: root, name: 'pointed', extensions: [...leaf, 'crlDistributionPoints=point', ...section] })
+  const list = (text: string): CraftedCrl => ({ ca: root, revoked: [{ certificate: client }], extensions: [issuingPoint(folderPointOf(nameOf(['CN', 0x13, text])))] })
+  expect(await outcomes({ authorities: [root], lists: [list('lists of  root')], crl_missing: 'admit' }, client)).toEqual(['revoked'])
+  expect(await outcomes({ authorities: [root], lists: [list('others')] }, client)).toEqual(['crl-missing'])
 })
