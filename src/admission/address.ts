@@ -32,6 +32,15 @@ export function clientKey(address: string, prefix: number): string {
   return `${whole.join(':')}${whole.length < 8 ? '::' : ''}/${prefix}`
 }
 
+/** The network in which whoever has one address is likely to have others: the /24 of an IPv4 address, the /64 of an IPv6 one.
+ *  @param client as `clientKey` gives it   @returns the client itself when it is no smaller than that */
+export function networkOf(client: string): string {
+  const [address, prefix = '128'] = client.split('/') as [string, string?]
+  if (address.includes(':')) return Number(prefix) <= 64 ? client : clientKey(address, 64)
+  const end = address.lastIndexOf('.')
+  return end < 0 ? address : `${address.slice(0, end)}.0/24`
+}
+
 /** `10.1.2.3` at the end of an IPv6 address is two groups. */
 function groupsOf(part: string): string[] {
   if (!part.includes('.')) return [part]

@@ -12,7 +12,8 @@ import { Repeats } from './repeats.ts'
 //   accept > deny > allow > process limit > service limit > limit per client > new-connection rate
 //              > first room (a TLS client's first bytes) > turn of its handshake
 //
-// Where a limit is reached, somebody who was admitted and has said nothing since yields the place.
+// Where a limit is reached, somebody who was admitted and has said nothing since yields the place; then somebody who has
+// begun a handshake and does not go on.
 // One Admission per service, shared by its listeners.
 
 export const refusals = [
@@ -55,6 +56,7 @@ export interface AdmissionOptions {
   cap?: ClientCap
   now?: () => number          // milliseconds
   handshakeQueue?: number
+  handshakeSlotMs?: number
 }
 
 export interface Caller {
@@ -70,6 +72,8 @@ export class Admission {
   readonly service: string
   readonly counters: Counters
   readonly firstRoom: FirstRoom
+  /** Where they are whose handshakes have begun and are not finished. */
+  readonly halfway: FirstRoom
   readonly handshakes: Handshakes
   #allow: CidrList
   #deny: CidrList
@@ -91,7 +95,8 @@ export class Admission {
     this.#rate = new ConnectRate(options.limits.new_connections_per_second, now)
     this.#cap = options.cap ?? { limit: Infinity, open: 0 }
     this.firstRoom = new FirstRoom(now)
-    this.handshakes = new Handshakes({ slots: options.limits.handshakes, queue: options.handshakeQueue })
+    this.halfway = new FirstRoom(now)
+    this.handshakes = new Handshakes({ slots: options.limits.handshakes, queue: options.handshakeQueue, slotMs: options.handshakeSlotMs })
     this.#log = options.log
     this.#repeats = new Repeats(now)
   }
@@ -153,12 +158,16 @@ export class Admission {
   }
 
   #limitAgainst({ address, isLocal }: Caller, client: string): RefusalReason | undefined {
-    if (this.#cap.open >= this.#cap.limit && !this.firstRoom.makeRoom()) return 'process-full'
-    if (this.#open >= this.#limits.connections && !this.firstRoom.makeRoom()) return 'service-full'
+    if (this.#cap.open >= this.#cap.limit && !this.#makeRoom()) return 'process-full'
+    if (this.#open >= this.#limits.connections && !this.#makeRoom()) return 'service-full'
     // Whoever shares a unix socket has no address to be told apart by.
     if (address === 'unix') return undefined
-    if (this.#perClient.of(client) >= this.#mostPerClient(isLocal) && !this.firstRoom.makeRoom(client)) return 'client-full'
+    if (this.#perClient.of(client) >= this.#mostPerClient(isLocal) && !this.#makeRoom(client)) return 'client-full'
     return this.#rate.take(client) ? undefined : 'too-fast'
+  }
+
+  #makeRoom(client?: string): boolean {
+    return this.firstRoom.makeRoom(client) || this.halfway.makeRoom(client)
   }
 
   /** The applications of this host are many clients behind one address. */

@@ -1,3 +1,4 @@
+import { InVain } from './in-vain.ts'
 import { Waiting } from './waiting.ts'
 
 /** A handshake that waits for its turn. */
@@ -6,7 +7,8 @@ export interface Handshake {
   readonly client: string
   /** Its turn has come. `finished` must be called on it later, whatever becomes of it. */
   begin(): void
-  /** Too many wait, most of them of this client: it has to go, and was forgotten here. */
+  /** It has to go, and was forgotten here: too many wait, most of them of this client, or too many are under way and it has
+   *  been for longest. */
   displace(): void
   /** Gone while it waited: it is passed over. `finished` was called on it. */
   readonly isGone: boolean
@@ -17,37 +19,46 @@ interface Running { slotTimer: NodeJS.Timeout | undefined }
 // At 3 ms of CPU each, 4,096 take 12 s: few clients are as patient as that.
 const LONGEST_QUEUE = 4_096
 
-// A handshake takes about 3 ms of CPU; one not finished by now waits for its peer and uses none. It gives its slot back,
-// else 16 peers that stop halfway would keep everybody out for the length of handshake_timeout.
-const SLOT_MS = 250
+// A handshake takes about 3 ms of CPU, and the server's part of it up to its first answer is done in the turn in which it
+// begins. One not finished by now waits for its peer and uses none: it gives its slot back, else peers that stop halfway
+// would hold the turns of others. With 250 ms, 16 slots let no more than 64 a second begin.
+const SLOT_MS = 5
+
+// Each that waits for its peer has some 60 KB of memory. Beyond this the one that began first goes: at the 1,000 a second that
+// a core can begin at most, it had a second to answer.
+const MOST_UNDER_WAY = 1_024
 
 // How long newcomers may hold back the next handshake. libuv accepts one connection per listener and turn of the loop, so
 // with a handshake in each turn a storm would come in no faster than handshakes are done: the kernel's queue would fill
 // with dialers that have long gone.
 const ARRIVALS_MS = 5
 
-/** Paces handshakes so that a storm of reconnects does not starve the clients already in: at most `slots` in progress
+/** Paces handshakes so that a storm of reconnects does not starve the clients already in: at most `slots` are worked on
  *  and one start per turn of the loop (PERFORMANCE: 500 new connections, p99 of the others 8-13 ms instead of 29-65), in
  *  turns in which nobody arrives. */
 export class Handshakes {
   #slots: number
   #longest: number
   #slotMs: number
-  #waiting = new Waiting()
+  #mostUnderWay: number
+  #inVain: InVain
+  #waiting: Waiting
   #isWaiting = new Set<Handshake>()
   #running = new Map<Handshake, Running>()
-  #underWay = new Map<string, number>()
   #holdingSlots = 0
   #isScheduled = false
   #hasArrival = false
   #heldBackSince = 0
   #now: () => number
 
-  constructor(options: { slots: number, queue?: number, slotMs?: number, now?: () => number }) {
+  constructor(options: { slots: number, queue?: number, underWay?: number, slotMs?: number, now?: () => number }) {
     this.#slots = options.slots
     this.#longest = options.queue ?? LONGEST_QUEUE
     this.#slotMs = options.slotMs ?? SLOT_MS
+    this.#mostUnderWay = options.underWay ?? MOST_UNDER_WAY
     this.#now = options.now ?? (() => performance.now())
+    this.#inVain = new InVain(this.#now)
+    this.#waiting = new Waiting(this.#inVain)
   }
 
   set slots(slots: number) {
@@ -88,13 +99,15 @@ export class Handshakes {
     this.#schedule()
   }
 
-  /** Succeeded, failed or gone. Does nothing for one that was never added. */
-  finished(handshake: Handshake): void {
+  /** Succeeded, failed or gone. Does nothing for one that was never added.
+   *  @param outcome `in vain`: it has cost a handshake and nobody is in for it, so its client comes after others for a while */
+  finished(handshake: Handshake, outcome: 'in' | 'in vain' | 'none' = 'none'): void {
     if (this.#isWaiting.delete(handshake)) this.#waiting.left(handshake)
     const running = this.#running.get(handshake)
     if (running === undefined) return
     this.#running.delete(handshake)
-    this.#countUnderWay(handshake.client, -1)
+    this.#inVain.finished(handshake.client, outcome)
+    this.#waiting.hasChanged(handshake.client)
     this.#giveSlotBack(running)
   }
 
@@ -121,21 +134,25 @@ export class Handshakes {
   }
 
   #startNext(): void {
-    const next = this.#waiting.take(this.#now(), client => this.#underWay.get(client) ?? 0)
+    const next = this.#waiting.take(this.#now())
     if (next === undefined) return
     this.#isWaiting.delete(next)
+    this.#makeRoom()
     const running: Running = { slotTimer: undefined }
     running.slotTimer = setTimeout(() => this.#giveSlotBack(running), this.#slotMs)
     this.#running.set(next, running)
-    this.#countUnderWay(next.client, 1)
+    this.#inVain.began(next.client)
     this.#holdingSlots += 1
     next.begin()
   }
 
-  #countUnderWay(client: string, by: number): void {
-    const count = (this.#underWay.get(client) ?? 0) + by
-    if (count > 0) this.#underWay.set(client, count)
-    else this.#underWay.delete(client)
+  #makeRoom(): void {
+    if (this.#running.size < this.#mostUnderWay) return
+    const [oldest, running] = this.#running.entries().next().value!
+    // One that has a slot still is being worked on. With more slots than this bound they are the bound.
+    if (running.slotTimer !== undefined) return
+    this.finished(oldest, 'in vain')
+    oldest.displace()
   }
 
   #giveSlotBack(running: Running): void {

@@ -1,4 +1,5 @@
 import type { Handshake } from './handshakes.ts'
+import type { Rank } from './in-vain.ts'
 
 type Milliseconds = number
 
@@ -8,6 +9,10 @@ const PATIENCE_MS: Milliseconds = 200
 
 /** How many clients are compared to find whose turn it is, so that a crowd of them costs no more. */
 const CLIENTS_COMPARED = 32
+
+/** Whose turn it is, by rank, in eight turns: mostly those who have cost nothing. The others have one turn in eight for certain, since
+ *  newcomers may come without end, and an honest client may have failed before. */
+const RANKS_IN_TURN: readonly Rank[] = [0, 0, 0, 1, 0, 0, 0, 2]
 
 /** The handshakes of one client that wait, in the order in which they came; gone ones are passed over. */
 class Line {
@@ -52,12 +57,22 @@ class Line {
   }
 }
 
-/** Handshakes that wait for their turn. Clients take turns, whoever has fewest under way first; within a client the oldest
- *  first, and the newest under overload. */
+interface Standing { rankOf(client: string): Rank, underWay(client: string): number }
+
+/** Handshakes that wait for their turn. Clients take turns, those of the first rank before the others, and whoever has fewest
+ *  under way first; within a client the oldest first, and the newest under overload. */
 export class Waiting {
-  /** In order of turns: the client that had one goes to the end. */
   readonly #lines = new Map<string, Line>()
+  /** By rank, each in order of turns: the client that had one goes to the end. A client may have lost its rank since it was put
+   *  here, which is seen when its turn comes. */
+  readonly #ranks: readonly Set<string>[] = [new Set(), new Set(), new Set()]
+  readonly #standing: Standing
+  #turn = 0
   #count = 0
+
+  constructor(standing: Standing) {
+    this.#standing = standing
+  }
 
   get count(): number {
     return this.#count
@@ -65,7 +80,10 @@ export class Waiting {
 
   add(handshake: Handshake, now: Milliseconds): void {
     let line = this.#lines.get(handshake.client)
-    if (line === undefined) this.#lines.set(handshake.client, line = new Line())
+    if (line === undefined) {
+      this.#lines.set(handshake.client, line = new Line())
+      this.#putLast(handshake.client)
+    }
     line.add(handshake, now)
     this.#count += 1
   }
@@ -75,42 +93,79 @@ export class Waiting {
     const line = this.#lines.get(handshake.client)!
     line.left()
     this.#count -= 1
-    if (line.count === 0) this.#lines.delete(handshake.client)
+    if (line.count === 0) this.#forget(handshake.client)
   }
 
-  /** @param underWay handshakes of a client that have begun and are not finished */
-  take(now: Milliseconds, underWay: (client: string) => number): Handshake | undefined {
-    const client = this.#best(line => -underWay(line))
+  /** One of this client's handshakes has ended; those that wait may come sooner for it. */
+  hasChanged(client: string): void {
+    if (!this.#lines.has(client)) return
+    const rank = this.#standing.rankOf(client)
+    if (this.#ranks.findIndex(clients => clients.has(client)) > rank) this.#putLast(client, rank)
+  }
+
+  take(now: Milliseconds): Handshake | undefined {
+    const client = this.#next()
     if (client === undefined) return undefined
     const line = this.#lines.get(client)!
     const handshake = line.take(now)
     this.#count -= 1
-    this.#lines.delete(client)
-    if (line.count > 0) this.#lines.set(client, line)
+    // The one that is taken counts from here on, if there is another: the rank of its client is looked at again then.
+    if (line.count > 0) this.#putLast(client)
+    else this.#forget(client)
     return handshake
   }
 
-  /** Makes room: takes the oldest of the client that has most. */
+  #next(): string | undefined {
+    const first = RANKS_IN_TURN[this.#turn++ % RANKS_IN_TURN.length]
+    for (const rank of [first, 0, 1, 2] as const) {
+      this.#demote(rank)
+      const client = best(this.#ranks[rank], of => -this.#standing.underWay(of))
+      if (client !== undefined) return client
+    }
+    return undefined
+  }
+
+  /** Moves those at the head of a rank down that have lost it. Each is moved twice at most for a turn that it had. */
+  #demote(rank: Rank): void {
+    for (const client of this.#ranks[rank]) {
+      const now = this.#standing.rankOf(client)
+      if (now <= rank) break
+      this.#putLast(client, now)
+    }
+  }
+
+  #putLast(client: string, rank = this.#standing.rankOf(client)): void {
+    for (const clients of this.#ranks) clients.delete(client)
+    this.#ranks[rank].add(client)
+  }
+
+  #forget(client: string): void {
+    this.#lines.delete(client)
+    for (const clients of this.#ranks) clients.delete(client)
+  }
+
+  /** Makes room: takes the oldest of the client that has most, of the last rank when many have as much. */
   takeSurplus(): Handshake | undefined {
-    const client = this.#best((_, line) => line.count)
+    const most = this.#ranks.toReversed().map(clients => best(clients, of => this.#lines.get(of)!.count))
+    const client = best(most.filter(of => of !== undefined), of => this.#lines.get(of)!.count)
     if (client === undefined) return undefined
     const line = this.#lines.get(client)!
     const handshake = line.takeOldest()
     this.#count -= 1
-    if (line.count === 0) this.#lines.delete(client)
+    if (line.count === 0) this.#forget(client)
     return handshake
   }
+}
 
-  /** @returns the client of the highest worth among those whose turns are next */
-  #best(worth: (client: string, line: Line) => number): string | undefined {
-    let best: string | undefined
-    let most = -Infinity
-    let compared = 0
-    for (const [client, line] of this.#lines) {
-      const of = worth(client, line)
-      if (of > most) [best, most] = [client, of]
-      if (++compared === CLIENTS_COMPARED) break
-    }
-    return best
+/** @returns the client of the highest worth among those whose turns are next, the first of several */
+function best(clients: Iterable<string>, worth: (client: string) => number): string | undefined {
+  let found: string | undefined
+  let most = -Infinity
+  let compared = 0
+  for (const client of clients) {
+    const of = worth(client)
+    if (of > most) [found, most] = [client, of]
+    if (++compared === CLIENTS_COMPARED) break
   }
+  return found
 }

@@ -104,7 +104,11 @@ const limits = section('What one service, and one client of it, may take up.', {
   }),
   // Measured with a storm of 500 new connections: 16 at once keep the p99 of those already in at 8 to 13 ms, 64 at once
   // let it grow to 30 to 62 ms, and 4 at once only make the storm last longer.
-  handshakes: count({ default: '16', min: 1, max: 10_000, doc: 'TLS handshakes at once; the rest wait their turn, and clients take turns.' }),
+  handshakes: count({
+    default: '16', min: 1, max: 10_000,
+    doc: 'TLS handshakes that are worked on at once. One that waits for its client gives its turn to the next; the rest wait, and clients ' +
+      'take turns, those first whose handshakes did not fail or stall in the last 30 s.',
+  }),
   handshake_timeout: duration({
     default: '10s', min: '10ms', max: '5m',
     doc: 'Longest that a TLS client may take until its first message (ClientHello) is there, and again longest that its handshake may ' +

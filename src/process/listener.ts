@@ -98,8 +98,8 @@ export class Listener {
       this.#tls.endPending(address => !this.#admission.lets(address))
     }
     else {
-      const { firstRoom, handshakes, counters } = this.#admission
-      this.#tls = new TlsAcceptor({ secure, firstRoom, handshakes, timeoutMs, counters, log: this.#log })
+      const { firstRoom, halfway, handshakes, counters } = this.#admission
+      this.#tls = new TlsAcceptor({ secure, firstRoom, halfway, handshakes, timeoutMs, counters, log: this.#log })
     }
   }
 

@@ -28,6 +28,7 @@ type Ready = (socket: TLSSocket, tls: PeerTls) => void
 export class TlsAcceptor {
   #secure: ListenerTls
   #firstRoom: FirstRoom
+  #halfway: FirstRoom
   #handshakes: Handshakes
   #timeoutMs: number
   #counters: Counters
@@ -40,10 +41,12 @@ export class TlsAcceptor {
   #current = new AsyncLocalStorage<Accepting | undefined>()
 
   constructor(options: {
-    secure: ListenerTls, firstRoom: FirstRoom, handshakes: Handshakes, timeoutMs: number, counters: Counters, log: Logger,
+    secure: ListenerTls, firstRoom: FirstRoom, halfway: FirstRoom, handshakes: Handshakes, timeoutMs: number, counters: Counters,
+    log: Logger,
   }) {
     this.#secure = options.secure
     this.#firstRoom = options.firstRoom
+    this.#halfway = options.halfway
     this.#handshakes = options.handshakes
     this.#timeoutMs = options.timeoutMs
     this.#counters = options.counters
@@ -127,6 +130,7 @@ export class TlsAcceptor {
     // Until the handshake is done, a client that ends its side is gone; only after it does half-close mean anything.
     accepting.socket.allowHalfOpen = false
     accepting.stage = 'handshake'
+    this.#halfway.enter(accepting)
     accepting.hello?.handOver()
     accepting.secure = this.#secure
     accepting.begunAt = performance.now()
@@ -146,7 +150,7 @@ export class TlsAcceptor {
       this.#fail(accepting, fault.code, { ...shownBy(socket), ...fault.detail === '' ? {} : { detail: fault.detail } })
       return
     }
-    this.#settle(accepting)
+    this.#settle(accepting, 'in')
     const tls = peerTls(socket)
     this.#counters.handshakes += 1
     this.#counters.handshakeSeconds.observe((performance.now() - accepting.begunAt) / 1000)
@@ -210,7 +214,7 @@ export class TlsAcceptor {
   /** @param more fields for the log */
   #fail(accepting: Accepting, code: string, more: { subject?: string, detail?: string } = {}): void {
     if (accepting.isGone) return
-    this.#settle(accepting)
+    this.#settle(accepting, accepting.socket.bytesRead > 0 ? 'in vain' : 'none')
     const { reason, words, advice } = handshakeFailure(code)
     this.#counters.handshakesFailed[reason] += 1
     const suppressed = this.#repeats.tell(reason, accepting.client)
@@ -221,12 +225,13 @@ export class TlsAcceptor {
     accepting.socket.destroy()
   }
 
-  #settle(accepting: Accepting): void {
+  #settle(accepting: Accepting, outcome: 'in' | 'in vain' | 'none' = 'none'): void {
     accepting.isGone = true
     clearTimeout(accepting.timer)
     this.#pending.delete(accepting)
     this.#firstRoom.leave(accepting)
-    this.#handshakes.finished(accepting)
+    this.#halfway.leave(accepting)
+    this.#handshakes.finished(accepting, outcome)
   }
 }
 
@@ -263,7 +268,7 @@ class Accepting implements Guest, Handshake {
   }
 
   displace(): void {
-    this.#fail(this.stage === 'hello' ? 'DISPLACED' : 'QUEUE_FULL')
+    this.#fail(this.stage === 'queue' ? 'QUEUE_FULL' : 'DISPLACED')
   }
 }
 

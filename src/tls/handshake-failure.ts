@@ -94,7 +94,7 @@ const failures: Record<HandshakeFailureReason, { words: string, advice: string }
     advice: 'look for a client that connects and says nothing, or packet loss; see limits.handshake_timeout',
   },
   'displaced': {
-    words: 'the client had connected and said nothing, and its place was needed for another',
+    words: 'the client had connected and said nothing, or no more after its first message, and its place was needed for another',
     advice: 'look for a client that opens connections and does not use them; else raise limits.connections or connections_per_client',
   },
   'queue-full': {

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { clientKey, isLoopback, normalAddress } from '../../src/admission/address.ts'
+import { clientKey, isLoopback, networkOf, normalAddress } from '../../src/admission/address.ts'
 
 test('an address has one form, whatever the socket says', () => {
   expect(normalAddress('::ffff:10.0.0.1')).toBe('10.0.0.1')
@@ -40,4 +40,15 @@ test.each([
 
 test('loopback is 127.0.0.0/8 and ::1', () => {
   expect(['127.0.0.1', '127.9.9.9', '::1', '10.0.0.1', '::2', 'unix'].map(isLoopback)).toEqual([true, true, true, false, false, false])
+})
+
+test.each([
+  ['10.1.2.3', '10.1.2.0/24'],
+  ['2001:db8:1:2:3:4:5:6', '2001:db8:1:2::/64'],
+  ['2001:db8:0:2:0:0:0:fe/127', '2001:db8:0:2::/64'],
+  ['2001:db8:1:2::/64', '2001:db8:1:2::/64'],
+  ['2001:db8:1:200::/56', '2001:db8:1:200::/56'],
+  ['unix', 'unix'],
+])('%s lies in the network %s', (client, network) => {
+  expect(networkOf(client)).toBe(network)
 })

@@ -1,5 +1,5 @@
 import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises'
-import { expect, test } from 'vitest'
+import { expect, onTestFinished, test, vi } from 'vitest'
 import { Handshakes, type Handshake } from '../../src/admission/handshakes.ts'
 
 interface Made extends Handshake { isGone: boolean }
@@ -169,6 +169,88 @@ test('one that waits for its peer gives its slot back and goes on', async () => 
   await turns(8)
   expect(begun.slice(4)).toEqual(['b4', 'b5'])
   for (const handshake of made) handshakes.finished(handshake)
+})
+
+test('peers that stop halfway give their slots back within milliseconds, of themselves', async () => {
+  const { handshakes, begun, add, end } = scene({ slots: 1, slotMs: undefined })
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+  onTestFinished(() => { vi.useRealTimers() })
+  add('a', 100)
+  for (let at = 1; at <= 100; at++) {
+    await turns(4)
+    expect(begun.length).toBe(at)
+    vi.advanceTimersByTime(5)
+  }
+  expect(handshakes.running).toBe(100)
+  end()
+})
+
+test('a newcomer comes before all whose handshakes came to nothing, and they have one turn in eight for certain', async () => {
+  const { handshakes, begun, clock, made, add, end } = scene({ slots: 1 })
+  const fail = (outcome: 'in vain' | 'in' | 'none') => {
+    const at = made.findIndex((_, index) => `${made[index].client}${index}` === begun.at(-1))
+    made[at].isGone = true
+    handshakes.finished(made[at], outcome)
+  }
+  const clients = Array.from({ length: 40 }, (_, at) => `10.${at}.0.1-`)
+  for (const client of clients) add(client)
+  for (let at = 1; at <= 40; at++) {
+    while (begun.length < at) await turn()
+    if (at < 40) fail('in vain')
+  }
+  for (const client of clients) add(client)
+  for (let at = 0; at < 8; at++) add(`10.99.${at}.1-`)
+  fail('in vain')
+  for (let at = 41; at <= 49; at++) {
+    while (begun.length < at) await turn()
+    fail('none')
+  }
+  expect(begun.slice(40).map(name => name.startsWith('10.99.'))).toEqual([true, true, true, true, true, true, true, false, true])
+  end()
+  // 30 s after the last it is forgotten, and at once for a client that got in.
+  clock.ms += 30_000
+  begun.length = 0
+  add(clients[0])
+  add('10.99.0.1-')
+  while (begun.length < 1) await turn()
+  expect(begun[0]).toContain('10.0.0.1-')
+  end()
+})
+
+test('a network of which many came to nothing comes after others, so that its fresh addresses gain it little', async () => {
+  const { handshakes, begun, made, add, end } = scene({ slots: 100 })
+  for (let at = 0; at < 15; at++) add(`2001:db8::${at.toString(16)}`)
+  while (begun.length < 15) await turn()
+  const scenes = async (first: string, then: string) => {
+    const from = begun.length
+    add(first)
+    add(then)
+    while (begun.length < from + 2) await turn()
+    return begun.slice(from).map(name => name.slice(0, 8))
+  }
+  // One below the bound the order is that in which they came.
+  expect(await scenes('2001:db8::aa', '10.0.0.1')).toEqual(['2001:db8', '10.0.0.1'])
+  // Under way or in vain is all the same.
+  for (const handshake of made) handshakes.finished(handshake, 'in vain')
+  expect(await scenes('2001:db8::bb', '10.0.1.1')).toEqual(['10.0.1.1', '2001:db8'])
+  end()
+})
+
+test('past the bound of those under way the one that began first goes, and its client comes after others', async () => {
+  const { handshakes, begun, displaced, made, add, end } = scene({ slots: 1, slotMs: 1, underWay: 3 })
+  for (const client of ['a', 'b', 'c']) add(client)
+  while (begun.length < 3) await turn()
+  expect([displaced, handshakes.running]).toEqual([[], 3])
+  add('d')
+  while (begun.length < 4) await turn()
+  expect([displaced, handshakes.running]).toEqual([['a0'], 3])
+  add('a')
+  add('e')
+  while (begun.length < 6) await turn()
+  expect(begun.slice(4)).toEqual(['e5', 'a4'])
+  expect(displaced).toEqual(['a0', 'b1', 'c2'])
+  expect(made).toHaveLength(6)
+  end()
 })
 
 test('past the bound the oldest of the client with most goes, and a long queue keeps its order', async () => {

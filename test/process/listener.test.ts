@@ -163,6 +163,46 @@ test('peers that stop halfway through a handshake do not keep the slots: a clien
   expect(e.counters.handshakes).toBe(1)
 })
 
+test('peers that stop after their ClientHello, from many addresses, hold no turns: a newcomer is the next to begin', async () => {
+  const hello = await clientHello()
+  const e = await edge({ limits: { handshakes: 2, handshake_timeout: 60_000 } })
+  // Each leaves when the server has answered, and comes again: none of them ever gets in.
+  let answers = 0
+  let isOver = false
+  const dial = (localAddress: string) => {
+    if (isOver) return
+    const socket = connectPlain({ port: e.port, host: '127.0.0.1', localAddress }).on('error', () => {})
+    socket.write(hello)
+    socket.once('data', () => { answers += 1; socket.destroy() }).once('close', () => dial(localAddress))
+  }
+  await atEndOfTest(async () => { isOver = true })
+  for (let at = 0; at < 120; at++) dial(`127.0.${1 + at % 3}.${1 + at}`)
+  await until(() => answers > 300, 'each of them had a handshake, and most have come again')
+  const before = answers
+  const wire = await tlsClient(e, {}, '127.9.9.9')
+  expect(await wire.ask('hello', 5)).toBe('hello')
+  // By order of turns all 120 would come first, and once more while the newcomer's second message is on its way.
+  expect(answers - before).toBeLessThan(100)
+  expect(e.counters.handshakes).toBe(1)
+})
+
+test('where places are all taken, a peer that stopped halfway through its handshake yields its own', async () => {
+  const hello = await clientHello()
+  const clock = { ms: 1_000_000 }
+  const e = await edge({ limits: { connections: 3, handshakes: 1, handshake_timeout: 60_000 }, now: () => clock.ms })
+  const halfway = Array.from({ length: 3 }, () => connectPlain(e.port, '127.0.0.1').on('error', () => {}).resume())
+  await atEndOfTest(async () => { for (const socket of halfway) socket.destroy() })
+  for (const socket of halfway) socket.write(hello)
+  await until(() => e.admission.handshakes.running === 3, 'they have all begun')
+  clock.ms += 1_499
+  expect(await refusal(e, '127.0.0.1')).toBe('ECONNRESET')
+  expect([e.counters.refused['service-full'], e.counters.handshakesFailed.displaced]).toEqual([1, 0])
+  clock.ms += 1
+  const wire = await tlsClient(e)
+  expect(await wire.ask('hello', 5)).toBe('hello')
+  expect([e.counters.refused['service-full'], e.counters.handshakesFailed.displaced]).toEqual([1, 1])
+})
+
 test('silent peers, and those with half a ClientHello, wait in the first room and have no turn', async () => {
   const hello = await clientHello()
   const e = await edge({ limits: { handshakes: 1 } })
@@ -201,7 +241,7 @@ test('while it is calm a handshake begins unread; peers that then say nothing en
 test('what dialers that have gone had wanted costs no handshake', async () => {
   const hello = await clientHello()
   // One slot, and a peer in it that does not go on: the others wait.
-  const e = await edge({ limits: { handshakes: 1, handshake_timeout: 60_000 } })
+  const e = await edge({ limits: { handshakes: 1, handshake_timeout: 60_000 }, handshakeSlotMs: 60_000 })
   let handshakes = 0
   const first = connectPlain(e.port, '127.0.0.1').on('error', () => {}).once('data', () => { handshakes += 1 }).resume()
   await atEndOfTest(async () => { first.destroy() })

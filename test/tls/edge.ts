@@ -20,6 +20,8 @@ export interface EdgeOptions {
   deny?: string[]
   cap?: ClientCap
   handshakeQueue?: number
+  handshakeSlotMs?: number
+  now?: () => number
   admission?: Admission
   name?: string
   /** What a client gets; left out: its own bytes back, and an end for its end. */
@@ -47,8 +49,8 @@ export async function edge(options: EdgeOptions = {}): Promise<Edge> {
     connections: 1000, connections_per_client: 1000, ipv6_prefix: 'auto' as const, new_connections_per_second: 0, handshakes: 16, handshake_timeout: 60_000,
     ...options.limits,
   }
-  const { allow, deny, cap, handshakeQueue } = options
-  const admission = options.admission ?? new Admission({ service: 'cache', allow, deny, limits, counters, log, cap, handshakeQueue })
+  const { allow, deny, cap, handshakeQueue, handshakeSlotMs, now } = options
+  const admission = options.admission ?? new Admission({ service: 'cache', allow, deny, limits, counters, log, cap, handshakeQueue, handshakeSlotMs, now })
   const name = options.name ?? 'test'
   const peers: Peer[] = []
   const sockets: Socket[] = []
