@@ -1,5 +1,6 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
+import { setImmediate as turnOfTheLoop } from 'node:timers/promises'
 import { isLoopback, normalAddress } from '../admission/address.ts'
 import { CidrList } from '../admission/cidr.ts'
 import { Repeats } from '../admission/repeats.ts'
@@ -11,7 +12,8 @@ import type { Logger } from '../telemetry/log.ts'
 import { configurationHeader, headerOf, isMeantFor } from './configuration-header.ts'
 import { Places } from './places.ts'
 import { contentType, prometheusText } from './prometheus.ts'
-import { connectionsText, jsonText, takeSnapshot } from './snapshot.ts'
+import { Rounds } from './rounds.ts'
+import { connectionsNow, connectionsText, jsonText, takeSnapshot } from './snapshot.ts'
 
 // Asks and orders, in HTTP. Whoever can write to the unix socket (owner and group) may give orders; over TCP there is only
 // reading: for every user of this host, and for those addresses that `admin.allow` names.
@@ -20,7 +22,7 @@ const MOST_CONNECTIONS_SHOWN = 10_000
 const DEFAULT_CONNECTIONS_SHOWN = 1_000
 const PERMISSIONS = { mode: 0o660, owner: undefined, group: undefined }
 /** The page of metrics is given out for so long. It is made between the requests of clients, and they would wait for each one
- *  that is made: with ten a second their 99th percentile grew by a tenth. Whoever sends `Cache-Control: no-cache` gets his own. */
+ *  that is made: with ten a second their 99th percentile grew by a tenth. Whoever sends `Cache-Control: no-cache` gets a new one. */
 const METRICS_KEPT_MS = 1_000
 /** Requests here are a line and a few headers, and answers are taken at once. */
 const REQUEST_TIMEOUT_MS = 5_000
@@ -48,17 +50,24 @@ export class AdminServer {
   readonly #repeats = new Repeats()
   #allow = { rules: [] as readonly string[], list: new CidrList([]) }
   #metricsKept = { bytes: Buffer.alloc(0), madeAt: -Infinity }
+  readonly #metricsRounds: Rounds<void, Buffer<ArrayBuffer>>
 
   constructor(daemon: Daemon, log: Logger) {
     this.#daemon = daemon
     this.#log = log
+    this.#metricsRounds = new Rounds(() => Buffer.from(prometheusText(takeSnapshot(daemon))))
+    const status = new Rounds<void, Answer>(() => json(200, takeSnapshot(daemon)))
+    const connections = new Rounds((limits: readonly number[]) => connectionsNow(daemon, Math.max(...limits)))
     this.#reads = {
       '/': () => text(200, 'memseal: /healthz /readyz /metrics /status /connections\n'),
       '/healthz': () => text(200, 'ok\n'),
       '/readyz': () => this.#ready(),
-      '/metrics': (_, request) => ({ status: 200, body: this.#metrics(request), type: contentType }),
-      '/status': () => json(200, takeSnapshot(daemon)),
-      '/connections': async url => ({ status: 200, body: await connectionsText(daemon, limitOf(url)), type: jsonType }),
+      '/metrics': async (_, request) => ({ status: 200, body: await this.#metrics(request), type: contentType }),
+      '/status': () => status.ask(),
+      '/connections': async url => {
+        const limit = limitOf(url)
+        return { status: 200, body: connectionsText(await connections.ask(limit), limit), type: jsonType }
+      },
     }
   }
 
@@ -118,14 +127,29 @@ export class AdminServer {
 
   #server(mayOrder: boolean): Server {
     const places = new Places(MOST_CLIENTS)
+    /** Sockets that a request is being answered on, and whether another has come meanwhile. */
+    const busy = new Map<Socket, { isPipelined: boolean }>()
     const server = createServer({
       maxHeaderSize: HEADER_BYTES, headersTimeout: REQUEST_TIMEOUT_MS, requestTimeout: REQUEST_TIMEOUT_MS,
       keepAliveTimeout: REQUEST_TIMEOUT_MS, connectionsCheckingInterval: LOOK_EVERY_MS,
     }, (request, response) => {
       const { socket } = request
+      const before = busy.get(socket)
+      if (before !== undefined) {
+        // Node reads as many at once as came at once, and clients would wait for all of them. Nobody who has to do with us pipelines.
+        before.isPipelined = true
+        socket.pause()
+        return
+      }
+      const turn = { isPipelined: false }
+      busy.set(socket, turn)
       places.asks(socket)
-      response.once('close', () => places.answered(socket))
-      void this.#answer(request, response, mayOrder)
+      response.once('close', () => {
+        busy.delete(socket)
+        if (turn.isPipelined) socket.destroySoon()
+        else places.answered(socket)
+      })
+      void this.#answer(request, response, mayOrder, turn)
     })
     return server.on('connection', (socket: Socket) => {
       if (mayOrder || this.#mayRead(socket)) places.take(socket)
@@ -148,8 +172,9 @@ export class AdminServer {
     return this.#allow.list
   }
 
-  async #answer(request: IncomingMessage, response: ServerResponse, mayOrder: boolean): Promise<void> {
+  async #answer(request: IncomingMessage, response: ServerResponse, mayOrder: boolean, turn: { isPipelined: boolean }): Promise<void> {
     request.resume()
+    await turnOfTheLoop()
     let answer: Answer
     try {
       answer = await this.#route(request, mayOrder)
@@ -162,6 +187,7 @@ export class AdminServer {
     response.writeHead(status, {
       [configurationHeader]: headerOf(this.#daemon.source.paths),
       'content-type': type, 'content-length': bytes.length, 'cache-control': 'no-store', 'x-content-type-options': 'nosniff',
+      ...turn.isPipelined ? { connection: 'close' } : {},
     })
     // Whoever does not take it is dropped as well; until here an order may take its time.
     request.socket.setTimeout(REQUEST_TIMEOUT_MS)
@@ -194,10 +220,10 @@ export class AdminServer {
     return id === undefined ? undefined : () => this.#kill(id)
   }
 
-  #metrics({ headers }: IncomingMessage): Buffer {
-    const now = performance.now()
-    if (now - this.#metricsKept.madeAt >= METRICS_KEPT_MS || headers['cache-control'] === 'no-cache') {
-      this.#metricsKept = { bytes: Buffer.from(prometheusText(takeSnapshot(this.#daemon))), madeAt: now }
+  async #metrics({ headers }: IncomingMessage): Promise<Buffer<ArrayBuffer>> {
+    if (performance.now() - this.#metricsKept.madeAt >= METRICS_KEPT_MS || headers['cache-control'] === 'no-cache') {
+      const bytes = await this.#metricsRounds.ask()
+      if (bytes !== this.#metricsKept.bytes) this.#metricsKept = { bytes, madeAt: performance.now() }
     }
     return this.#metricsKept.bytes
   }

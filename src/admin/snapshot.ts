@@ -106,8 +106,10 @@ export function jsonText(value: unknown): string {
 /** Clients are served between two slices: to write down 10,000 at once takes 40 ms. */
 const SLICE = 250
 
-/** @returns JSON: at most `limit` clients, the oldest first, and how many there are */
-export async function connectionsText(daemon: Daemon, limit: number): Promise<string> {
+export interface ConnectionsNow { total: number, shown: readonly string[] }
+
+/** At most `limit` clients in JSON, the oldest first, and how many there are. */
+export async function connectionsNow(daemon: Daemon, limit: number): Promise<ConnectionsNow> {
   const shown: string[] = []
   let total = 0
   for (const service of daemon.services.services) {
@@ -118,7 +120,12 @@ export async function connectionsText(daemon: Daemon, limit: number): Promise<st
       if (shown.length % SLICE === 0) await turnOfTheLoop()
     }
   }
-  return `{"total":${total},"connections":[${shown.join()}]}\n`
+  return { total, shown }
+}
+
+/** @returns JSON */
+export function connectionsText({ total, shown }: ConnectionsNow, limit: number): string {
+  return `{"total":${total},"connections":[${shown.slice(0, limit).join()}]}\n`
 }
 
 function shownBy({ material, settings }: ListenerTls): ServiceSnapshot['tls'] {

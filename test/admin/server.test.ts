@@ -91,6 +91,32 @@ function raw(port: number, text: string): Promise<string> {
   })
 }
 
+test.each(['/metrics', '/status', '/connections', '/healthz'])('whoever sends requests before he has an answer gets the first answer, and is closed: %s', async path => {
+  const { tcp } = await running()
+  const reply = await raw(tcp, `GET ${path} HTTP/1.1\r\nhost: localhost\r\ncache-control: no-cache\r\n\r\n`.repeat(2_000))
+  expect(reply.match(/^HTTP\/1\.1 200 /gm)).toHaveLength(1)
+  expect(reply).toMatch(/^connection: close\r$/m)
+})
+
+test('one after the other they are answered on one socket, and what each is told is no older than his question', async () => {
+  const { daemon, admin } = await running()
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 })
+  const ask = (path: string) => new Promise<string>((resolve, reject) => {
+    get({ socketPath: admin, path, agent, headers: { 'cache-control': 'no-cache' } }, response => {
+      let body = ''
+      response.on('data', (bytes: Buffer) => { body += bytes }).on('end', () => resolve(body))
+    }).on('error', reject)
+  })
+  for (let count = 1; count <= 3; count++) {
+    const wire = await client(daemon)
+    await wire.ask('mn\r\n', 4)
+    expect(JSON.parse(await ask('/connections?limit=2'))).toMatchObject({ total: count, connections: { length: Math.min(count, 2) } })
+    expect(JSON.parse(await ask('/status'))).toMatchObject({ services: [{ now: { connections: count } }] })
+    expect(await ask('/metrics')).toContain(`memseal_connections{service="cache"} ${count}\n`)
+  }
+  agent.destroy()
+})
+
 test('what is no path is answered with 400, and the log has no line of it', async () => {
   const { daemon, tcp } = await running()
   for (const target of ['//', '//x/status', '/\\\\x', 'http://[/', '//[']) {
