@@ -271,7 +271,8 @@ const serviceLog = section('What the log says of this service.', {
   connections: choice(['all', 'sampled', 'off'], {
     default: 'sampled',
     doc: 'Lines about connections that have ended. `all`: one for each. `sampled`: as long as a client (address and certificate) ends no ' +
-      'more than 10 a minute by itself; the rest of that minute is told in one line, with counts. `off`: none; metrics count them all the same.',
+      'more than 10 a minute by itself, and 3 for each other reason; the rest of that minute is told in one line, with counts. `off`: none; ' +
+      'metrics count them all the same.',
   }),
 })
 

@@ -4,7 +4,7 @@ import type { ClientClose } from './reasons.ts'
 // A line for each connection that has ended. Clients that connect for every request would fill a disk with them (6,500 lines
 // a second were seen), so past a few lines a minute those of one client are counted, and told together at its end:
 //
-//   closed ... closed (10 of them) ─ counted ─ counted ─ ... ─ closed-folded, with the sums
+//   closed ... closed (10 of them; 3 of each unusual reason) ─ counted ─ counted ─ ... ─ closed-folded, with the sums
 
 export type ConnectionLines = 'all' | 'sampled' | 'off'
 
@@ -26,15 +26,18 @@ export interface Departure {
 }
 
 type Milliseconds = number
-interface Minute { from: Milliseconds, lines: number, folded: Folded | undefined }
+/** `lines` by what they are counted as: a reason, or `ordinary` for those that are. */
+interface Minute { from: Milliseconds, lines: Map<string, number>, folded: Folded | undefined }
 type Sum = 'connections' | 'requests' | 'hits' | 'refused' | 'seconds' | 'bytesIn' | 'bytesOut'
 type Folded = Record<Sum, number> & { address: string, subject: string | undefined, by: Record<string, number>, reasons: Record<string, number> }
 
 const MINUTE: Milliseconds = 60_000
 const LINES_A_MINUTE = 10
+/** Most of the other ends a client can bring about as often as it likes (by what is no request, say). The first of each are news. */
+const LINES_OF_OTHER_REASONS = 3
 const MOST_CLIENTS = 10_000
 
-/** Ends that are a client's own habit. Every other one is news, and has a line in any case. */
+/** Ends that are a client's own habit. They have their lines together, and every other reason has its own. */
 const ordinary: ReadonlySet<ClientClose> = new Set(['client-closed', 'client-reset', 'quit'])
 
 export class Departures {
@@ -53,9 +56,8 @@ export class Departures {
   /** @param now in the clock's milliseconds */
   left(departure: Departure, now: Milliseconds): void {
     if (this.mode === 'off') return
-    const minute = this.mode === 'all' || !ordinary.has(departure.reason) ? undefined : this.#minuteOf(departure, now)
-    if (minute === undefined || minute.lines < LINES_A_MINUTE) {
-      if (minute !== undefined) minute.lines += 1
+    const minute = this.mode === 'all' ? undefined : this.#minuteOf(departure, now)
+    if (minute === undefined || hasLine(minute, departure.reason)) {
       this.#log.info({ event: 'closed', ...departure }, 'a client has left')
       return
     }
@@ -91,7 +93,7 @@ export class Departures {
       if (this.#minutes.size < MOST_CLIENTS) break
       this.#end(oldest, minute)
     }
-    const minute: Minute = { from: now, lines: 0, folded: undefined }
+    const minute: Minute = { from: now, lines: new Map(), folded: undefined }
     this.#minutes.set(client, minute)
     return minute
   }
@@ -103,4 +105,13 @@ export class Departures {
     this.#log.info({ event: 'closed-folded', service: this.#service, ...folded, seconds },
       `more connections of a client have ended within a minute: ${folded.connections.toLocaleString('en-US')}`)
   }
+}
+
+/** Whether one more is told in a line of its own; then it is counted. */
+function hasLine({ lines }: Minute, reason: ClientClose): boolean {
+  const [kind, most] = ordinary.has(reason) ? ['ordinary', LINES_A_MINUTE] as const : [reason, LINES_OF_OTHER_REASONS] as const
+  const told = lines.get(kind) ?? 0
+  if (told >= most) return false
+  lines.set(kind, told + 1)
+  return true
 }

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import { Departures, type Departure } from '../../src/telemetry/departures.ts'
 import { createLogger } from '../../src/telemetry/log.ts'
+import { clientCloses } from '../../src/telemetry/reasons.ts'
 
 type Line = Record<string, unknown>
 
@@ -50,11 +51,23 @@ test('clients are told apart by address and certificate, and none takes the line
   expect(told()).toEqual([...closed(40), 2, 2, 2, 2])
 })
 
-test('an end that is not the client\'s own habit is always told', () => {
-  const { leave, told } = departures()
+test('each other reason has three lines of its own in a minute, whatever it is, and the rest are counted by reason', () => {
+  const { made, lines, leave, told } = departures()
   leave(30, 0)
-  for (const reason of ['backend-lost-mid-reply', 'killed', 'drain', 'reply-backlog', 'protocol'] as const) leave(20, 0, { reason })
-  expect(told()).toEqual(closed(110))
+  const others = clientCloses.filter(reason => !['client-closed', 'client-reset', 'quit'].includes(reason))
+  for (const reason of others) leave(3, 0, { reason })
+  expect(told()).toEqual(closed(10 + 3 * others.length))
+  for (const reason of others) leave(1_000, 0, { reason })
+  expect(told()).toEqual(closed(10 + 3 * others.length))
+  made.look(60_000)
+  expect(lines.at(-1)).toMatchObject({
+    event: 'closed-folded', connections: 20 + 1_000 * others.length, reasons: { quit: 20, ...Object.fromEntries(others.map(reason => [reason, 1_000])) },
+  })
+  // Another minute, and another client, have theirs.
+  const before = lines.length
+  leave(4, 60_000, { reason: 'protocol' })
+  leave(4, 60_000, { reason: 'protocol', address: '10.0.0.2' })
+  expect(lines).toHaveLength(before + 6)
 })
 
 test('all: a line for each; off: none', () => {
