@@ -7,6 +7,7 @@ import { Repeats } from '../admission/repeats.ts'
 import { endpointText, type Endpoint } from '../config/endpoint.ts'
 import { Backoff } from '../lib/backoff.ts'
 import { bind, type Bound } from '../lib/bind.ts'
+import { printableLines } from '../lib/printable.ts'
 import type { Daemon } from '../process/daemon.ts'
 import type { Logger } from '../telemetry/log.ts'
 import { configurationHeader, headerOf, isMeantFor } from './configuration-header.ts'
@@ -258,7 +259,7 @@ export class AdminServer {
 }
 
 function text(status: number, body: string): Answer {
-  return { status, body }
+  return { status, body: printableLines(body) }
 }
 
 function json(status: number, value: unknown): Answer {

@@ -1,4 +1,5 @@
 import { setImmediate as turnOfTheLoop } from 'node:timers/promises'
+import { printableText } from '../lib/printable.ts'
 import { groups } from '../proto/commands.ts'
 import { countOpenFds } from '../process/fd-limit.ts'
 import { expiringOf, type Expiring } from '../process/expiry.ts'
@@ -100,7 +101,7 @@ export function plain(value: unknown): unknown {
 }
 
 export function jsonText(value: unknown): string {
-  return JSON.stringify(value, (_, each: unknown) => each instanceof Float64Array ? [...each] : each)
+  return printableText(JSON.stringify(value, (_, each: unknown) => each instanceof Float64Array ? [...each] : each))
 }
 
 /** Clients are served between two slices: to write down 10,000 at once takes 40 ms. */
@@ -116,7 +117,7 @@ export async function connectionsNow(daemon: Daemon, limit: number): Promise<Con
     total += service.clients
     for (const session of service.sessions) {
       if (shown.length >= limit) break
-      shown.push(JSON.stringify(session.snapshot()))
+      shown.push(jsonText(session.snapshot()))
       if (shown.length % SLICE === 0) await turnOfTheLoop()
     }
   }

@@ -1,7 +1,7 @@
 import type { ClientSnapshot } from '../proxy/client-session.ts'
 import { exitStatuses } from '../errors.ts'
 import { asking } from './admin-client.ts'
-import { age, bytes, columns, number, printable } from './table.ts'
+import { age, bytes, columns, number } from './table.ts'
 import type { Terminal } from './terminal.ts'
 import { UsageError } from './usage-error.ts'
 
@@ -21,7 +21,7 @@ export function connectionsText({ total, connections }: { total: number, connect
   const head = ['id', 'service', 'client', 'certificate', 'tls', 'age', 'idle', 'requests', 'in flight', 'in', 'out', 'unread', 'backend']
   const rows = connections.map(each => [
     each.id, each.service, each.address === 'unix' ? 'unix' : `${each.address}:${each.port}`,
-    printable(each.tls?.subject || '-'), each.tls === undefined ? 'plain' : `${each.tls.version}${each.tls.resumed ? ' resumed' : ''}`,
+    each.tls?.subject || '-', each.tls === undefined ? 'plain' : `${each.tls.version}${each.tls.resumed ? ' resumed' : ''}`,
     age(each.seconds), age(each.idleSeconds), number(each.requests), number(each.inFlight), bytes(each.bytesIn), bytes(each.bytesOut),
     bytes(each.backlogBytes), each.isPrivate === undefined ? 'shared' : `private (${each.isPrivate})`,
   ])

@@ -1,6 +1,7 @@
 import { exitStatuses } from '../errors.ts'
+import { printableLines } from '../lib/printable.ts'
 
-/** A stream of this process to write to, which may be full or gone. */
+/** A stream of this process to write to, which may be full or gone. What others wrote (peers, files, a daemon) moves no cursor there. */
 export class Output {
   readonly #name: string
   readonly #stream: NodeJS.WriteStream
@@ -15,7 +16,7 @@ export class Output {
   write(text: string): void {
     if (this.#hasFailed) return
     try {
-      this.#stream.write(text)
+      this.#stream.write(printableLines(text))
     } catch (error) {
       this.#failed(error as NodeJS.ErrnoException)   // files are written to at once
     }

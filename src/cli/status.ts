@@ -3,7 +3,7 @@ import { exitStatuses } from '../errors.ts'
 import type { Loaded } from '../tls/material.ts'
 import { counted } from '../lib/counted.ts'
 import { asking } from './admin-client.ts'
-import { age, bytes, facts, number, printable } from './table.ts'
+import { age, bytes, facts, number } from './table.ts'
 import type { Terminal } from './terminal.ts'
 
 /** As it comes over HTTP: dates are texts. */
@@ -53,14 +53,14 @@ function serviceText({ name, listeners, tls, clientCa, backendTls, certificates,
     ['listens on', listeners.map(({ address, tls }) => `${address}${tls ? ' (TLS)' : ' (plain)'}`).join(', ') || 'nothing'],
   ]
   if (tls !== undefined) {
-    rows.push(['certificate', printable(`${tls.subject}; ${tls.names}`)], ['', `SHA-256 ${tls.fingerprint}`])
+    rows.push(['certificate', `${tls.subject}; ${tls.names}`], ['', `SHA-256 ${tls.fingerprint}`])
   }
   for (const { key, file, notAfter } of certificates) rows.push([{ cert: '', crl: 'revocations', backend_cert: 'shown behind' }[key], `${file}, ${untilText(notAfter, now)}`])
   rows.push(...clientCa.map(authority => ['client CA', loadedText(authority, now)] as const))
   rows.push(...Object.entries(state.backends).map(([backend, isUp]) => ['backend', `${backend}: ${isUp ? 'up' : 'DOWN'}`] as const))
   const versions = [...new Set(lanes.map(lane => lane.version).filter(version => version !== ''))]
   const inFlight = `${counted(state.inFlight, 'request')} in flight`
-  rows.push(['', `${counted(lanes.length, 'shared connection')}, ${number(state.privateConnections)} private, ${inFlight}${versions.length > 0 ? `, memcached ${printable(versions.join(', '))}` : ''}`])
+  rows.push(['', `${counted(lanes.length, 'shared connection')}, ${number(state.privateConnections)} private, ${inFlight}${versions.length > 0 ? `, memcached ${versions.join(', ')}` : ''}`])
   if (backendTls?.shown !== undefined) rows.push(['shown there', loadedText(backendTls.shown, now)])
   rows.push(...(backendTls?.ca ?? []).map(authority => ['backend CA', loadedText(authority, now)] as const))
   rows.push(['clients', `${counted(state.connections, 'connection')} from ${counted(state.clients, 'address', 'addresses')}; ${number(edge.accepted)} so far`])
@@ -79,7 +79,7 @@ function handshakesText({ handshakes, resumed, handshakesFailed }: Sent<ServiceS
 }
 
 function loadedText({ subject, fingerprint, notAfter }: Sent<Loaded>, now: number): string {
-  return `${printable(subject)}, ${untilText(notAfter, now)}, SHA-256 ${fingerprint}`
+  return `${subject}, ${untilText(notAfter, now)}, SHA-256 ${fingerprint}`
 }
 
 function untilText(notAfter: string, now: number): string {

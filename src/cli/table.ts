@@ -1,6 +1,10 @@
+import { printableText } from '../lib/printable.ts'
+
+// What stands in a cell may have been written by strangers (a certificate's name, say): nothing there moves the cursor.
+
 /** Lines of columns, as wide as their widest cell; numbers to the right. */
 export function columns(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  const all = [head, ...rows]
+  const all = [head, ...rows.map(row => row.map(printableText))]
   const widths = head.map((_, at) => Math.max(...all.map(row => row[at].length)))
   const isNumber = head.map((_, at) => rows.length > 0 && rows.every(row => /^[\d,.]*( ?[%a-zA-Z]{1,3})?$/.test(row[at])))
   return all.map(row => row.map((cell, at) => isNumber[at] ? cell.padStart(widths[at]) : cell.padEnd(widths[at])).join('  ').trimEnd() + '\n').join('')
@@ -9,7 +13,7 @@ export function columns(head: readonly string[], rows: readonly (readonly string
 /** Lines of a name and what there is to say of it. */
 export function facts(rows: readonly (readonly [name: string, text: string])[]): string {
   const width = Math.max(...rows.map(([name]) => name.length))
-  return rows.map(([name, text]) => `  ${name.padEnd(width)}  ${text}\n`).join('')
+  return rows.map(([name, text]) => `  ${name.padEnd(width)}  ${printableText(text)}\n`).join('')
 }
 
 /** `1,234`. */
@@ -34,9 +38,4 @@ export function age(seconds: number): string {
   })
   const first = parts.findIndex(({ count }) => count > 0)
   return first === -1 ? '0s' : parts.slice(first, first + 2).filter(({ count }) => count > 0).map(({ text }) => text).join(' ')
-}
-
-/** Text of a client's (a certificate's name, say) on a terminal: nothing that moves the cursor. */
-export function printable(text: string): string {
-  return text.replace(/[\u0000-\u001f\u007f-\u009f]/g, '?')
 }

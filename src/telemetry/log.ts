@@ -1,4 +1,5 @@
 import pino, { type Logger } from 'pino'
+import { printableLines, printableText } from '../lib/printable.ts'
 import { LogFile } from './log-file.ts'
 
 export type { Logger } from 'pino'
@@ -32,7 +33,7 @@ export function createLogger(settings: LogSettings, sink?: LogSink): Log {
     base: undefined,
     timestamp: pino.stdTimeFunctions.isoTime,
     formatters: { level: label => ({ level: label }) },
-  }, settings.format === 'pretty' ? { write: (line: string) => out.write(readable(line)) } : out)
+  }, { write: (line: string) => out.write(settings.format === 'pretty' ? readable(line) : printableLines(line)) })
   if (file?.fault !== undefined) tryAgain(file, log)
   return { log, flush: () => file?.flush(), reopen: async () => await file?.reopen() ?? false }
 }
@@ -56,7 +57,7 @@ export function readable(line: string): string {
   const name = typeof event === 'string' && words.startsWith(event.replaceAll('-', ' ')) ? '' : event
   const head = [at, String(level).toUpperCase().padEnd(5), name, words].filter(part => part !== undefined && part !== '')
   const rest = Object.entries(fields).filter(([, value]) => !isIn(words, value)).map(([key, value]) => `${key}=${shown(value)}`)
-  return `${printable(head.concat(rest).join(' '))}\n`
+  return `${printableText(head.concat(rest).join(' '))}\n`
 }
 
 /** Sentences and places only: a plain word (a service's name, say) may stand in the message by chance. */
@@ -68,12 +69,4 @@ function isIn(words: string, value: unknown): boolean {
 function shown(value: unknown): string {
   if (typeof value !== 'string') return JSON.stringify(value)
   return /^[^\s"=\p{C}]+$/u.test(value) ? value : JSON.stringify(value)
-}
-
-/** Control characters, and marks that turn the direction of writing, in the way of JSON. */
-function printable(text: string): string {
-  return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, each => [...each].map(one => {
-    const code = one.codePointAt(0)!
-    return code > 0xffff ? `\\u{${code.toString(16)}}` : `\\u${code.toString(16).padStart(4, '0')}`
-  }).join(''))
 }

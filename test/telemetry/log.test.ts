@@ -40,6 +40,15 @@ test.each([
   expect(one).toContain(`subject=${shown.replace(/^("?)/, "$1é")}`)
 })
 
+test('a line of JSON moves no cursor either, and says the same', () => {
+  const lines: string[] = []
+  const { log } = createLogger({ level: 'info', format: 'json', file: '-' }, { write: line => { lines.push(line) } })
+  const fields = { event: 'backend-ready', version: '1.6\u0080\u009b2J', subject: 'CN=\u202ea\u001b\u2028é', names: ['\u2066'], '\u009b': 1 }
+  log.info(fields, 'got \u009b')
+  expect(lines[0]).toMatch(/^[ -~é]+\n$/)
+  expect(JSON.parse(lines[0])).toMatchObject({ ...fields, msg: 'got \u009b' })
+})
+
 test('pretty says nothing twice', () => {
   expect(readable(JSON.stringify({ level: 'info', event: 'listening', service: 'cache', listener: '127.0.0.1:1', tls: false, msg: 'listening on 127.0.0.1:1' })))
     .toBe('INFO  listening on 127.0.0.1:1 service=cache tls=false\n')
