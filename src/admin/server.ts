@@ -7,6 +7,7 @@ import { Repeats } from '../admission/repeats.ts'
 import { endpointText, type Endpoint } from '../config/endpoint.ts'
 import { Backoff } from '../lib/backoff.ts'
 import { bind, type Bound } from '../lib/bind.ts'
+import { isOwnAddress } from '../lib/names.ts'
 import { printableLines } from '../lib/printable.ts'
 import type { Daemon } from '../process/daemon.ts'
 import type { Logger } from '../telemetry/log.ts'
@@ -160,10 +161,17 @@ export class AdminServer {
 
   #mayRead(socket: Socket): boolean {
     const address = normalAddress(socket.remoteAddress)
-    if (isLoopback(address) || this.#allowed().has(address)) return true
+    if (isLoopback(address) || this.#allowed().has(address) || isOwnAddress(address)) return true
     const suppressed = this.#repeats.tell('refused', address)
     if (suppressed !== undefined) this.#log.warn({ event: 'admin-refused', address, suppressed }, `refused ${address} on the admin listener: it is not in admin.allow`)
     return false
+  }
+
+  #mayUseName(socket: Socket, host: string): boolean {
+    const local = normalAddress(socket.localAddress)
+    if (isLoopback(local)) return isLoopbackName(host)
+    const name = host.replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1')
+    return name === local || isLoopbackName(host) || this.#allowed().has(normalAddress(socket.remoteAddress))
   }
 
   /** A reload may name others. */
@@ -196,10 +204,10 @@ export class AdminServer {
   }
 
   #route(request: IncomingMessage, mayOrder: boolean): Answer | Promise<Answer> {
-    // A page in a browser can reach loopback under any name it likes (DNS rebinding); it cannot hide that name. From other
-    // hosts any name is right: load balancers and kubelets send their own, or none.
+    // A page in a browser of this host can reach it under any name it likes (DNS rebinding); it cannot hide that name. For those
+    // in `allow` any name is right: load balancers and kubelets send their own, or none.
     const { headers: { host }, socket } = request
-    if (!mayOrder && host !== undefined && isLoopback(normalAddress(socket.localAddress)) && !isLoopbackName(host)) return text(403, 'ask by the address of loopback\n')
+    if (!mayOrder && host !== undefined && !this.#mayUseName(socket, host)) return text(403, 'ask by an address of this host, not by a name\n')
     if (!isMeantFor(request.headers[configurationHeader], this.#daemon.source.paths)) return text(421, `this is memseal of ${this.#daemon.configuration}\n`)
     const target = request.url ?? '/'
     // Two slashes would begin another host's name.

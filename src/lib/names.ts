@@ -169,6 +169,16 @@ function ownAddresses(): string[] {
   return Object.values(networkInterfaces()).flatMap(addresses => (addresses ?? []).map(({ address }) => address))
 }
 
+let own = { addresses: new Set<string>(), readAt: -Infinity }
+
+/** Whether it is one of this host's, as of a second ago: strangers bring about the question.
+ *  @param address in the short form of the system, without a zone */
+export function isOwnAddress(address: string): boolean {
+  const now = performance.now()
+  if (now - own.readAt >= 1_000) own = { addresses: new Set(ownAddresses()), readAt: now }
+  return own.addresses.has(address)
+}
+
 function ofThisHost(): Sources {
   // A resolver reads the servers when it is made.
   const file = new KeptFile('/etc/resolv.conf', text => {
