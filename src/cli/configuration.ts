@@ -16,8 +16,9 @@ export interface Chosen {
 
 /** Finds the configuration that flags, environment and the default file make together, and loads it.
  *  A file that is named wins over variables; flags and a named file are one too many; flags win over the default file.
+ *  @param isFirst a file that is named may be a pipe, which is read once; a reload waits for nobody
  *  @returns undefined when there is none at all */
-export function chooseConfiguration(flags: Record<string, unknown>, environment: NodeJS.ProcessEnv): Chosen | undefined {
+export function chooseConfiguration(flags: Record<string, unknown>, environment: NodeJS.ProcessEnv, isFirst = true): Chosen | undefined {
   const fromFlags = givenByFlags(flags)
   const fromEnvironment = givenByEnvironment(environment)
   const setup = fromFlags.filter(isSetup)
@@ -33,7 +34,7 @@ export function chooseConfiguration(flags: Record<string, unknown>, environment:
   const log = [...fromEnvironment, ...fromFlags].filter(given => !isSetup(given))
   const file = named ?? (setup.length === 0 && existsSync(defaultFile) ? defaultFile : undefined)
   if (file !== undefined) {
-    const loaded = loadFile(file, { environment, given: log })
+    const loaded = loadFile(file, { environment, given: log, takesPipe: isFirst && named !== undefined })
     if (isUnit(environment) || isForUnit(file)) warnOfHiddenPaths(loaded)
     return { file, loaded }
   }

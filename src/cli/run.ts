@@ -19,6 +19,6 @@ export async function run(flags: Record<string, unknown>, terminal: Terminal): P
   // A reload reads what the start has read; that there is something to read is known by now.
   return await startDaemon({
     loaded, paths: chosen.file === undefined ? [] : pathsOf(chosen.file),
-    load: () => chooseConfiguration(flags, terminal.environment)!.loaded,
+    load: () => chooseConfiguration(flags, terminal.environment, false)!.loaded,
   })
 }

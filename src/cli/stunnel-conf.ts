@@ -1,5 +1,7 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
+import { MOST_BYTES } from '../config/parse.ts'
+import { readWholeFile } from '../lib/whole-file.ts'
 
 // stunnel.conf as stunnel reads it: a line is empty, a comment (# or ; at its start), [section] or option = value. A
 // value runs to the end of its line, and there is no quoting. What stands before the first section holds for all.
@@ -77,7 +79,7 @@ function includeFolder(conf: StunnelConf, where: string, folder: string, depth: 
   }
   try {
     const files = readdirSync(folder).sort().map(name => join(folder, name)).filter(file => statSync(file).isFile())
-    for (const file of files) readInto(conf, file, readFileSync(file, 'utf8'), depth + 1)
+    for (const file of files) readInto(conf, file, readWholeFile(file, MOST_BYTES).toString(), depth + 1)
   } catch (error) {
     conf.faults.push({ where, message: `include = ${shown(folder)}: cannot be read here (${(error as NodeJS.ErrnoException).code}). ` +
       'Run this where its files are, or import each of them.' })

@@ -1,9 +1,9 @@
 import { X509Certificate } from 'node:crypto'
-import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { isHostName } from '../config/endpoint.ts'
+import { readWholeFile } from '../lib/whole-file.ts'
 import { oneLine, spkiOf } from '../tls/peer.ts'
-import { certificateBlocks } from '../tls/pem.ts'
+import { certificateBlocks, MOST_BYTES } from '../tls/pem.ts'
 import { connectAddress, fillIn } from './stunnel-address.ts'
 import { shown, type StunnelLine } from './stunnel-conf.ts'
 import { origin, type SectionLines } from './stunnel-lines.ts'
@@ -270,7 +270,7 @@ function verification(lines: SectionLines): Verification {
 /** @returns undefined: the file cannot be read here, or holds none */
 function readCertificates(file: string): X509Certificate[] | undefined {
   try {
-    const certificates = certificateBlocks(readFileSync(file, 'utf8')).map(block => new X509Certificate(block))
+    const certificates = certificateBlocks(readWholeFile(file, MOST_BYTES).toString()).map(block => new X509Certificate(block))
     return certificates.length === 0 ? undefined : certificates
   } catch {
     return undefined

@@ -1,6 +1,7 @@
-import { globSync, readFileSync } from 'node:fs'
+import { globSync } from 'node:fs'
 import { isMap, isScalar, isSeq, LineCounter, Pair, Scalar, YAMLMap, type Document, type Node } from 'yaml'
-import { parse } from './parse.ts'
+import { FileKindError, readWholeFile } from '../lib/whole-file.ts'
+import { MOST_BYTES, parse } from './parse.ts'
 import { isPattern, Problem, type Reading } from './reading.ts'
 
 // `include`: services from more files. Their nodes are put into the document as if they stood there, and the reading is told
@@ -40,11 +41,11 @@ function includeFile(file: string, entry: Node, path: string, reading: Reading, 
   reading.included.push(file)
   let text: string
   try {
-    text = readFileSync(file, 'utf8')
+    text = readWholeFile(file, MOST_BYTES).toString()
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
     reading.isUnread = true
-    const why = code === 'ENOENT' ? 'there is no such file' : code === 'EISDIR' ? 'this is a folder' : `it cannot be read (${code})`
+    const why = error instanceof FileKindError ? `this ${error.words}` : code === 'ENOENT' ? 'there is no such file' : `it cannot be read (${code})`
     reading.fault(path, entry, new Problem(`${file}: ${why}.`, 'Write the path of a file that memseal may read.'))
     return
   }

@@ -1,9 +1,9 @@
-import { readFileSync } from 'node:fs'
 import { LineCounter, YAMLMap, type Document, type Node } from 'yaml'
+import { FileKindError, readWhole, readWholeFile } from '../lib/whole-file.ts'
 import { includeFiles } from './include.ts'
 import { hasFault, sortIssues, type Issue, type Origin } from './issue.ts'
 import { Problem, Reading } from './reading.ts'
-import { parse } from './parse.ts'
+import { MOST_BYTES, parse } from './parse.ts'
 import { checkRules } from './rules.ts'
 import { schema, type Config } from './schema.ts'
 import { inFlags, isGiven } from './flag-words.ts'
@@ -34,14 +34,16 @@ export interface LoadOptions {
   environment: NodeJS.ProcessEnv
   given?: readonly Given[]         // from flags and variables; they win over the file
   directory?: string               // instead of the working folder
+  takesPipe?: boolean              // /dev/stdin, <(…): they can be waited for, and read once
 }
 
 /** Reads and checks a file. Gathers every fault and never throws: a file that cannot be read is a fault too. */
 export function loadFile(file: string, options: LoadOptions): Loaded {
   try {
-    return loadText(readFileSync(file, 'utf8'), file, options)
+    const read = options.takesPipe === true ? readWhole : readWholeFile
+    return loadText(read(file, MOST_BYTES).toString(), file, options)
   } catch (error) {
-    const [message, fix] = unreadable(error as NodeJS.ErrnoException)
+    const [message, fix] = unreadable(error as NodeJS.ErrnoException | FileKindError)
     return { ...refused([{ severity: 'fault', origin: { kind: 'file', file, line: 1, col: 1 }, path: '', message, fix }], file), isUnread: true }
   }
 }
@@ -117,7 +119,8 @@ function refused(issues: Issue[], file: string): Loaded {
   }
 }
 
-function unreadable(error: NodeJS.ErrnoException): [message: string, fix: string] {
+function unreadable(error: NodeJS.ErrnoException | FileKindError): [message: string, fix: string] {
+  if (error instanceof FileKindError) return [`this ${error.words}.`, error.words === 'is a folder' ? 'Name the file in it.' : error.fix]
   switch (error.code) {
     case 'ENOENT': return ['there is no such file.', 'Write it, or name another with --config FILE.']
     case 'EACCES': return ['this file may not be read by the user that memseal runs as.',

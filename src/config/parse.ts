@@ -1,6 +1,9 @@
 import { parseDocument, type Document, type LineCounter } from 'yaml'
 import type { Issue } from './issue.ts'
 
+/** Of a file of the configuration. */
+export const MOST_BYTES = 4 * 2 ** 20
+
 /** @param file its name in issues   @returns the document, or all that keeps it from being YAML */
 export function parse(text: string, file: string, lines: LineCounter): Document | Issue[] {
   const issue = (line: number, col: number, message: string, fix: string): Issue =>

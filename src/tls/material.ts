@@ -1,9 +1,10 @@
 import { createPrivateKey, X509Certificate, type KeyObject } from 'node:crypto'
-import { readFileSync, statSync } from 'node:fs'
+import { statSync } from 'node:fs'
 import { whyNotSeen } from '../lib/hidden-paths.ts'
+import { FileKindError, readWholeFile } from '../lib/whole-file.ts'
 import { chainOf, type Chain } from './chain.ts'
 import { oneLine } from './peer.ts'
-import { certificateBlocks, hasTrustSettings, insteadOfCertificates, plainPem, privateKeyBlock } from './pem.ts'
+import { certificateBlocks, hasTrustSettings, insteadOfCertificates, MOST_BYTES, plainPem, privateKeyBlock } from './pem.ts'
 import { readRevocation, type Revocation } from './revocation.ts'
 import { signsOthers } from './x509.ts'
 
@@ -270,14 +271,17 @@ class MaterialReading {
 
   #read(key: MaterialFault['key'], file: string): Buffer | undefined {
     try {
-      return readFileSync(file)
+      return readWholeFile(file, MOST_BYTES)
     } catch (error) {
+      if (error instanceof FileKindError) {
+        this.#fault(key, `${file} ${error.words}.`, error.fix)
+        return undefined
+      }
       const { code } = error as NodeJS.ErrnoException
       const hidden = whyNotSeen(file)
       if (hidden !== undefined) this.#fault(key, `${file} cannot be read (${code}): ${hidden.words}.`, hidden.fix)
       else if (code === 'ENOENT') this.#fault(key, `there is no file ${file}.`, 'Write the path of the file, or put the file there.')
       else if (code === 'EACCES') this.#fault(key, `${file} may not be read by this user.`, `Let memseal's user read it: chgrp memseal ${file} && chmod 640 ${file}`)
-      else if (code === 'EISDIR') this.#fault(key, `${file} is a folder.`, 'Write the path of the file in it.')
       else this.#fault(key, `${file} cannot be read (${code}).`, 'Check the file and the disk.')
       return undefined
     }

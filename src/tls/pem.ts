@@ -3,6 +3,9 @@ import { X509Certificate } from 'node:crypto'
 // What stands in PEM, whatever stands around it: `openssl x509 -text` writes words before a block, haproxy wants the key in
 // the same file, Windows ends lines in its own way and begins files with a mark.
 
+/** Of a file of certificates, keys or revocation lists. */
+export const MOST_BYTES = 16 * 2 ** 20
+
 /** Each certificate as it stands there, BEGIN and END included. */
 export function certificateBlocks(pem: string): string[] {
   return pem.match(/-----BEGIN (?:TRUSTED |X509 )?CERTIFICATE-----[^]+?-----END (?:TRUSTED |X509 )?CERTIFICATE-----/g) ?? []

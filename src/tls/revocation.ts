@@ -1,10 +1,11 @@
 import { X509Certificate } from 'node:crypto'
-import { readFileSync } from 'node:fs'
 import { whyNotSeen } from '../lib/hidden-paths.ts'
+import { FileKindError, readWholeFile } from '../lib/whole-file.ts'
 import type { ListRules } from './client-judge.ts'
 import { parseCrl, type RevocationList } from './crl.ts'
 import type { MaterialFault } from './material.ts'
 import { oneLine } from './peer.ts'
+import { MOST_BYTES } from './pem.ts'
 import { subjectOf } from './x509.ts'
 
 // `tls.crl`: the file, its lists, and what is wrong with them. An expired list is no fault: the CA is late, and
@@ -28,8 +29,9 @@ export function readRevocation(file: string, authorities: readonly X509Certifica
   const warn = (message: string, fix: string): void => void warnings.push({ key: 'crl', message: `${file}: ${message}`, fix })
   let pem: string
   try {
-    pem = readFileSync(file, 'utf8')
+    pem = readWholeFile(file, MOST_BYTES).toString()
   } catch (error) {
+    if (error instanceof FileKindError) return fault(`${file} ${error.words}.`, error.fix)
     const { code } = error as NodeJS.ErrnoException
     const hidden = whyNotSeen(file)
     if (hidden !== undefined) return fault(`${file} cannot be read (${code}): ${hidden.words}.`, hidden.fix)

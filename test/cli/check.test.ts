@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process'
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { check } from '../../src/cli/check.ts'
 import { runCommandLine } from '../../src/cli/commands.ts'
 import { runMemseal } from '../support/daemon.ts'
@@ -85,3 +86,11 @@ function fileWith(text: string): { file: string, place: string } {
   writeFileSync(file, text)
   return { file, place: `${file}:1:` }
 }
+
+test('a configuration that is named may come through a pipe', () => {
+  const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
+  const text = 'services:\n  cache: { listen: 127.0.0.1:1 }\n'
+  for (const script of ['"$0" "$1" check --config <(printf "%s" "$2")', 'printf "%s" "$2" | "$0" "$1" check --config /dev/stdin']) {
+    expect(execFileSync('bash', ['-c', script, process.execPath, main, text], { encoding: 'utf8' })).toContain('is fine.')
+  }
+})

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { connect as connectPlain } from 'node:net'
@@ -265,6 +266,24 @@ test('a broken pair never takes effect: told in one line by order, and by itself
   // Mended, it is taken without being asked.
   writeFileSync(files.key, serverRenewed.key)
   expect(await daemon.waitForLog(line => line.event === 'reloaded' && line['cause'] === 'files')).toMatchObject({ changes: [expect.stringMatching(/tls\.cert/), expect.stringMatching(/tls\.key/)] })
+})
+
+test('a pipe in the place of a list, or of the configuration, is refused with words, and nobody waits for it', async () => {
+  const { client, ca } = await pki()
+  const { daemon, reload, admin } = await setup()
+  const files = { ...await ownFiles(daemon.folder), crl: join(daemon.folder, 'clients.crl') }
+  await makeCrl(files.crl, { ca })
+  await reload(config => { config.services['cache']['tls'] = files })
+  const pipeAt = (path: string): void => {
+    execFileSync('mkfifo', [`${path}.pipe`])
+    renameSync(`${path}.pipe`, path)
+  }
+  pipeAt(files.crl)
+  expect((await daemon.waitForLog('reload-refused')).msg).toContain('clients.crl is a pipe, and only a file is read.')
+  pipeAt(daemon.configFile)
+  const outcome = JSON.parse((await askAdmin(admin, '/reload', 'POST')).body) as ReloadOutcome
+  expect([outcome.result, outcome.reasons]).toEqual(['refused', [expect.stringContaining('this is a pipe, and only a file is read.')]])
+  expect(await answers(await connect({ port: daemon.port(), tls: as(client, ca) }))).toBe(true)
 })
 
 test('a certificate that is removed leaves the loaded one in force', async () => {
