@@ -7,7 +7,7 @@ import { Problem } from '../config/reading.ts'
 import type { ServiceConfig } from '../config/schema.ts'
 import { parseDuration } from '../config/units.ts'
 import { exitStatuses } from '../errors.ts'
-import { expectedName } from '../tls/backend.ts'
+import { constraintsOf, expectedName } from '../tls/backend.ts'
 import { loadedOf } from '../tls/material.ts'
 import { certificateBlocks } from '../tls/pem.ts'
 import { peerRules, type PeerRules, type RuleSettings } from '../tls/verdict.ts'
@@ -219,7 +219,8 @@ function tlsOf(flags: ProbeFlags, preset: Preset | undefined, endpoint: Endpoint
 
 function authoritiesIn(pem: string | undefined, place: string): PeerRules['authorities'] {
   if (pem === undefined) return { place: 'the list of public authorities', known: [] }
-  return { place, known: certificateBlocks(pem).map(block => loadedOf(new X509Certificate(block))) }
+  const blocks = certificateBlocks(pem)
+  return { place, known: blocks.map(block => loadedOf(new X509Certificate(block))), isConstrained: constraintsOf(blocks) }
 }
 
 function readPem(flag: string, file: string | undefined): string | undefined {

@@ -26,7 +26,7 @@ function whichCertificates(whose: string, more: string, names: string) {
     cn_as_name: choice(['refused', 'allowed'], {
       default: 'refused',
       doc: '`allowed`: takes the common name (CN) as a DNS name where a certificate has no subject alternative name at all, and ' +
-        'one CN.',
+        'one CN. Not where a CA of its chain has name constraints, which do not hold for every CN.',
     }),
   }
 }

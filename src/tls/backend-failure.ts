@@ -20,7 +20,7 @@ const failures: Record<BackendFailureReason, { words: string, advice: string }> 
   },
   'cn-only': {
     words: 'its certificate has no subject alternative name, and the common name that would fit is not taken for one',
-    advice: 'issue a certificate with a subject alternative name; or write cn_as_name: allowed below backend.tls',
+    advice: 'issue a certificate with a subject alternative name; or, where no CA of its chain has name constraints, write cn_as_name: allowed below backend.tls',
   },
   'wrong-pin': {
     words: 'its certificate is none of those that are pinned in backend.tls.fingerprints and spki',

@@ -2,6 +2,7 @@ import { createHash, type X509Certificate } from 'node:crypto'
 import { createSecureContext, type ConnectionOptions, type SecureContext, type TLSSocket } from 'node:tls'
 import { isIP } from 'node:net'
 import type { BackendTlsConfig } from '../config/schema.ts'
+import { ClientJudge } from './client-judge.ts'
 import { ciphers, groups } from './context.ts'
 import type { BackendMaterial, Loaded } from './material.ts'
 import { oneLine } from './peer.ts'
@@ -37,8 +38,14 @@ export function backendTls(material: BackendMaterial, settings: BackendTlsConfig
     }),
     serverName: settings.server_name,
     minVersion: settings.min_version,
-    rules: peerRules(settings, ca && { place: 'backend.tls.ca', known: authorities }),
+    rules: peerRules(settings, ca && { place: 'backend.tls.ca', known: authorities, isConstrained: constraintsOf(ca) }),
   }
+}
+
+/** @param authorities PEM   @returns whether name constraints hold for a certificate that leads to one of them */
+export function constraintsOf(authorities: readonly string[]): (certificate: X509Certificate) => boolean {
+  const judge = new ClientJudge(authorities, undefined, { check: 'leaf', expired: 'refuse', missing: 'refuse' })
+  return certificate => judge.isConstrained(certificate)
 }
 
 /** The name that has to be in the certificate; undefined: any, since a pin alone says whose it is.

@@ -1,6 +1,6 @@
 import { X509Certificate } from 'node:crypto'
 import { names, type RevocationList } from './crl.ts'
-import { pointsOf, subjectOf } from './x509.ts'
+import { hasNameConstraints, pointsOf, subjectOf } from './x509.ts'
 
 // What OpenSSL does not say of a client's certificate, or not any more. It looks at dates and lists while a whole handshake
 // runs; a session that is resumed was judged then, and a client that always comes back in time would never be judged again.
@@ -51,6 +51,14 @@ export class ClientJudge {
       if (late !== undefined) return late
     }
     return this.#lists === undefined ? undefined : this.#listFault(certificate, this.#lists, now)
+  }
+
+  /** Does a CA on its path say which names it may give, or does nobody know the path? OpenSSL does not hold a common name of
+   *  one label against such constraints. */
+  isConstrained(certificate: X509Certificate, now = Date.now()): boolean {
+    this.#learn(certificate)
+    const path = this.#path(certificate, now)
+    return path.length === 1 && !this.#isAuthority(certificate.fingerprint256) || path.some(hasNameConstraints)
   }
 
   #listFault(certificate: X509Certificate, lists: readonly RevocationList[], now: number): string | undefined {

@@ -72,7 +72,11 @@ function isKnownGroup(name: string): boolean {
  *  @throws Error of OpenSSL, when it does not take the material */
 export function listenerTls(material: Material, settings: TlsSettings, scope: string, inForce?: ListenerTls): ListenerTls {
   const { clientCa } = material
-  const rules = peerRules(settings, clientCa && { place: 'tls.client_ca', known: material.authorities })
+  const { crl_check: check = 'leaf', crl_expired: expired = 'refuse', crl_missing: missing = 'refuse' } = settings
+  const judge = new ClientJudge(clientCa ?? [], material.revocation?.lists, { check, expired, missing })
+  const rules = peerRules(settings, clientCa && {
+    place: 'tls.client_ca', known: material.authorities, isConstrained: certificate => judge.isConstrained(certificate),
+  })
   // With neither, whoever shows a certificate would be let in.
   if (settings.client_auth !== 'none' && !clientCa?.length && !isPinned(rules)) {
     throw new Error(`tls.client_auth ${settings.client_auth} needs tls.client_ca`)
@@ -82,8 +86,6 @@ export function listenerTls(material: Material, settings: TlsSettings, scope: st
   const { revocation } = material
   // What OpenSSL cannot read is not to be trusted with a verdict, though it is not OpenSSL that judges by it.
   if (revocation !== undefined) createSecureContext({ ca: [], crl: revocation.lists.map(({ pem }) => pem) })
-  const { crl_check: check = 'leaf', crl_expired: expired = 'refuse', crl_missing: missing = 'refuse' } = settings
-  const judge = new ClientJudge(clientCa ?? [], revocation?.lists, { check, expired, missing })
   const options = optionsOf(material, settings, scope)
   return { settings, material, options, fingerprint, judge, rules, server: new Server(options) }
 }

@@ -55,7 +55,7 @@ const failures: Record<HandshakeFailureReason, { words: string, advice: string }
   },
   'cn-only': {
     words: "the client's certificate has no subject alternative name, and the common name that would fit tls.names is not taken for one",
-    advice: 'issue a certificate with a subject alternative name; or write cn_as_name: allowed below tls',
+    advice: 'issue a certificate with a subject alternative name; or, where no CA of its chain has name constraints, write cn_as_name: allowed below tls',
   },
   'wrong-purpose': {
     words: "the client's certificate may not be used by a TLS client",

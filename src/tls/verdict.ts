@@ -17,7 +17,12 @@ import { weaknessOf } from './strength.ts'
 export interface PeerRules {
   /** With the place where they are configured, for the words of a failure; undefined: there are none, and a pin stands for
    *  the chain. */
-  readonly authorities: { readonly place: string, readonly known: readonly Pick<Loaded, 'subject' | 'fingerprint'>[] } | undefined
+  readonly authorities: {
+    readonly place: string
+    readonly known: readonly Pick<Loaded, 'subject' | 'fingerprint'>[]
+    /** Do name constraints hold for it? Then its common name is not taken for a name. Left out: that of nobody. */
+    isConstrained?(certificate: X509Certificate): boolean
+  } | undefined
   /** SHA-256 of certificates, as Node prints it, and of their keys, as `sha256/BASE64=`; one match is enough. */
   readonly fingerprints: readonly string[]
   readonly spki: readonly string[]
@@ -150,9 +155,14 @@ function nameFault(certificate: X509Certificate, rules: PeerRules, host: string 
   const isFor = (takesCn: boolean): boolean => host === undefined || isForHost(certificate, host, takesCn)
   const isAccepted = (takesCn: boolean): boolean =>
     rules.names.length === 0 || namesOf(certificate, takesCn).some(name => rules.names.some(rule => rule.test(name)))
-  if (isFor(rules.cnAsName) && isAccepted(rules.cnAsName)) return undefined
-  if (!rules.cnAsName && isFor(true) && isAccepted(true)) return { code: 'CN_ONLY', detail: `CN=${shown(commonNames(certificate)[0])}` }
-  if (!isFor(rules.cnAsName)) return { code: 'WRONG_NAME', detail: `expected ${host}; ${namesText(certificate)}` }
+  const isConstrained = rules.cnAsName && hasOnlyCn(certificate) && rules.authorities?.isConstrained?.(certificate) === true
+  const takesCn = rules.cnAsName && !isConstrained
+  if (isFor(takesCn) && isAccepted(takesCn)) return undefined
+  if (!takesCn && isFor(true) && isAccepted(true)) {
+    const why = isConstrained ? ', and a CA of its chain has name constraints: no common name counts there' : ''
+    return { code: 'CN_ONLY', detail: `CN=${shown(commonNames(certificate)[0])}${why}` }
+  }
+  if (!isFor(takesCn)) return { code: 'WRONG_NAME', detail: `expected ${host}; ${namesText(certificate)}` }
   return { code: 'NAME_NOT_ACCEPTED', detail: namesText(certificate) }
 }
 

@@ -27,6 +27,11 @@ export function plainSerial(content: Buffer): string {
   return content.toString('hex').replace(/^(?:00(?=[0-7].)|ff(?=[89a-f].))+/, '')
 }
 
+/** Does it say which names those that it signs may have? */
+export function hasNameConstraints(certificate: X509Certificate): boolean {
+  return extensionsOf(certificate)?.has(Extension.nameConstraints) === true
+}
+
 /** The distribution points that it names, as `pointName` gives them. */
 export function pointsOf(certificate: X509Certificate): string[] {
   const value = extensionsOf(certificate)?.get(Extension.distributionPoints)

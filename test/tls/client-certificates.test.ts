@@ -196,3 +196,37 @@ test('the words name what is missing', async () => {
   expect(await detail(caFile(root), odd({ subject: '/CN=self' }))).toBe('it has signed itself as CN=self, which tls.client_ca does not have')
   expect(await detail(caFile(root), odd({ subject: '/CN=gone', signer: root, ...past }))).toBe('CN=gone on 2021-01-01')
 })
+
+const constrained = [...ofCa, 'nameConstraints = critical,permitted;DNS:example.com']
+const top = odd({ subject: '/CN=top', extensions: ofCa })
+const free = odd({ subject: '/CN=free', signer: top, extensions: ofCa })
+const bound = odd({ subject: '/CN=bound', signer: top, extensions: constrained })
+const boundTop = odd({ subject: '/CN=bound top', extensions: constrained })
+
+test.each([
+  ['the intermediate is sent along', [top], bound, bound.cert], ['the intermediate stands in client_ca', [top, bound], bound, ''],
+  ['the root itself is constrained', [boundTop], boundTop, ''], ['the intermediate alone is trusted', [bound], bound, ''],
+])('with name constraints in the chain a common name is not taken for a name: %s', async (_, trusted, signer, chain) => {
+  const tls = { client_ca: fileOf(...trusted.map(({ cert }) => cert)), names: ['dns:web1', 'dns:web1.example.com'], cn_as_name: 'allowed' } as const
+  for (const name of ['web1', 'web1.example.com']) {
+    const e = await edge({ tls })   // a log of its own: repeats are folded
+    expect(await met(e, { ...odd({ subject: `/CN=${name}`, signer }), chain })).toBe('cn-only')
+    expect(e.log.at(-1)).toMatchObject({ detail: `CN=${name}, and a CA of its chain has name constraints: no common name counts there` })
+  }
+  expect(await met(await edge({ tls }), { ...odd({ subject: '/CN=web1', signer, extensions: ['subjectAltName = DNS:web1.example.com'] }), chain })).toBe('in')
+})
+
+test.each(['TLSv1.2', 'TLSv1.3'] as const)('without name constraints the common name counts, beside a CA that has them, and in a session that is resumed (%s)', async maxVersion => {
+  const e = await edge({ tls: { client_ca: fileOf(top.cert, boundTop.cert), names: ['dns:web1'], cn_as_name: 'allowed' } })
+  const client = odd({ subject: '/CN=web1', signer: free })
+  let session: Buffer | undefined
+  const options = { cert: client.cert + free.cert, key: client.key, ca: keys.ca.cert, host: '127.0.0.1', port: e.port, maxVersion }
+  for (const isAgain of [false, true]) {
+    const socket = connectTls({ ...options, session }).on('error', () => {}).on('session', each => { session = each })
+    await once(socket, 'secureConnect')
+    socket.write('x')
+    await once(socket, 'data')
+    socket.end()
+    expect(e.peers.at(-1)!.tls!.resumed).toBe(isAgain)
+  }
+})

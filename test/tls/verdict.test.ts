@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { X509Certificate } from 'node:crypto'
 import { expect, test } from 'vitest'
+import { constraintsOf } from '../../src/tls/backend.ts'
 import { peerFault, peerRules, type RuleSettings } from '../../src/tls/verdict.ts'
 import { odd, ofCa, type Odd } from '../support/certificates.ts'
 import { pki, type Certificate } from '../support/pki.ts'
@@ -158,4 +159,18 @@ test('weak keys and hashes are told as such, though OpenSSL says UNSPECIFIED', (
   expect(weak({ hash: 'md5', signer: rsa })?.detail).toBe('CN=x: a signature with MD5')
   expect(weak({ hash: 'sha1', signer: rsa })?.code).toBe('WEAK_HASH')
   expect(weak({})?.code).toBe('UNSPECIFIED')
+})
+
+test('a common name counts where no name constraints hold', () => {
+  const certificate = of(odd({ subject: '/CN=cache-1' }))
+  const code = (isConstrained: boolean) => peerFault(certificate, '', peerRules({ cn_as_name: 'allowed' }, { place: 'tls.ca', known: [], isConstrained: () => isConstrained }), 'cache-1')?.code
+  expect([code(true), code(false)]).toEqual(['CN_ONLY', undefined])
+})
+
+test('the client side of TLS sees the name constraints of a chain', () => {
+  const root = odd({ subject: '/CN=root', extensions: [...ofCa, 'nameConstraints = permitted;DNS:example.com'] })
+  const plain = odd({ subject: '/CN=plain', extensions: ofCa })
+  const isConstrained = constraintsOf([root.cert, plain.cert])
+  expect([root, plain].map(signer => isConstrained(of(odd({ subject: '/CN=cache-1', signer }))))).toEqual([true, false])
+  expect(isConstrained(of(odd({ subject: '/CN=stranger' })))).toBe(true)
 })
