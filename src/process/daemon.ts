@@ -42,13 +42,13 @@ export async function startDaemon(source: ConfigurationSource): Promise<number> 
     const words = `${message} ${fix}`.trim()
     log.log.fatal({ event: 'start-failed' }, words)
     daemon.close()
-    log.flush()
+    await log.flush()
     // Whoever starts it looks at the terminal or the journal, and into no file.
     if (!isStream(source.loaded.config!.log.file)) process.stderr.write(`memseal could not start: ${words}\n`)
     return 1
   }
   const status = await daemon.untilEnd()
-  log.flush()
+  await log.flush()
   return status
 }
 

@@ -1,7 +1,7 @@
 import { accessSync, constants, open, openSync, readlinkSync, statSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { promisify } from 'node:util'
-import { flushAll, LogOutlet } from './log-outlet.ts'
+import { finishAll, LogOutlet } from './log-outlet.ts'
 
 // Where the lines of the log go: a stream that this process was given, or a file, which can be opened anew after somebody
 // has renamed it. Lines are written in the background, and each goes whole into one file: those that came before the new
@@ -83,8 +83,8 @@ export class LogFile {
   }
 
   /** Writes what waits, before a process ends, as far as somebody takes it within some 100 ms. */
-  flush(): void {
-    flushAll([...this.#ending, this.#current])
+  async flush(): Promise<void> {
+    await finishAll([...this.#ending, this.#current])
   }
 }
 

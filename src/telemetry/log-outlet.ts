@@ -17,7 +17,17 @@ const PAUSE_MS = 5
 const open = new Set<LogOutlet>()
 process.on('exit', () => flushAll(open))
 
-/** Writes what waits, as far as it is taken soon. */
+/** Writes what waits, in its order, as far as it is taken soon. A process that ends waits for it: at its exit `flushAll` can only
+ *  write at once, and so past what a thread is still writing. */
+export async function finishAll(outlets: readonly LogOutlet[]): Promise<void> {
+  const { promise: late, resolve } = Promise.withResolvers<void>()
+  const timer = setTimeout(resolve, LONGEST_FLUSH_MS)
+  await Promise.race([Promise.all(outlets.map(outlet => outlet.idle())), late])
+  clearTimeout(timer)
+  flushAll(outlets)
+}
+
+/** Writes at once what waits, as far as it is taken soon. */
 export function flushAll(outlets: Iterable<LogOutlet>): void {
   const until = performance.now() + LONGEST_FLUSH_MS
   for (const outlet of outlets) outlet.flush(until)
@@ -38,6 +48,7 @@ export class LogOutlet {
   #isStuck = false
   #isGivenUp = false
   readonly #closed = Promise.withResolvers<void>()
+  #idle: PromiseWithResolvers<void> | undefined
 
   /** @param isStream of this process, which is not ours to close */
   constructor(fd: number, isStream: boolean) {
@@ -87,6 +98,14 @@ export class LogOutlet {
     if (!this.#isWriting) this.#close()
   }
 
+  /** Until no thread writes: all is written, or nobody takes it. */
+  idle(): Promise<void> {
+    this.#next()
+    if (!this.#isWriting) return Promise.resolve()
+    this.#idle ??= Promise.withResolvers()
+    return this.#idle.promise
+  }
+
   /** Writes at once what waits, as long as somebody takes it. What a thread is writing now it goes on with.
    *  @param until when to give up, in the time of `performance.now` */
   flush(until: number): void {
@@ -120,12 +139,19 @@ export class LogOutlet {
     this.#isWriting = true
     write(this.#fd, this.#left, (error, count) => {
       this.#isWriting = false
-      if (this.#isClosed) return this.#close()
-      if (error !== null) return this.#failed(error)
-      this.#isStuck = false
-      this.#left = this.#left.subarray(count)
-      this.#next()
+      this.#written(error, count)
+      if (this.#isWriting) return
+      this.#idle?.resolve()
+      this.#idle = undefined
     })
+  }
+
+  #written(error: NodeJS.ErrnoException | null, count: number): void {
+    if (this.#isClosed) return this.#close()
+    if (error !== null) return this.#failed(error)
+    this.#isStuck = false
+    this.#left = this.#left.subarray(count)
+    this.#next()
   }
 
   #failed(error: NodeJS.ErrnoException): void {

@@ -14,7 +14,7 @@ export interface LogSink { write(line: string): void }
 
 export interface Log {
   log: Logger
-  flush(): void
+  flush(): Promise<void>
   /** Goes on in the file that has the name of `log.file` now. @returns false when there is none   @throws LogFileError;
    *  then the old one goes on */
   reopen(): Promise<boolean>
@@ -35,7 +35,7 @@ export function createLogger(settings: LogSettings, sink?: LogSink): Log {
     formatters: { level: label => ({ level: label }) },
   }, { write: (line: string) => out.write(settings.format === 'pretty' ? readable(line) : printableLines(line)) })
   if (file?.fault !== undefined) tryAgain(file, log)
-  return { log, flush: () => file?.flush(), reopen: async () => await file?.reopen() ?? false }
+  return { log, flush: async () => await file?.flush(), reopen: async () => await file?.reopen() ?? false }
 }
 
 function tryAgain(file: LogFile, log: Logger): void {

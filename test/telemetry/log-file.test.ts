@@ -46,14 +46,14 @@ test.skipIf(process.getuid!() === 0)('a file of somebody else is told', () => {
   expect(logFileFault(join(folder, 'memseal.log'))?.message).toContain('the user that memseal runs as may not write to it')
 })
 
-test('what check finds nothing wrong with can be opened, and is not made by looking', () => {
+test('what check finds nothing wrong with can be opened, and is not made by looking', async () => {
   const folder = tempFolder()
   mkdirSync(join(folder, 'real'))
   symlinkSync('real/memseal.log', join(folder, 'link'))
   for (const name of ['new.log', 'link']) {
     expect(logFileFault(join(folder, name))).toBeUndefined()
     expect(() => readFileSync(join(folder, name))).toThrow('ENOENT')
-    new LogFile(join(folder, name)).flush()
+    await new LogFile(join(folder, name)).flush()
     expect(readFileSync(join(folder, name), 'utf8')).toBe('')
   }
   for (const stream of ['-', '/dev/stdout', '/dev/stderr']) expect(logFileFault(stream)).toBeUndefined()
@@ -92,7 +92,7 @@ test('when it cannot be opened again the old file goes on, and the next time it 
   mkdirSync(join(folder, 'logs'))
   expect(await log.reopen()).toBe(true)
   log.log.info({ event: 'count', at: 3 }, 'x')
-  log.flush()
+  await log.flush()
   expect(readFileSync(join(folder, 'old/memseal.log'), 'utf8').match(/"at":\d/g)).toEqual(['"at":1', '"at":2'])
   expect(readFileSync(file, 'utf8').match(/"at":\d/g)).toEqual(['"at":3'])
 })

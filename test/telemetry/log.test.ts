@@ -69,6 +69,26 @@ test('lines written right before the end are not lost', () => {
   expect(execFileSync(process.execPath, ['--input-type=module', '-e', script.replace('FILE', '"-"')]).toString().split('\n')).toHaveLength(1001)
 })
 
+test.each(['json', 'pretty'])('the last lines (%s) stand below those that a thread is still writing', format => {
+  const fifo = join(tempFolder(), 'fifo')
+  execFileSync('mkfifo', [fifo])
+  // The one thread waits at the pipe, so the first line waits for the thread.
+  const script = `import { open, openSync } from 'node:fs'
+    import { createLogger } from ${module}
+    const { log, flush } = createLogger({ level: 'info', format: '${format}', file: '-' })
+    open('${fifo}', 'r', () => {})
+    log.info({ event: 'draining' }, 'first')
+    setImmediate(() => setImmediate(() => {
+      log.info({ event: 'draining' }, 'second')
+      log.info({ event: 'ended' }, 'third')
+      const flushed = flush()
+      openSync('${fifo}', 'w')
+      Promise.resolve(flushed).then(() => process.exit(0))
+    }))`
+  const out = execFileSync(process.execPath, ['--input-type=module', '-e', script], { env: { ...process.env, UV_THREADPOOL_SIZE: '1' } }).toString()
+  expect(out.match(/first|second|third/g)).toEqual(['first', 'second', 'third'])
+})
+
 test('a reader of the log that goes away does not end the process', async () => {
   const script = `import { createLogger } from ${module}
     const { log } = createLogger({ level: 'info', format: 'json', file: '-' })
