@@ -236,7 +236,7 @@ function inodeText({ dev, ino, birthtimeMs }: Stats): string {
   return `${dev} ${ino} ${birthtimeMs}`
 }
 
-function whatIs(found: Stats, path: string): string {
+export function whatIs(found: Stats, path: string): string {
   if (found.isSymbolicLink()) return `a symbolic link to ${readlinkSync(path)}`
   if (found.isDirectory()) return 'a folder'
   return found.isFile() ? 'a file' : 'something that is not a socket'

@@ -31,6 +31,17 @@ export function openTo(path: string, { mode, owner, group }: SocketConfig): void
   chmodSync(path, mode)
 }
 
+/** Why a socket cannot be given to it; undefined: there is such a user or group. */
+export function whyNoAccount(key: 'owner' | 'group', account: string): string | undefined {
+  const [file, kind] = key === 'owner' ? ['/etc/passwd', 'user'] as const : ['/etc/group', 'group'] as const
+  try {
+    idOf(file, account, kind, key)
+    return undefined
+  } catch {
+    return `there is no ${kind} "${account}" in ${file}.`
+  }
+}
+
 /** Node has no call for it; accounts that are not in the files (LDAP and the like) go by number. */
 function idOf(file: string, account: string, kind: 'user' | 'group', key: string): number {
   if (/^\d+$/.test(account)) return Number(account)

@@ -1,11 +1,13 @@
 import { X509Certificate } from 'node:crypto'
+import { readFileSync, statSync } from 'node:fs'
 import type { Config, ServiceConfig } from '../config/schema.ts'
 import { endpointText } from '../config/endpoint.ts'
 import { backendTls, type BackendTls } from '../tls/backend.ts'
 import { listenerTls, type ListenerTls } from '../tls/context.ts'
-import { readBackendMaterial, readMaterial, type MaterialFault } from '../tls/material.ts'
+import { readAlone, readBackendMaterial, readMaterial, type MaterialFault } from '../tls/material.ts'
 import { refusedByOpenSsl } from '../tls/openssl-refusal.ts'
 import { oneLine } from '../tls/peer.ts'
+import { privateKeyBlock } from '../tls/pem.ts'
 import { weaknessOf } from '../tls/strength.ts'
 import { tryListener, tryShown, type TrialFailures, type Version } from '../tls/trial.ts'
 
@@ -54,6 +56,8 @@ export async function buildListeners(
   }, error => refusedByOpenSsl('listener', { cert, key, ca, crl: revocation?.lists.map(({ pem }) => pem) }, tls, error))
   reportAuthorities(path, 'client_ca', tls.client_ca, ca, 'clients', report)
   reportShown(path, tls.cert, cert, 'clients', report)
+  reportPurpose(path, tls.cert, cert, 'server', report)
+  reportKeyBeside(path, tls.cert, tls.key, report)
   const [fresh] = [...built].filter(([endpoint, secure]) => inForce.listeners.get(endpoint) !== secure).map(([, secure]) => secure)
   if (fresh !== undefined) reportTrial(path, tls.cert, tls.min_version, await tryListener(fresh), report)
   return built
@@ -72,10 +76,17 @@ export async function buildBackend(
   reportAuthorities(path, 'ca', tls.ca, ca, 'cache hosts', report)
   if (cert === undefined || key === undefined) return built
   reportShown(path, tls.cert!, cert, 'cache hosts', report)
+  reportPurpose(path, tls.cert!, cert, 'client', report)
+  reportKeyBeside(path, tls.cert!, tls.key!, report)
   if (built !== undefined && built !== inForce.backend) {
     reportTrial(path, tls.cert!, tls.min_version, await tryShown(built.context, cert, key, tls.min_version), report)
   }
   return built
+}
+
+/** What can be said of the files of a section that is in doubt itself. @param files those whose names are known */
+export function reportFiles(path: string, files: Parameters<typeof readAlone>[0], side: 'listener' | 'backend', report: Report): void {
+  told(path, readAlone(files, side), report)
 }
 
 /** OpenSSL takes an authority with a weak key, and then refuses each peer that it signed. */
@@ -103,6 +114,31 @@ function reportShown(path: string, file: string, pem: string, peers: string, rep
     const words = `${file}: ${oneLine(certificate.subject)} has ${weakness.words}, which ${peers} of today refuse.`
     report('warning', `${path}.cert`, words, 'Renew it, signed with SHA-256.')
   }
+}
+
+const purposes = {
+  server: { oid: '1.3.6.1.5.5.7.3.1', name: 'serverAuth', peers: 'clients' },
+  client: { oid: '1.3.6.1.5.5.7.3.2', name: 'clientAuth', peers: 'cache hosts' },
+} as const
+const ANY_PURPOSE = '2.5.29.37.0'
+
+/** OpenSSL shows a certificate that was made for the other side, and its peers refuse it.   @param pem our own first */
+function reportPurpose(path: string, file: string, pem: string, side: keyof typeof purposes, report: Report): void {
+  const { oid, name, peers } = purposes[side]
+  // Node calls the extended key usage so; it is undefined where the certificate is good for all.
+  const written = new X509Certificate(pem).keyUsage as string[] | undefined
+  if (written === undefined || written.includes(oid) || written.includes(ANY_PURPOSE)) return
+  report('warning', `${path}.cert`, `${file}: its extendedKeyUsage lacks ${name}, so ${peers} that look at it refuse it.`,
+    `Renew it with ${name} in extendedKeyUsage.`)
+}
+
+/** A key in the file of the certificate, beside the one that is used. */
+function reportKeyBeside(path: string, file: string, keyFile: string, report: Report): void {
+  if (file === keyFile) return   // told of the key
+  const mode = statSync(file, { throwIfNoEntry: false })?.mode ?? 0
+  if ((mode & 0o004) === 0 || privateKeyBlock(readFileSync(file, 'latin1')) === undefined) return
+  report('warning', `${path}.cert`, `${file} holds a private key too, and can be read by every user of this host (mode ${(mode & 0o777).toString(8)}).`,
+    `Take the key out of it, or run chmod 640 ${file} (or 600), owned by the user or group of memseal.`)
 }
 
 function reportTrial(path: string, file: string, minVersion: Version, failures: TrialFailures, report: Report): void {

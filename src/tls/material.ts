@@ -111,6 +111,15 @@ export function readBackendMaterial(
   return { material, faults, warnings }
 }
 
+/** Each file for itself, where others of its section are in doubt: whether it is there and holds what it should. */
+export function readAlone(files: Partial<Record<MaterialFault['key'], string>>, side: keyof typeof sides): Pick<MaterialResult, 'faults' | 'warnings'> {
+  const reading = new MaterialReading(Date.now(), side, undefined)
+  for (const key of ['cert', 'client_ca', 'ca'] as const) if (files[key] !== undefined) reading.certificates(key, files[key])
+  if (files.key !== undefined) reading.privateKey(files.key)
+  if (files.crl !== undefined) reading.readable('crl', files.crl)
+  return reading
+}
+
 export function loadedOf({ subject, fingerprint256, validToDate }: X509Certificate): Loaded {
   return { subject: oneLine(subject), fingerprint: fingerprint256, notAfter: validToDate }
 }
@@ -149,7 +158,7 @@ class MaterialReading {
   }
 
   certificates(key: 'cert' | 'client_ca' | 'ca', file: string): CertificateFile | undefined {
-    const bytes = this.#read(key, file)
+    const bytes = this.readable(key, file)
     if (bytes === undefined) return undefined
     const blocks = certificateBlocks(bytes.toString('latin1'))
     if (blocks.length === 0) {
@@ -177,7 +186,7 @@ class MaterialReading {
   }
 
   privateKey(file: string): { pem: string, object: KeyObject } | undefined {
-    const bytes = this.#read('key', file)
+    const bytes = this.readable('key', file)
     if (bytes === undefined) return undefined
     const mode = statSync(file).mode
     if ((mode & 0o004) !== 0) {
@@ -269,7 +278,7 @@ class MaterialReading {
     this.#warn(key, `${file}: ${oneLine(certificate.subject)} expires in ${days === 1 ? '1 day' : `${days} days`}, on ${day(certificate.validToDate)}.`, 'Renew it.')
   }
 
-  #read(key: MaterialFault['key'], file: string): Buffer | undefined {
+  readable(key: MaterialFault['key'], file: string): Buffer | undefined {
     try {
       return readWholeFile(file, MOST_BYTES)
     } catch (error) {

@@ -40,6 +40,11 @@ export function readRevocation(file: string, authorities: readonly X509Certifica
   }
   const blocks = pem.match(/-----BEGIN X509 CRL-----[^]+?-----END X509 CRL-----/g) ?? []
   if (blocks.length === 0) {
+    const other = /-----BEGIN ([A-Z0-9 ]+)-----/.exec(pem)?.[1]
+    if (other !== undefined) {
+      const what = other.endsWith('CERTIFICATE') ? 'a certificate' : other.endsWith('PRIVATE KEY') ? 'a private key' : 'something else'
+      return fault(`${file} holds ${what}, and no revocation list.`, 'Write the file that holds "BEGIN X509 CRL" here.')
+    }
     return fault(`${file} holds no revocation list in PEM.`, 'Convert it: openssl crl -inform der -in FILE -out FILE.pem')
   }
   const lists: RevocationList[] = []

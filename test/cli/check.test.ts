@@ -1,12 +1,16 @@
 import { beforeAll, expect, onTestFinished, test } from 'vitest'
 import { execFileSync } from 'node:child_process'
+import { once } from 'node:events'
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { check } from '../../src/cli/check.ts'
 import { runCommandLine } from '../../src/cli/commands.ts'
+import { doubtsOfPort } from '../../src/lib/listen-doubts.ts'
 import { runMemseal } from '../support/daemon.ts'
+import { pki } from '../support/pki.ts'
 
 let folder: string
 
@@ -94,3 +98,79 @@ test('a configuration that is named may come through a pipe', () => {
     expect(execFileSync('bash', ['-c', script, process.execPath, main, text], { encoding: 'utf8' })).toContain('is fine.')
   }
 })
+
+async function checkedText(text: string): Promise<{ status: number, err: string }> {
+  const file = join(folder, 'memseal.yaml')
+  writeFileSync(file, text)
+  let err = ''
+  const status = await check({ config: file }, { environment: {}, out: () => {}, err: words => void (err += words) })
+  return { status, err: err.replaceAll(`${folder}/`, '') }
+}
+
+test('files of a section are looked at while something else in it, or around it, is wrong', async () => {
+  const gap = await checked(`{ cert: FILL-IN, key: ${at('no.key')}, client_ca: ${at('no.pem')}, crl: ${at('no.crl')} }\n    backend: { tls: { ca: FILL-IN, cert: ${at('no.crt')}, key: ${at('a.key')} } }`)
+  for (const words of ['tls.cert: FILL-IN', 'tls.key: there is no file no.key', 'tls.client_ca: there is no file no.pem', 'tls.crl: there is no file no.crl',
+    'backend.tls.ca: FILL-IN', 'backend.tls.cert: there is no file no.crt']) expect(gap.err).toContain(words)
+  const around = await checkedText(`services: { a: { listen: 0.0.0.0:0, alow: x, tls: { cert: ${at('no.crt')}, key: ${at('a.key')} } } }`)
+  for (const words of ['a.alow: ', 'a.listen: ', 'a.tls.cert: there is no file no.crt']) expect(around.err).toContain(words)
+})
+
+test('what would keep run from listening is told, and what is there is fine', async () => {
+  const { socket: taken, close } = await listening(at('taken.sock'))
+  onTestFinished(close)
+  const said = async (listen: string, more = ''): Promise<string[]> => {
+    const { status, err } = await checkedText(`services: { a: { listen: "${listen}", allow: 10.0.0.0/8, plaintext: allowed${more} } }`)
+    return [String(status), ...err.split('\n').filter(line => line.includes('services.a.'))]
+  }
+  for (const fine of [`unix:${taken}`, `unix:${at('free.sock')}`, '127.0.0.1:0', '127.9.9.9:0', '0.0.0.0:0', '[::]:0', 'localhost:0', 'systemd:x']) expect(await said(fine)).toEqual(['0'])
+  for (const [listen, status, words] of [
+    [`unix:${at('nodir/a.sock')}`, '78', /listen: there is no folder nodir|listen: there is no folder .*nodir\./],
+    [`unix:${at('a.crt')}`, '78', /listen: a file lies at a\.crt/],
+    [`unix:${at('a.crt/a.sock')}`, '78', /listen: a\.crt is not a folder/],
+    ['unix:/run/there-is-no-such-folder/a.sock', '0', /warning: services\.a\.listen: there is no folder/],
+    ['192.0.2.77:0', '0', /warning: services\.a\.listen: this host has no address 192\.0\.2\.77 now/],
+  ] as const) expect(await said(listen)).toEqual([status, expect.stringMatching(words)])
+  const accounts = await said(`unix:${at('free.sock')}`, ', socket: { owner: no-such-user, group: no-such-group }')
+  expect(accounts).toEqual(['78', expect.stringContaining('a.socket.owner: there is no user "no-such-user"'), expect.stringContaining('a.socket.group: there is no group "no-such-group"')])
+  expect(await said('127.0.0.1:0', ', socket: { owner: no-such-user }')).toEqual(['0'])
+  const admin = await checkedText(`admin: { listen: "unix:${at('nodir/admin.sock')}" }\nservices: { a: { listen: 127.0.0.1:0 } }`)
+  expect(admin).toEqual({ status: 0, err: expect.stringMatching(/warning: admin\.listen: there is no folder/) })
+})
+
+test('a port below those that everybody may have is warned of, for a user without the right', async () => {
+  expect(doubtsOfPort(79, { lowest: 80, isCapable: false })).toMatchObject([{ severity: 'warning' }])
+  for (const [port, lowest, isCapable] of [[80, 80, false], [79, 80, true], [0, 80, false]] as const) expect(doubtsOfPort(port, { lowest, isCapable })).toEqual([])
+})
+
+test('certificates that peers refuse by their purpose, and keys beside them that all may read, are warned of', async () => {
+  const { ca, server, client } = await pki()
+  const made = async (usage: string): Promise<string> => {
+    const file = at(`${usage.replace(',', '-')}.crt`)
+    execFileSync('openssl', ['req', '-x509', '-key', at('a.key'), '-subj', `/CN=${usage}`, '-addext', 'basicConstraints=CA:FALSE', '-addext', `extendedKeyUsage=${usage}`, '-days', '200', '-out', file], { stdio: 'ignore' })
+    return file
+  }
+  const words = async (usage: string): Promise<string[]> => {
+    const pair = `cert: ${await made(usage)}, key: ${at('a.key')}`
+    const { err, status } = await checked(`{ ${pair} }\n    backend: { tls: { ca: ${ca.certFile}, ${pair}, server_name: a } }`)
+    expect(status).toBe(0)
+    return [...err.matchAll(/cache\.(\S+): .*extendedKeyUsage lacks (\w+)/g)].map(([, path, lacks]) => `${path} ${lacks}`)
+  }
+  expect(await words('clientAuth')).toEqual(['tls.cert serverAuth'])
+  expect(await words('serverAuth')).toEqual(['backend.tls.cert clientAuth'])
+  expect(await words('emailProtection')).toEqual(['tls.cert serverAuth', 'backend.tls.cert clientAuth'])
+  for (const both of ['serverAuth,clientAuth', 'anyExtendedKeyUsage']) expect(await words(both)).toEqual([])
+  const beside = at('beside.pem')
+  writeFileSync(beside, server.cert + server.key)
+  for (const [mode, isTold] of [[0o644, true], [0o640, false]] as const) {
+    chmodSync(beside, mode)
+    const { err } = await checked(`{ cert: ${beside}, key: ${server.keyFile} }`)
+    expect(err.includes('tls.cert: beside.pem holds a private key too, and can be read by every user')).toBe(isTold)
+  }
+  expect((await checked(`{ cert: ${server.certFile}, key: ${server.keyFile}, client_ca: ${ca.certFile}, crl: ${client.certFile} }`)).err).toMatch(/tls\.crl: .* holds a certificate, and no revocation list\./)
+})
+
+async function listening(path: string): Promise<{ socket: string, close: () => void }> {
+  const server = createServer().listen(path)
+  await once(server, 'listening')
+  return { socket: path, close: () => void server.close() }
+}
