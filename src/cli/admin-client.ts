@@ -161,7 +161,8 @@ function failure(endpoint: Endpoint, error: NodeJS.ErrnoException): AdminError {
   const code = error.code ?? ''
   switch (code) {
     case 'ENOENT': case 'ECONNREFUSED':
-      return new AdminError(`nobody answers on ${where}: memseal is not running, or its admin listener is elsewhere.\nStart it, or give --admin unix:/PATH.`, code)
+      return new AdminError(`nobody answers on ${where}: memseal is not running, or its admin listener is elsewhere.\n`
+        + 'Start it; or, if admin.listen was changed since its start, give --admin with the old place: the new one needs a restart.', code)
     case 'EACCES': case 'EPERM':
       return new AdminError(`this user may not write to ${where}.\nUse sudo, or join the group that owns it.`, code)
     case 'ECONNRESET': return new AdminError(`memseal has ended before it answered on ${where}.`, code)

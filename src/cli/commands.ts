@@ -188,7 +188,7 @@ function flagFault(command: Command, error: Error & { code?: string }): string {
 function unknown(name: string, terminal: Terminal): number {
   const family = commands.filter(command => command.name.startsWith(`${name} `)).map(command => command.name)
   const near = /\.ya?ml$/.test(name) ? `memseal run ${name}` : closest(name, commands.map(command => command.name))
-  if (family.length > 0) terminal.err(`memseal ${name}: a word is missing.\nWrite one of ${family.join(', ')}.\n`)
+  if (family.length > 0) terminal.err(`memseal ${name}: a word is missing.\n${family.length === 1 ? 'Write' : 'Write one of'} ${family.map(each => family.length === 1 ? `memseal ${each}` : each).join(', ')}.\n`)
   else terminal.err(`memseal: there is no command "${name}".\n${near === undefined ? 'See memseal --help.' : `Did you mean ${near}?`}\n`)
   return exitStatuses.usage.status
 }

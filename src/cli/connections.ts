@@ -8,7 +8,7 @@ import { UsageError } from './usage-error.ts'
 /** `memseal connections`: who is in, and what they have done. */
 export function connections(flags: Record<string, unknown>, terminal: Terminal): Promise<number> {
   const limit = flags['limit'] as string | undefined ?? '1000'
-  if (!/^[1-9]\d{0,4}$/.test(limit)) throw new UsageError(`"${limit}" is no number of connections.\nWrite 1 to 10000.`)
+  if (!/^[1-9]\d{0,4}$/.test(limit)) throw new UsageError(`"${limit}" is not a number of connections.\nWrite 1 to 10000.`)
   return asking('connections', flags, terminal, async client => {
     const { body, value } = await client.askFor<{ total: number, connections: ClientSnapshot[] }>('GET', `/connections?limit=${limit}`)
     terminal.out(flags['json'] === true ? body : connectionsText(value))

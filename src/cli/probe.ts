@@ -7,6 +7,7 @@ import { Problem } from '../config/reading.ts'
 import type { ServiceConfig } from '../config/schema.ts'
 import { parseDuration } from '../config/units.ts'
 import { exitStatuses } from '../errors.ts'
+import { systemErrorText } from '../lib/system-error.ts'
 import { constraintsOf, expectedName } from '../tls/backend.ts'
 import { loadedOf } from '../tls/material.ts'
 import { certificateBlocks } from '../tls/pem.ts'
@@ -180,7 +181,7 @@ function reachable(endpoint: Endpoint): Endpoint {
 function targetOf(flags: ProbeFlags, preset: Preset | undefined): ProbeTarget {
   const timeoutMs = parseDuration(flags.timeout ?? '3s')
   if (timeoutMs === undefined || timeoutMs < 1 || timeoutMs > 3_600_000) {
-    throw new UsageError(`"${flags.timeout}" is no time to wait.\nWrite a number and a unit (ms, s, m), 1ms to 1h.`)
+    throw new UsageError(`"${flags.timeout}" is not a time to wait.\nWrite a number and a unit (ms, s, m), 1ms to 1h.`)
   }
   const endpoint = flags.operand === undefined ? preset?.endpoint : endpointOf(flags.operand)
   if (endpoint === undefined) throw new UsageError('HOST:PORT is missing.\nWrite memseal probe HOST:PORT, or --config FILE.')
@@ -228,7 +229,7 @@ function readPem(flag: string, file: string | undefined): string | undefined {
   try {
     return readFileSync(file, 'utf8')
   } catch (error) {
-    throw new UsageError(`--${flag} ${file} cannot be read (${(error as NodeJS.ErrnoException).code}).\nName a file that is there and that this user may read.`)
+    throw new UsageError(`--${flag} ${file} cannot be read: ${systemErrorText((error as NodeJS.ErrnoException).code ?? (error as Error).message)}.\nName a file that is there and that this user may read.`)
   }
 }
 

@@ -55,13 +55,14 @@ function serviceText({ name, listeners, tls, clientCa, backendTls, certificates,
   if (tls !== undefined) {
     rows.push(['certificate', `${tls.subject}; ${tls.names}`], ['', `SHA-256 ${tls.fingerprint}`])
   }
-  for (const { key, file, notAfter } of certificates) rows.push([{ cert: '', crl: 'revocations', backend_cert: 'shown behind' }[key], `${file}, ${untilText(notAfter, now)}`])
+  const labels = { cert: '', crl: 'revocations', backend_cert: 'shown to backend' }
+  for (const { key, file, notAfter } of certificates) rows.push([labels[key], `${key === 'backend_cert' ? 'certificate in ' : ''}${file}, ${untilText(notAfter, now)}`])
   rows.push(...clientCa.map(authority => ['client CA', loadedText(authority, now)] as const))
   rows.push(...Object.entries(state.backends).map(([backend, isUp]) => ['backend', `${backend}: ${isUp ? 'up' : 'DOWN'}`] as const))
   const versions = [...new Set(lanes.map(lane => lane.version).filter(version => version !== ''))]
   const inFlight = `${counted(state.inFlight, 'request')} in flight`
   rows.push(['', `${counted(lanes.length, 'shared connection')}, ${number(state.privateConnections)} private, ${inFlight}${versions.length > 0 ? `, memcached ${versions.join(', ')}` : ''}`])
-  if (backendTls?.shown !== undefined) rows.push(['shown there', loadedText(backendTls.shown, now)])
+  if (backendTls?.shown !== undefined) rows.push(['shown to backend', loadedText(backendTls.shown, now)])
   rows.push(...(backendTls?.ca ?? []).map(authority => ['backend CA', loadedText(authority, now)] as const))
   rows.push(['clients', `${counted(state.connections, 'connection')} from ${counted(state.clients, 'address', 'addresses')}; ${number(edge.accepted)} so far`])
   if (tls !== undefined) rows.push(['handshakes', handshakesText(edge)])

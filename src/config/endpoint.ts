@@ -83,8 +83,8 @@ function parseTcp(text: string, side: 'listen' | 'connect'): Endpoint | Problem 
   }
   const host = parts[2]
   if (isIPv4(host) || host === 'localhost') return { kind: 'tcp', host, port }
-  if (side === 'listen') return new Problem(`"${host}" is not an address to listen on.`, fix)
-  if (!isHostName(host)) return new Problem(`"${host}" is neither an address nor a host name.`, fix)
+  if (side === 'listen') return new Problem(`"${text}" is not an address to listen on.`, fix)
+  if (!isHostName(host)) return new Problem(`"${host === '' ? text : host}" is neither an address nor a host name.`, fix)
   return { kind: 'tcp', host, port }
 }
 

@@ -15,8 +15,8 @@ export function parse(text: string, file: string, lines: LineCounter): Document 
     if (errors.length === 0) return document
     return errors.map(error => {
       const { line, col } = lines.linePos(error.pos[0])
-      return issue(line, col, `this is not YAML: ${error.message.replace(/\.?$/, '.')}`,
-        syntaxFix(text.split('\n')[line - 1] ?? ''))
+      return issue(line, col, error.code === 'MULTIPLE_DOCS' ? 'a second document begins here, and a configuration is one.' : `this is not YAML: ${error.message.replace(/\.?$/, '.')}`,
+        error.code === 'MULTIPLE_DOCS' ? 'Remove the line --- and what does not belong to this configuration.' : syntaxFix(text.split('\n')[line - 1] ?? ''))
     })
   } catch (error) {
     // Nesting thousands deep ends the parser's stack.

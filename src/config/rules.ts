@@ -70,7 +70,7 @@ function checkBreadth({ listen, allow, deny }: Pick<ServiceConfig, 'listen' | 'a
   const publicOf = (takes: (address: string) => boolean, less: readonly Range[]): bigint =>
     sizeOf(rangesOf(allow, takes), [...rangesOf(deny, takes), ...less])
   if (publicOf(isIPv4, notPublic) <= MOST_PUBLIC && publicOf(isIPv6, notPublicIPv6) <= MOST_PUBLIC_IPV6) return
-  reading.warn(`${path}.allow`, `${widest(allow)} lets in large parts of the public internet, so this list keeps out few.`,
+  reading.warn(`${path}.allow`, `${widest(allow)} ${widest(allow).includes(',') ? 'let' : 'lets'} in large parts of the public internet, so this list keeps out few.`,
     'Write the networks of those who are to come in, such as 10.0.0.0/8.')
 }
 

@@ -57,7 +57,7 @@ export function map<T>(
       reading.settle(path, node)
       const map = reading.resolve(node)
       if (!isMap(map)) {
-        reading.fault(path, node, gapOf(map, `a name below it, and the ${options.name}'s keys below that`) ?? new Problem(`holds no ${options.name}.`,
+        reading.fault(path, node, gapOf(map, `a name below it, and the ${options.name}'s keys below that`) ?? new Problem(isSeq(map) ? `is a list, and takes names: one for each ${options.name}.` : `holds no ${options.name}.`,
           `Write a name below it, and the ${options.name}'s keys below that.`))
         return {}
       }

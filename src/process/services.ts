@@ -127,7 +127,7 @@ export class Services {
       try {
         const { address, port } = await listener.listen()
         opened.set(key, listener)
-        listener.address = port === undefined ? address : `${address}:${port}`
+        listener.address = port === undefined ? address : endpointText({ kind: 'tcp', host: address, port })
         this.#shared.log.info({ event: 'listening', service, listener: name, address, port, tls: config.tls !== undefined },
           `listening on ${name}`)
       } catch (error) {

@@ -51,7 +51,7 @@ test('status --alive is for health checks that restart: it fails only when nobod
   const { daemon, ask } = await running(`127.0.0.1:${await freePort()}`)
   expect(await ask('status', '--alive')).toMatchObject({ code: 0, stdout: expect.stringContaining('NOT READY') })
   await daemon.stop()
-  expect(await ask('status', '--alive')).toMatchObject({ code: 1, stderr: expect.stringContaining('nobody answers on') })
+  expect(await ask('status', '--alive')).toMatchObject({ code: 1, stderr: expect.stringMatching(/nobody answers on .*\n.*if admin\.listen was changed since its start, give --admin with the old place/) })
 })
 
 test('connections are a table, and kill closes one of them', async () => {
@@ -99,7 +99,7 @@ test.each(['status', 'connections', 'reload', 'drain'])('%s says that nobody is 
   const socket = `unix:${join(tempFolder(), 'admin.sock')}`
   const { code, stdout, stderr } = await runMemseal([command, '--admin', socket])
   expect([code, stdout, stderr]).toEqual([1, '',
-    `memseal ${command}: nobody answers on ${socket}: memseal is not running, or its admin listener is elsewhere.\nStart it, or give --admin unix:/PATH.\n`])
+    `memseal ${command}: nobody answers on ${socket}: memseal is not running, or its admin listener is elsewhere.\nStart it; or, if admin.listen was changed since its start, give --admin with the old place: the new one needs a restart.\n`])
 })
 
 test('where to ask: --admin, then --config, then MEMSEAL_ADMIN, then the configuration that is found', async () => {

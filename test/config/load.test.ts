@@ -111,7 +111,7 @@ test('what is no YAML is told with its place and what to write', () => {
   expect(faultsOf('services:\n  a:\n    listen: [::]:11212\n')[0]).toMatch(/^m\.yaml:3:\d+ .*\n *Write an address with brackets in quotes/)
   expect(faultsOf('a:\n\tb: 1\n')[0]).toContain('Indent with spaces')
   expect(faultsOf('a: { b: ${C} }\n')[0]).toContain('write a variable in quotes: "${NAME}"')
-  expect(faultsOf('a: 1\n---\nb: 1\n')[0]).toContain('m.yaml:2:1  this is not YAML')
+  expect(faultsOf('a: 1\n---\nb: 1\n')[0]).toContain('m.yaml:2:1  a second document begins here')
   expect(faultsOf('a: !secret b\n')[0]).toContain('Unresolved tag')
   expect(() => faultsOf('['.repeat(100_000))).not.toThrow()
 })
@@ -198,6 +198,14 @@ test('what show prints loads to the same configuration', () => {
   expect(shown).toMatch(/ {6}idle_timeout: 90s +# m\.yaml:7:29\n/)
   expect(shown).toMatch(/ {6}in_flight: 1024 +# default\n/)
   expect(loadText(shown, 'm.yaml', { environment: {} }).config).toEqual(first.config)
+})
+
+test('words: lists in the place of names, a second document, an address without a host', () => {
+  expect(faultsOf('services: [a]\n')).toEqual([told('m.yaml:1:11', 'services: is a list, and takes names: one for each service.', "Write a name below it, and the service's keys below that.")])
+  expect(faultsOf(`${smallest}---\nservices: {}\n`)).toEqual([told('m.yaml:4:1', 'a second document begins here, and a configuration is one.',
+    'Remove the line --- and what does not belong to this configuration.')])
+  expect(faultsOf('services: { a: { listen: ":21215" } }')[0]).toContain('":21215" is not an address to listen on.')
+  expect(faultsOf('services: { a: { listen: 127.0.0.1:1, backend: { connect: ":21215" } } }')[0]).toContain('":21215" is neither an address nor a host name.')
 })
 
 describe('a variable that looks like one of memseal and is none', () => {
