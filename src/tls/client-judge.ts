@@ -82,7 +82,9 @@ export class ClientJudge {
     const whole = own.filter(({ isDelta }) => !isDelta).toSorted((a, b) => b.thisUpdate.getTime() - a.thisUpdate.getTime())
     const begun = whole.filter(({ thisUpdate }) => thisUpdate.getTime() <= now)
     const list = begun[0] ?? whole[0]
-    if ([list, ...own.filter(({ isDelta }) => isDelta)].some(each => each !== undefined && names(each, certificate))) return 'CERT_REVOKED'
+    // Two CAs may have one name: the newer list of the other one's key takes nothing off what this one's key has signed.
+    const ofItsKey = begun.find(each => this.#hasSigned(issuer, each))
+    if ([list, ofItsKey, ...own.filter(({ isDelta }) => isDelta)].some(each => each !== undefined && names(each, certificate))) return 'CERT_REVOKED'
     if (list === undefined) return 'UNABLE_TO_GET_CRL'
     if (begun.length === 0) return 'CRL_NOT_YET_VALID'
     return list.nextUpdate !== undefined && list.nextUpdate.getTime() <= now ? 'CRL_HAS_EXPIRED' : undefined
@@ -90,15 +92,17 @@ export class ClientJudge {
 
   /** By this CA, or by another of its name in `client_ca`: a CA that has got a new key signs its lists with that one. */
   #isSigned(list: RevocationList, issuer: X509Certificate): boolean {
-    return [issuer, ...this.#authorities.filter(each => this.#subject(each) === list.issuer)].some(authority => {
-      let known = this.#signed.get(list)
-      if (known === undefined) this.#signed.set(list, known = new Map())
-      const key = authority.fingerprint256
-      let isSigned = known.get(key)
-      if (isSigned === undefined) known.set(key, isSigned = list.isSignedBy(authority))
-      if (known.size > MOST_INTERMEDIATES) known.clear()
-      return isSigned
-    })
+    return [issuer, ...this.#authorities.filter(each => this.#subject(each) === list.issuer)].some(authority => this.#hasSigned(authority, list))
+  }
+
+  #hasSigned(authority: X509Certificate, list: RevocationList): boolean {
+    let known = this.#signed.get(list)
+    if (known === undefined) this.#signed.set(list, known = new Map())
+    const key = authority.fingerprint256
+    let isSigned = known.get(key)
+    if (isSigned === undefined) known.set(key, isSigned = list.isSignedBy(authority))
+    if (known.size > MOST_INTERMEDIATES) known.clear()
+    return isSigned
   }
 
   /** What was sent along is kept if it leads to one of `client_ca`. */

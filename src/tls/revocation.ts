@@ -79,7 +79,7 @@ export function readRevocation(file: string, authorities: readonly X509Certifica
     if (list.thisUpdate.getTime() > now) {
       warn(`${whose} holds only from ${minute(list.thisUpdate)} on.`, "Compare this host's clock with that of the CA.")
     }
-    if (isSuperseded(list, lists)) {
+    if (isSuperseded(list, lists, authorities)) {
       warn(`${whose} is older than another one of the same CA, which counts instead.`, 'Remove the older list.')
     } else if (list.nextUpdate !== undefined && list.nextUpdate.getTime() <= now) {
       warnings.push(expiredWarning(file, list.nextUpdate, rules.expired))
@@ -91,7 +91,7 @@ export function readRevocation(file: string, authorities: readonly X509Certifica
       'nobody says which of its clients are revoked, and all of them get in (crl_missing: admit)'
     warn(`there is no list of ${oneLine(authority.subject)} in it: ${word}.`, "Append that CA's list to the file.")
   }
-  return { revocation: { lists, nextUpdate: earliest(lists.filter(list => !isSuperseded(list, lists))) }, faults, warnings }
+  return { revocation: { lists, nextUpdate: earliest(lists.filter(list => !isSuperseded(list, lists, authorities))) }, faults, warnings }
 }
 
 export function expiredWarning(file: string, nextUpdate: Date, expired: 'refuse' | 'warn'): MaterialFault {
@@ -107,11 +107,12 @@ function minute(date: Date): string {
   return `${date.toISOString().slice(0, 16).replace('T', ' ')} UTC`
 }
 
-/** Of several whole lists about the same certificates the newest counts. */
-function isSuperseded(list: RevocationList, lists: readonly RevocationList[]): boolean {
+/** Of several whole lists about the same certificates the newest counts; two CAs may have one name, and each its own list. */
+function isSuperseded(list: RevocationList, lists: readonly RevocationList[], authorities: readonly X509Certificate[]): boolean {
+  const signer = (each: RevocationList): string | undefined => authorities.find(authority => isOf(each, authority) && each.isSignedBy(authority))?.fingerprint256
   const about = ({ issuer, isDelta, covers, points }: RevocationList): string => JSON.stringify([issuer, isDelta, covers, points])
   const at = lists.indexOf(list)
-  return !list.isDelta && lists.some((other, place) => about(other) === about(list) &&
+  return !list.isDelta && lists.some((other, place) => about(other) === about(list) && signer(other) === signer(list) &&
     (other.thisUpdate > list.thisUpdate || (other.thisUpdate.getTime() === list.thisUpdate.getTime() && place < at)))
 }
 

@@ -136,6 +136,14 @@ test('a list signed with SHA-1 holds, with a warning; the newest of several coun
   expect(await outcomes({ authorities: [root], lists: [released] }, outer)).toEqual(['in'])
 })
 
+test('of two CAs with one name each has its own list: the newer one of the other takes nothing off', async () => {
+  const twins = await Promise.all(['twin', 'twin'].map(name => issue({ name })))
+  const [revoked, good] = await Promise.all(['revoked', 'good'].map(name => issue({ ca: twins[0], name })))
+  const lists = [{ ca: twins[0], revoked: [{ certificate: revoked }], thisUpdate: new Date(Date.now() - 2 * DAY) }, { ca: twins[1] }]
+  for (const order of [lists, lists.toReversed()]) expect(await outcomes({ authorities: twins, lists: order }, revoked, good)).toEqual(['revoked', 'in'])
+  expect((await read({ authorities: twins, lists })).warnings).toEqual([])
+})
+
 test('a list of some certificates of a CA is a list for those alone', async () => {
   const authorities = [root, between]
   const of = (part: Buffer): CraftedCrl => ({ ca: between, extensions: [issuingPoint(part)], revoked: [{ certificate: gone }] })
