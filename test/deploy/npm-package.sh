@@ -49,7 +49,7 @@ as_nobody() {
   install -d -o nobody "$W/home"; chmod 755 "$W"; chmod 644 "$W/memseal.tgz"
   install -D -m 755 "$NODE" "$W/bin/node"
   (cd "$W/home" && setpriv --reuid nobody --regid "$(id -g nobody)" --clear-groups env HOME="$W/home" PATH="$W/bin:/usr/bin:/bin" sh -eu -c "
-    npm install --silent -g --prefix ~/.local '$W/memseal.tgz'
+    npm install --loglevel error -g --prefix ~/.local '$W/memseal.tgz' || npm install --loglevel error -g --prefix ~/.local '$W/memseal.tgz'   # a registry may be slow once
     [ \"\$(~/.local/bin/memseal --version)\" = 'memseal $version' ]")
 }
 if [ "$(id -u)" = 0 ]; then check 'a user who is not root installs it with --prefix' as_nobody; fi
