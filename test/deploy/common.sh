@@ -65,7 +65,7 @@ certificates() { sh "$P/certs-dev/make.sh" --folder "$W/certs"; }
 pack() {
   local copy=$W/copy
   mkdir "$copy"
-  cp -r "$P"/{src,config,package.json,package-lock.json,.npmrc,tsconfig.json,README.md,CHANGELOG.md,LICENSE} "$copy"
+  cp -r "$P"/{src,bin,config,package.json,package-lock.json,.npmrc,tsconfig.json,README.md,CHANGELOG.md,LICENSE} "$copy"
   mkdir "$copy/test"; cp -r "$P/test/setup" "$copy/test"
   ln -s "$P/node_modules" "$copy/node_modules"
   (cd "$copy" && npm pack --silent --pack-destination "$W" >/dev/null) || return 1
