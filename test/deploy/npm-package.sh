@@ -44,12 +44,12 @@ ok "installed: $(du -sk "$W/prefix" | cut -f1) KiB, $(find "$W/prefix/lib/node_m
 # From elsewhere, so that nothing of the checkout is found by accident.
 cd "$W"
 
-# A user who is not root, with a prefix of his own.
+# A user who is not root, with a prefix of his own, and without the settings of an npm that runs this (its cache is root's).
 as_nobody() {
   install -d -o nobody "$W/home"; chmod 755 "$W"; chmod 644 "$W/memseal.tgz"
   install -D -m 755 "$NODE" "$W/bin/node"
-  (cd "$W/home" && setpriv --reuid nobody --regid "$(id -g nobody)" --clear-groups env HOME="$W/home" PATH="$W/bin:/usr/bin:/bin" sh -eu -c "
-    npm install --loglevel error -g --prefix ~/.local '$W/memseal.tgz' || npm install --loglevel error -g --prefix ~/.local '$W/memseal.tgz'   # a registry may be slow once
+  (cd "$W/home" && setpriv --reuid nobody --regid "$(id -g nobody)" --clear-groups env $(env | sed -n 's/^\(npm_[A-Za-z_]*\)=.*/-u \1/p') HOME="$W/home" PATH="$W/bin:/usr/bin:/bin" sh -eu -c "
+    npm install --loglevel error -g --prefix ~/.local '$W/memseal.tgz'
     [ \"\$(~/.local/bin/memseal --version)\" = 'memseal $version' ]")
 }
 if [ "$(id -u)" = 0 ]; then check 'a user who is not root installs it with --prefix' as_nobody; fi
