@@ -60,7 +60,7 @@ test('a variable within a file starts there; a flag or a variable instead of it 
     { path: ['services', 'memcached', 'tls', 'key'], value: 'a.key', origin: { kind: 'environment', name: 'MEMSEAL_KEY' } },
     { path: ['services', 'memcached', 'listen'], value: '127.0.0.1:1', origin: { kind: 'flag', name: '--listen' } },
   ] as const
-  expect(loadGiven({ environment: {}, given, directory: '/work' }).config!.services['memcached'].tls).toMatchObject({ cert: '/work/a.crt', key: '/work/a.key' })
+  expect(loadGiven({ environment: {}, given, directory: '/srv/cache' }).config!.services['memcached'].tls).toMatchObject({ cert: '/srv/cache/a.crt', key: '/srv/cache/a.key' })
 })
 
 test('a configuration without a folder of its own, as from a pipe, still finds what is in the working folder', () => {
