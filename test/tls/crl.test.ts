@@ -55,7 +55,7 @@ test('each fault of the file is told', async () => {
   await makeCrl(join(folder, 'whole.crl'), { ca })
   const whole = readCrl(join(folder, 'whole.crl'))
   expect(faultsOf('missing.crl')).toEqual(['there is no file /missing.crl.'])
-  expect(faultsOf('cert.crl', server.cert)).toEqual(['/cert.crl holds no revocation list in PEM.'])
+  expect(faultsOf('cert.crl', server.cert)).toEqual(['/cert.crl holds a certificate, and no revocation list.'])
   expect(faultsOf('cut.crl', `${whole.split('\n').slice(0, 3).join('\n')}\n-----END X509 CRL-----\n`)).toEqual(['/cut.crl: revocation list 1 of 1 is damaged.'])
   expect(faultsOf('whole.crl')).toEqual([])
 })
