@@ -1,6 +1,6 @@
 /** What happens in one history, all of it drawn from one seed; data, so that a failing one can be made smaller. */
 import { prng, type Prng } from '../support/prng.ts'
-import { lastRequest, makeRequest, type Asker, type Request } from './requests.ts'
+import { binaryRefusal, lastRequest, makeRequest, NOT_ALLOWED, type Asker, type Request } from './requests.ts'
 
 export interface Plan {
   seed: number
@@ -135,20 +135,7 @@ function alsoRefused(request: Request): void {
   if (!request.replies.includes(refused)) request.replies.push(refused)
 }
 
-function makeRefused({ bytes, binary, command }: Request): string {
-  if (binary === undefined) return / noreply\r\n/.test(bytes) ? '' : 'CLIENT_ERROR memseal: command not allowed\r\n'
-  void command
-  return binaryRefusal(binary.opcode, binary.opaque)
-}
-
-export function binaryRefusal(opcode: number, opaque: number): string {
-  const words = 'memseal: command not allowed'
-  const made = Buffer.alloc(24 + words.length)
-  made[0] = 0x81
-  made[1] = opcode
-  made.writeUInt16BE(0x20, 6)
-  made.writeUInt32BE(words.length, 8)
-  made.writeUInt32BE(opaque, 12)
-  made.write(words, 24)
-  return made.toString('latin1')
+function makeRefused({ bytes, binary }: Request): string {
+  if (binary !== undefined) return binaryRefusal(binary.opcode, binary.opaque)
+  return / noreply\r\n/.test(bytes) ? '' : NOT_ALLOWED
 }

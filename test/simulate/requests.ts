@@ -34,7 +34,7 @@ export interface Asker {
   isBulky: boolean
 }
 
-const NOT_ALLOWED = 'CLIENT_ERROR memseal: command not allowed\r\n'
+export const NOT_ALLOWED = 'CLIENT_ERROR memseal: command not allowed\r\n'
 
 export function makeRequest(asker: Asker, n: number): Request {
   return asker.dialect === 'text' ? textRequest(asker, n) : binaryRequest(asker, n)
@@ -132,11 +132,11 @@ function packet(asker: Asker, n: number, opcode: number, key: string, extras: st
   const bytes = requestPacket({ opcode, opaque, extras, key: opcode === 0x0a || opcode === 0x0b || opcode === 0x10 || opcode === 0x08 || opcode === 0x18 ? '' : key, value })
   const command = commandOf[opcode]
   const name = `c${asker.client}n${n} ${command} 0x${opcode.toString(16)} ${key} opaque ${opaque}`
-  if (asker.forbidden.has(command)) return { name, command, bytes, replies: [refusal(opcode, opaque)], canFail: false, hits: 0 }
+  if (asker.forbidden.has(command)) return { name, command, bytes, replies: [binaryRefusal(opcode, opaque)], canFail: false, hits: 0 }
   return { name, command, bytes, replies: [binaryReplyTo({ opcode, opaque, key }, asker.version)], canFail: true, hits: isRead(command) ? hitsAmong([key]) : 0, binary: { opcode, opaque } }
 }
 
-function refusal(opcode: number, opaque: number): string {
+export function binaryRefusal(opcode: number, opaque: number): string {
   const words = 'memseal: command not allowed'
   const made = Buffer.alloc(24 + words.length)
   made[0] = 0x81
