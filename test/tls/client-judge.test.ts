@@ -4,7 +4,6 @@
 import { X509Certificate } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import type { TLSSocket } from 'node:tls'
 import { beforeAll, expect, test, vi } from 'vitest'
 import { listenerTls, type ListenerTls, type TlsSettings } from '../../src/tls/context.ts'
 import { canonicalName } from '../../src/tls/canonical-name.ts'
@@ -15,8 +14,7 @@ import { craftCrl, deltaOf, folderPointOf, issuingPoint, nameOf, onlyAuthorities
 import { authority, issue, leaf, rsa } from '../support/issue.ts'
 import { pki, type Certificate } from '../support/pki.ts'
 import { tempFolder } from '../support/temp-folder.ts'
-import { as, connect, type WireOptions } from '../support/wire.ts'
-import { edge, until, type Edge } from './edge.ts'
+import { edge, visit, type Edge } from './edge.ts'
 
 const DAY = 86_400_000
 
@@ -57,22 +55,6 @@ async function listening(rules: Rules): Promise<Edge> {
   const at = await edge()
   at.listener.update({ secure: await secured(rules), timeoutMs: 5000 })
   return at
-}
-
-/** @returns `in`, `in again` (resumed) or the reason of the refusal */
-async function visit(at: Edge, who: Certificate, more: WireOptions['tls'] = {}): Promise<{ outcome: string, session: Buffer | undefined }> {
-  const { ca } = await pki()
-  const before = at.log.length
-  try {
-    const wire = await connect({ port: at.port, tls: as(who, ca, more) })
-    const echoed = await wire.ask('hello', 5)
-    const session = (wire.socket as TLSSocket).getSession()
-    wire.destroy()
-    return { outcome: echoed !== 'hello' ? 'odd' : at.peers.at(-1)!.tls!.resumed ? 'in again' : 'in', session }
-  } catch {
-    await until(() => at.log.length > before, 'the refusal is logged')
-    return { outcome: at.log.at(-1)!['reason'], session: undefined }
-  }
 }
 
 async function outcomes(rules: Rules, ...who: Certificate[]): Promise<string[]> {

@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { createServer, type AddressInfo, type Socket } from 'node:net'
-import { connect as connectTls } from 'node:tls'
+import { connect as connectTls, type TLSSocket } from 'node:tls'
 import { Admission, type AdmissionOptions, type ClientCap } from '../../src/admission/admission.ts'
 import { Listener, type Peer } from '../../src/process/listener.ts'
 import type { Endpoint } from '../../src/config/endpoint.ts'
@@ -8,9 +8,9 @@ import { Counters } from '../../src/telemetry/counters.ts'
 import { createLogger } from '../../src/telemetry/log.ts'
 import { listenerTls, type TlsSettings } from '../../src/tls/context.ts'
 import { readMaterial } from '../../src/tls/material.ts'
-import { pki } from '../support/pki.ts'
+import { pki, type Certificate } from '../support/pki.ts'
 import { atEndOfTest } from '../support/test-life.ts'
-import { as } from '../support/wire.ts'
+import { as, connect, type WireOptions } from '../support/wire.ts'
 
 export interface EdgeOptions {
   endpoint?: Endpoint
@@ -101,5 +101,21 @@ export async function until(holds: () => boolean, what: string): Promise<void> {
   for (let waited = 0; !holds(); waited += 5) {
     if (waited > 60_000) throw new Error(`waited in vain until ${what}`)
     await new Promise(resolve => setTimeout(resolve, 5))
+  }
+}
+
+/** @returns what the listener made of a handshake: `in`, `in again` (resumed) or the reason of its refusal */
+export async function visit(at: Edge, who: Certificate, more: WireOptions['tls'] = {}): Promise<{ outcome: string, session: Buffer | undefined }> {
+  const { ca } = await pki()
+  const before = at.log.length
+  try {
+    const wire = await connect({ port: at.port, tls: as(who, ca, more) })
+    const echoed = await wire.ask('hello', 5)
+    const session = (wire.socket as TLSSocket).getSession()   // with TLS 1.3, tickets come before the first bytes
+    wire.destroy()
+    return { outcome: echoed === 'hello' ? (at.peers.at(-1)!.tls!.resumed ? 'in again' : 'in') : 'odd', session }
+  } catch {
+    await until(() => at.log.length > before, 'the refusal is told')
+    return { outcome: at.log.at(-1)!['reason'], session: undefined }
   }
 }

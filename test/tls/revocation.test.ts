@@ -1,13 +1,11 @@
 import { join } from 'node:path'
-import type { TLSSocket } from 'node:tls'
 import { expect, test } from 'vitest'
 import { listenerTls, type TlsSettings } from '../../src/tls/context.ts'
 import { readMaterial } from '../../src/tls/material.ts'
 import { makeCrl } from '../support/crl.ts'
 import { pki, type Certificate } from '../support/pki.ts'
 import { tempFolder } from '../support/temp-folder.ts'
-import { as, connect, type WireOptions } from '../support/wire.ts'
-import { edge, until, type Edge } from './edge.ts'
+import { edge, visit } from './edge.ts'
 
 interface Rules { revoked?: Certificate[], isExpired?: boolean, crl_expired?: 'refuse' | 'warn', ca?: Certificate }
 
@@ -19,22 +17,6 @@ async function rules({ ca, crl_expired = 'refuse', ...list }: Rules) {
   const settings: TlsSettings = { client_auth: 'required', min_version: 'TLSv1.2', session_tickets: true, crl_expired }
   const { material } = readMaterial({ cert: made.server.certFile, key: made.server.keyFile, client_ca: made.ca.certFile, crl, crl_expired })
   return listenerTls(material!, settings, 'test')
-}
-
-/** @returns what the listener made of a handshake: `in`, `in again` (resumed) or the reason of its refusal */
-async function visit(at: Edge, who: Certificate, more: WireOptions['tls'] = {}): Promise<{ outcome: string, session: Buffer | undefined }> {
-  const { ca } = await pki()
-  const before = at.log.length
-  try {
-    const wire = await connect({ port: at.port, tls: as(who, ca, more) })
-    const echoed = await wire.ask('hello', 5)
-    const session = (wire.socket as TLSSocket).getSession()   // with TLS 1.3, tickets come before the first bytes
-    wire.destroy()
-    return { outcome: echoed === 'hello' ? (at.peers.at(-1)!.tls!.resumed ? 'in again' : 'in') : 'odd', session }
-  } catch {
-    await until(() => at.log.length > before, 'the refusal is told')
-    return { outcome: at.log.at(-1)!['reason'], session: undefined }
-  }
 }
 
 test.each(['refuse', 'warn'] as const)('a list that holds keeps out whom it names, and nobody else (crl_expired: %s)', async crl_expired => {
