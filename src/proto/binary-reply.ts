@@ -1,6 +1,7 @@
 /** Replies of the binary protocol. The header says which request is answered (opcode and opaque come back), so all that
  *  the framer does is to read it and to follow the body. Source: protocol-binary.txt, "Response header". */
-import { Got, MAX_KEY, ProtocolError } from './frame.ts'
+import { MAX_KEY } from './frame.ts'
+import { Got, ProtocolError } from './reply.ts'
 import { HEADER } from './binary-request.ts'
 
 const RESPONSE_MAGIC = 0x81

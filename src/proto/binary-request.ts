@@ -16,10 +16,9 @@ export const Status = {
 } as const
 
 export class BinaryRequestFramer extends RequestFramer {
-  opcode = 0
-  opaque = 0
-  /** Status that memcached answers a faulty or lost header with. */
-  status: number = Status.invalid
+  constructor() {
+    super('binary')
+  }
 
   next(): Found {
     if (!this.passBody()) return Found.more
@@ -39,16 +38,17 @@ export class BinaryRequestFramer extends RequestFramer {
   /** Header, extras and key must be in one piece before a frame is given out: they are what is looked at. */
   #read(input: Buffer, at: number): Found {
     this.#begin(input, at, at + HEADER, Found.request)
+    const { frame } = this
     const keyBytes = (input[at + 2] << 8) | input[at + 3]
     const extras = input[at + 4]
     const body = ((input[at + 8] << 24) | (input[at + 9] << 16) | (input[at + 10] << 8) | input[at + 11]) >>> 0
-    this.opcode = input[at + 1]
-    this.opaque = ((input[at + 12] << 24) | (input[at + 13] << 16) | (input[at + 14] << 8) | input[at + 15]) >>> 0
-    const row = rowOfOpcode[this.opcode]
-    this.quiet = isQuietOpcode[this.opcode] === 1
-    this.size = HEADER + body
-    this.row = row
-    this.status = row === UNKNOWN ? Status.unknown : Status.invalid
+    frame.opcode = input[at + 1]
+    frame.opaque = ((input[at + 12] << 24) | (input[at + 13] << 16) | (input[at + 14] << 8) | input[at + 15]) >>> 0
+    const row = rowOfOpcode[frame.opcode]
+    frame.quiet = isQuietOpcode[frame.opcode] === 1
+    frame.size = HEADER + body
+    frame.row = row
+    frame.status = row === UNKNOWN ? Status.unknown : Status.invalid
     if (row === UNKNOWN) return this.#withBody(input, at, body)
     if (!headerFits(commands[row], keyBytes, extras, body)) return Found.lost
     const needed = HEADER + extras + keyBytes
@@ -56,31 +56,31 @@ export class BinaryRequestFramer extends RequestFramer {
       this.at = at
       return Found.more
     }
-    this.keyStart = at + HEADER + extras
-    this.keyEnd = this.keyStart + keyBytes
-    this.strict = commands[row].shareable
-    this.lineEnd = at + needed
-    if (createsOfRow[row] >= 0 && !isNeverCreating(input, this.keyStart - 4)) this.alsoRow = createsOfRow[row]
-    if (row === STATS && keyBytes > 0) this.row = rowOfStat(input.toString('latin1', this.keyStart, this.keyEnd))
+    frame.keyStart = at + HEADER + extras
+    frame.keyEnd = frame.keyStart + keyBytes
+    frame.keys = keyBytes > 0 ? 1 : 0
+    frame.strict = commands[row].shareable
+    frame.lineEnd = at + needed
+    if (createsOfRow[row] >= 0 && !isNeverCreating(input, frame.keyStart - 4)) frame.alsoRow = createsOfRow[row]
+    if (row === STATS && keyBytes > 0) frame.row = rowOfStat(input.toString('latin1', frame.keyStart, frame.keyEnd))
     return this.#withBody(input, at, body)
   }
 
   #withBody(input: Buffer, at: number, body: number): Found {
     const end = at + HEADER + body
     if (end > input.length) {
-      this.at = this.lineEnd
+      this.at = this.frame.lineEnd
       return Found.head
     }
-    this.end = this.at = end
+    this.frame.end = this.at = end
     return Found.request
   }
 
   #begin(input: Buffer, at: number, next: number, found: Found): Found {
     this.beginFrame(input, at, next)
-    this.keys = 1
-    this.opcode = 0
-    this.opaque = 0
-    this.status = Status.invalid
+    this.frame.opcode = 0
+    this.frame.opaque = 0
+    this.frame.status = Status.invalid
     return found
   }
 }

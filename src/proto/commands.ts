@@ -25,24 +25,26 @@ export type Syntax =
   | 'bare' //          <verb> and nothing else
   | 'words' //         an administrator's line: verb and sub-command decide, the rest is passed on
 
-/** What a text reply may look like: the grammar that the reply framer holds it to. */
-export type ReplyShape =
-  | 'values' //        VALUE key flags bytes …, END
-  | 'values-cas' //    the same with a cas number
-  | 'stored' //        STORED | NOT_STORED | EXISTS | NOT_FOUND
-  | 'number' //        digits | NOT_FOUND
-  | 'deleted' //       DELETED | NOT_FOUND
-  | 'touched' //       TOUCHED | NOT_FOUND
-  | 'ok' //            OK
-  | 'version' //       VERSION …
-  | 'mn' //            MN
-  | 'me' //            ME … | EN
-  | 'meta' //          HD | VA + block | EN | NF | NS | EX
-  | 'line' //          any one line
-  | 'lines' //         lines up to END, or one line of another kind
-  | 'dump' //          lines up to END or EN, perhaps after an OK, or one line that says no
-  | 'endless' //       never ends
-  | 'none' //          no reply: the connection closes
+/** What a reply may look like: the grammar that the reply framer holds it to. */
+export const replyShapes = [
+  'values', //      VALUE key flags bytes …, END
+  'valuesCas', //   the same with a cas number
+  'stored', //      STORED | NOT_STORED | EXISTS | NOT_FOUND
+  'number', //      digits | NOT_FOUND
+  'deleted', //     DELETED | NOT_FOUND
+  'touched', //     TOUCHED | NOT_FOUND
+  'ok', //          OK
+  'version', //     VERSION …
+  'mn', //          MN
+  'me', //          ME … | EN
+  'meta', //        HD | VA + block | EN | NF | NS | EX
+  'line', //        any one line
+  'lines', //       lines up to END, or one line of another kind
+  'dump', //        lines up to END or EN, perhaps after an OK, or one line that says no
+  'endless', //     never ends
+  'none', //        no reply: the connection closes
+] as const
+export type ReplyShape = (typeof replyShapes)[number]
 
 export type Command = {
   /** What policy and configuration call it; rows of both protocols may share one name. */
@@ -58,8 +60,8 @@ export type Command = {
   reads?: boolean
   /** Binary requests of this row whose exptime is not ffffffff may create the item, and need this command as well. */
   creates?: string
-  /** Takes `noreply` in the places that memcached documents. */
-  noreply?: boolean
+  /** Its bytes may be sent a second time, when no part of the answer to the first has come. */
+  again?: boolean
   /** May travel on a connection shared by many clients when its line passes the strict grammar. */
   shareable: boolean
   /** First release of memcached that has it, where that matters for sharing. */
@@ -71,33 +73,35 @@ export type Command = {
   extras?: number | readonly number[]
   key?: boolean
   value?: boolean
+  /** Binary: its reply carries the key that was asked for. */
+  echoesKey?: boolean
   source: string
 }
 
-const storage = { syntax: 'store', reply: 'stored', noreply: true, shareable: true, key: true, value: true } as const
+const storage = { syntax: 'store', reply: 'stored', shareable: true, key: true, value: true } as const
 
 export const commands: readonly Command[] = [
-  { name: 'get', group: 'read', verb: 'get', syntax: 'keys', reply: 'values', shareable: true, reads: true, opcode: 0x00, quiet: 0x09, extras: 0, key: true, source: 'Retrieval command; Get' },
-  { name: 'get', group: 'read', shareable: true, reads: true, opcode: 0x0c, quiet: 0x0d, extras: 0, key: true, source: 'Get with Key' },
-  { name: 'gets', group: 'read', verb: 'gets', syntax: 'keys', reply: 'values-cas', shareable: true, reads: true, source: 'Retrieval command' },
+  { name: 'get', group: 'read', verb: 'get', syntax: 'keys', reply: 'values', shareable: true, reads: true, again: true, opcode: 0x00, quiet: 0x09, extras: 0, key: true, source: 'Retrieval command; Get' },
+  { name: 'get', group: 'read', shareable: true, reads: true, again: true, opcode: 0x0c, quiet: 0x0d, extras: 0, key: true, echoesKey: true, source: 'Get with Key' },
+  { name: 'gets', group: 'read', verb: 'gets', syntax: 'keys', reply: 'valuesCas', shareable: true, reads: true, again: true, source: 'Retrieval command' },
   { name: 'bget', group: 'read', verb: 'bget', syntax: 'keys', reply: 'values', shareable: false, reads: true, source: 'memcached.c up to 1.6.39' },
   { name: 'gat', group: 'write', verb: 'gat', syntax: 'exptime-keys', reply: 'values', shareable: true, reads: true, since: '1.5.3', opcode: 0x1d, quiet: 0x1e, extras: 4, key: true, source: 'Get And Touch' },
-  { name: 'gat', group: 'write', shareable: true, reads: true, opcode: 0x23, quiet: 0x24, extras: 4, key: true, source: 'Get And Touch with Key' },
-  { name: 'gats', group: 'write', verb: 'gats', syntax: 'exptime-keys', reply: 'values-cas', shareable: true, reads: true, since: '1.5.3', source: 'Get And Touch' },
+  { name: 'gat', group: 'write', shareable: true, reads: true, opcode: 0x23, quiet: 0x24, extras: 4, key: true, echoesKey: true, source: 'Get And Touch with Key' },
+  { name: 'gats', group: 'write', verb: 'gats', syntax: 'exptime-keys', reply: 'valuesCas', shareable: true, reads: true, since: '1.5.3', source: 'Get And Touch' },
 
   { name: 'set', group: 'write', verb: 'set', ...storage, opcode: 0x01, quiet: 0x11, extras: 8, source: 'Storage commands; Set, Add, Replace' },
   { name: 'add', group: 'write', verb: 'add', ...storage, opcode: 0x02, quiet: 0x12, extras: 8, source: 'Storage commands; Set, Add, Replace' },
   { name: 'replace', group: 'write', verb: 'replace', ...storage, opcode: 0x03, quiet: 0x13, extras: 8, source: 'Storage commands; Set, Add, Replace' },
   { name: 'append', group: 'write', verb: 'append', ...storage, opcode: 0x0e, quiet: 0x19, extras: 0, source: 'Storage commands; Append, Prepend' },
   { name: 'prepend', group: 'write', verb: 'prepend', ...storage, opcode: 0x0f, quiet: 0x1a, extras: 0, source: 'Storage commands; Append, Prepend' },
-  { name: 'cas', group: 'write', verb: 'cas', syntax: 'cas', reply: 'stored', noreply: true, shareable: true, source: 'Storage commands' },
-  { name: 'touch', group: 'write', verb: 'touch', syntax: 'touch', reply: 'touched', noreply: true, shareable: true, since: '1.4.8', opcode: 0x1c, extras: 4, key: true, source: 'Touch' },
+  { name: 'cas', group: 'write', verb: 'cas', syntax: 'cas', reply: 'stored', shareable: true, source: 'Storage commands' },
+  { name: 'touch', group: 'write', verb: 'touch', syntax: 'touch', reply: 'touched', shareable: true, since: '1.4.8', opcode: 0x1c, extras: 4, key: true, source: 'Touch' },
 
-  { name: 'delete', group: 'delete', verb: 'delete', syntax: 'delete', reply: 'deleted', noreply: true, shareable: true, opcode: 0x04, quiet: 0x14, extras: 0, key: true, source: 'Deletion' },
-  { name: 'incr', group: 'arithmetic', verb: 'incr', syntax: 'arithmetic', reply: 'number', noreply: true, shareable: true, opcode: 0x05, quiet: 0x15, extras: 20, key: true, creates: 'add', source: 'Increment/Decrement' },
-  { name: 'decr', group: 'arithmetic', verb: 'decr', syntax: 'arithmetic', reply: 'number', noreply: true, shareable: true, opcode: 0x06, quiet: 0x16, extras: 20, key: true, creates: 'add', source: 'Increment/Decrement' },
+  { name: 'delete', group: 'delete', verb: 'delete', syntax: 'delete', reply: 'deleted', shareable: true, opcode: 0x04, quiet: 0x14, extras: 0, key: true, source: 'Deletion' },
+  { name: 'incr', group: 'arithmetic', verb: 'incr', syntax: 'arithmetic', reply: 'number', shareable: true, opcode: 0x05, quiet: 0x15, extras: 20, key: true, creates: 'add', source: 'Increment/Decrement' },
+  { name: 'decr', group: 'arithmetic', verb: 'decr', syntax: 'arithmetic', reply: 'number', shareable: true, opcode: 0x06, quiet: 0x16, extras: 20, key: true, creates: 'add', source: 'Increment/Decrement' },
 
-  { name: 'mg', group: 'read', verb: 'mg', syntax: 'meta', reply: 'meta', shareable: true, reads: true, since: '1.6.18', source: 'Meta Get' },
+  { name: 'mg', group: 'read', verb: 'mg', syntax: 'meta', reply: 'meta', shareable: true, reads: true, again: true, since: '1.6.18', source: 'Meta Get' },
   { name: 'ms', group: 'write', verb: 'ms', syntax: 'meta-store', reply: 'meta', shareable: true, since: '1.6.18', source: 'Meta Set' },
   { name: 'md', group: 'delete', verb: 'md', syntax: 'meta', reply: 'meta', shareable: true, since: '1.6.18', source: 'Meta Delete' },
   { name: 'ma', group: 'arithmetic', verb: 'ma', syntax: 'meta', reply: 'meta', shareable: true, since: '1.6.18', source: 'Meta Arithmetic' },
@@ -106,7 +110,7 @@ export const commands: readonly Command[] = [
 
   { name: 'version', group: 'basic', verb: 'version', syntax: 'bare', reply: 'version', shareable: true, opcode: 0x0b, extras: 0, source: 'Other commands; Version' },
   { name: 'quit', group: 'basic', verb: 'quit', syntax: 'bare', reply: 'none', shareable: false, opcode: 0x07, quiet: 0x17, extras: 0, source: 'Other commands; Quit' },
-  { name: 'flush_all', group: 'flush', verb: 'flush_all', syntax: 'flush', reply: 'ok', noreply: true, shareable: true, opcode: 0x08, quiet: 0x18, extras: [0, 4], source: 'Other commands; Flush' },
+  { name: 'flush_all', group: 'flush', verb: 'flush_all', syntax: 'flush', reply: 'ok', shareable: true, opcode: 0x08, quiet: 0x18, extras: [0, 4], source: 'Other commands; Flush' },
 
   // Only exact words stand here: from 1.6.40 on memcached matches sub-commands by prefix (`stats r` resets), so a
   // word that is not in this table is the administrator's, whatever it begins with.
@@ -121,8 +125,8 @@ export const commands: readonly Command[] = [
   { name: 'stats detail', group: 'admin', verb: 'stats', sub: 'detail', syntax: 'words', reply: 'lines', shareable: false, source: 'memcached.c, process_stats_detail' },
   { name: 'stats cachedump', group: 'admin', verb: 'stats', sub: 'cachedump', syntax: 'words', reply: 'lines', shareable: false, source: 'items.c, item_cachedump' },
 
-  { name: 'verbosity', group: 'admin', verb: 'verbosity', syntax: 'words', reply: 'line', noreply: true, shareable: false, opcode: 0x1b, extras: 4, source: 'Other commands; Verbosity' },
-  { name: 'cache_memlimit', group: 'admin', verb: 'cache_memlimit', syntax: 'words', reply: 'line', noreply: true, shareable: false, source: 'Other commands' },
+  { name: 'verbosity', group: 'admin', verb: 'verbosity', syntax: 'words', reply: 'line', shareable: false, opcode: 0x1b, extras: 4, source: 'Other commands; Verbosity' },
+  { name: 'cache_memlimit', group: 'admin', verb: 'cache_memlimit', syntax: 'words', reply: 'line', shareable: false, source: 'Other commands' },
   { name: 'shutdown', group: 'admin', verb: 'shutdown', syntax: 'words', reply: 'line', shareable: false, source: 'Other commands' },
   { name: 'slabs', group: 'admin', verb: 'slabs', syntax: 'words', reply: 'line', shareable: false, source: 'Slabs Reassign, Slabs Automove' },
   { name: 'lru', group: 'admin', verb: 'lru', syntax: 'words', reply: 'line', shareable: false, source: 'LRU Tuning' },
@@ -152,10 +156,13 @@ export const UNKNOWN = commands.length - 1
 /** Columns of the table for the hot path. */
 export const isShareableRow = Uint8Array.from(commands, (row) => (row.shareable ? 1 : 0))
 export const isReadRow = Uint8Array.from(commands, (row) => (row.reads === true ? 1 : 0))
+export const isAgainRow = Uint8Array.from(commands, (row) => (row.again === true ? 1 : 0))
+/** 1: it changes items or the server, or may. */
+export const isChangingRow = Uint8Array.from(commands, ({ group }) => (group === 'read' || group === 'stats' || group === 'basic' ? 0 : 1))
+export const echoesKeyOfRow = Uint8Array.from(commands, (row) => (row.echoesKey === true ? 1 : 0))
 export const groupOfRow = Uint8Array.from(commands, (row) => groups.indexOf(row.group))
 
-const rowOf = (name: string, has: 'verb' | 'opcode' = 'verb'): number =>
-  commands.findIndex((row) => row.name === name && row[has] !== undefined)
+const rowOf = (name: string): number => commands.findIndex((row) => row.name === name && row.verb !== undefined)
 export const GET = rowOf('get')
 export const GETS = rowOf('gets')
 export const MG = rowOf('mg')

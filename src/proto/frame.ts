@@ -1,6 +1,5 @@
-/** What request framers hand over, and what reply framers are told to expect. Small integers on the hot path; their
- *  names are the table's own words. */
-import { commands, type ReplyShape } from './commands.ts'
+/** A request, as everyone behind the framers sees it. */
+import { isChangingRow, UNKNOWN } from './commands.ts'
 
 /** The first byte of a connection decides its dialect for good, as in memcached itself. */
 export const BINARY_MAGIC = 0x80
@@ -24,47 +23,6 @@ export const Found = {
 } as const
 export type Found = (typeof Found)[keyof typeof Found]
 
-/** Expected replies as small integers, in the order of `shapes`. */
-const shapes = [
-  'values', 'values-cas', 'stored', 'number', 'deleted', 'touched', 'ok', 'version', 'mn', 'me', 'meta', 'line', 'lines', 'dump', 'endless', 'none',
-] as const satisfies readonly ReplyShape[]
-export const Shape = {
-  values: 0, valuesCas: 1, stored: 2, number: 3, deleted: 4, touched: 5, ok: 6, version: 7, mn: 8, me: 9, meta: 10, line: 11, lines: 12, dump: 13, endless: 14, none: 15,
-  /** A run of meta requests, some of them quiet, up to and including the MN that closes it. */
-  metaRun: 16,
-  /** Several meta requests of one client that all must answer: one entry instead of many. */
-  metaBatch: 18,
-  /** A get of one key that went on the same line as the gets behind it: its value, or nothing. */
-  joined: 19,
-  /** Our own words, which wait their turn among the replies. */
-  local: 17,
-} as const
-export const shapeOfRow = Uint8Array.from(commands, (row) => shapes.indexOf((row.reply ?? 'none') as (typeof shapes)[number]))
-
-/** What `next()` of a reply framer found. */
-export const Got = {
-  /** The reply goes on in bytes that are not here yet; what lies before `at` surely belongs to it. */
-  more: 0,
-  /** One answer inside a run of several; the run goes on. */
-  part: 1,
-  /** The whole reply. */
-  whole: 2,
-  /** Nothing: what is here answers a later request of the same line. */
-  absent: 3,
-  /** An error line, which answers all requests of the line. It is consumed for the last of them. */
-  refused: 4,
-} as const
-export type Got = (typeof Got)[keyof typeof Got]
-
-/** A stream that can no longer be followed. There is no way back in step. */
-export class ProtocolError extends Error {
-  readonly code: string
-  constructor(code: string, detail: string) {
-    super(detail)
-    this.code = code
-  }
-}
-
 export const CR = 13
 export const LF = 10
 export const SPACE = 32
@@ -74,3 +32,90 @@ export const MAX_LINE = 2048
 export const MAX_GET_LINE = 8192
 export const MAX_KEYS = 256
 export const MAX_KEY = 250
+
+const NOTHING = Buffer.alloc(0)
+
+/** One request. Its framer fills it, and fills the same one again for the next: nothing is allocated for a request. */
+export class RequestFrame {
+  readonly dialect: Dialect
+  /** Row of the command table. */
+  row = UNKNOWN
+  /** A second row that policy must allow as well (a meta get that also writes, an INCR that may create); -1: none. */
+  alsoRow = -1
+  /** Every release of memcached reads it the same way and answers in a form known beforehand. */
+  strict = false
+  /** May stay without an answer: meta `q`, quiet opcodes. */
+  quiet = false
+  /** Ends in `noreply`; `cutStart` to `cutEnd` are that word and the blank before it. */
+  silent = false
+  cutStart = 0
+  cutEnd = 0
+  /** The request: `start` to `end` of `chunk`, then `rest`. `lineEnd` is just behind its line, or header and key. */
+  chunk: Buffer = NOTHING
+  start = 0
+  lineEnd = 0
+  end = 0
+  rest: Buffer[] = []
+  /** First key's start; `keyEnd` is the end of the last key. Between them are keys and blanks. */
+  keyStart = 0
+  keyEnd = 0
+  keys = 0
+  /** Its key is written in base64. */
+  hasBase64Key = false
+  /** Bytes of the whole request, data block and line ends counted. */
+  size = 0
+  /** Lowest release of memcached that takes it as meant, as `release()` gives it; 0: any. */
+  needs = 0
+  /** Text: what memcached says to it when it is faulty or lost. */
+  words = ''
+  /** Binary: its opcode and opaque, and the status that memcached answers a faulty or lost header with. */
+  opcode = 0
+  opaque = 0
+  status = 0
+
+  constructor(dialect: Dialect) {
+    this.dialect = dialect
+  }
+
+  /** A request begins at `at`, and as far as is known ends at `next`. */
+  begin(input: Buffer, at: number, next: number): void {
+    this.chunk = input
+    this.start = this.keyStart = this.keyEnd = at
+    this.keys = 0
+    this.lineEnd = this.end = next
+    this.size = next - at
+    if (this.rest.length > 0) this.rest = []
+    this.row = UNKNOWN
+    this.alsoRow = -1
+    this.strict = this.quiet = this.silent = this.hasBase64Key = false
+    this.needs = 0
+  }
+
+  /** It changes something, or may. */
+  get changes(): boolean {
+    return isChangingRow[this.row] === 1 || this.alsoRow >= 0
+  }
+
+  /** Lets go of the bytes. */
+  clear(): void {
+    this.chunk = NOTHING
+    this.start = this.lineEnd = this.end = this.keyStart = this.keyEnd = 0
+    if (this.rest.length > 0) this.rest = []
+  }
+
+  /** Each key as memcached reads it. The bytes are the client's own as long as the frame is in hand; those of a base64 key are new. */
+  * eachKey(): Generator<Buffer, void, undefined> {
+    const { chunk, keyEnd } = this
+    if (this.keys === 0) return
+    if (this.dialect === 'binary') {
+      yield chunk.subarray(this.keyStart, keyEnd)
+      return
+    }
+    for (let at = this.keyStart; at < keyEnd;) {
+      let to = at
+      while (to < keyEnd && chunk[to] !== SPACE) to++
+      if (to > at) yield this.hasBase64Key ? Buffer.from(chunk.toString('latin1', at, to), 'base64') : chunk.subarray(at, to)
+      at = to + 1
+    }
+  }
+}

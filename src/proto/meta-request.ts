@@ -2,7 +2,7 @@
  *  Source: protocol.txt, "Meta Commands". */
 import { commands, ME, MG } from './commands.ts'
 import { isBase64, isInt32, isUint64, decimal, release, MAX_UINT32 } from './bytes.ts'
-import { MAX_KEY } from './frame.ts'
+import { MAX_KEY, type RequestFrame } from './frame.ts'
 
 type Argument = 'none' | 'int32' | 'uint32' | 'uint64' | 'opaque' | 'mode' | 'any'
 /** `also`: with this flag the line changes an item as that other command does, and is allowed only where that one is. */
@@ -89,28 +89,16 @@ const grammarOfRow: readonly (Grammar | undefined)[] = commands.map((row) => {
   return grammar
 })
 
-/** What the flags of the line just read came to. */
-export const metaFlags = {
-  quiet: false,
-  /** Row that policy must allow as well, since a flag changes what the command alone would not; -1: none. Who may store may touch. */
-  alsoRow: -1,
-  /** Lowest release that knows every flag used, as `release()` gives it. */
-  needs: 0,
-  /** Answers may carry the raw key in their header line (PROTOCOL 3.3): nobody else may be on that connection. */
-  isRawKeyPossible: false,
-}
-
-/** Reads the flag tokens `first` to `count` of a meta line into `metaFlags`.
+/** Reads the flag tokens `first` to `count` of the meta line in hand.
  *  @param tokens start and end of each token, by pairs
  *  @returns true when every token is one that all releases from `needs` on take as meant */
-export function readMetaFlags(bytes: Buffer, tokens: Int32Array, first: number, count: number, row: number): boolean {
-  const grammar = grammarOfRow[row]!
-  metaFlags.quiet = metaFlags.isRawKeyPossible = false
-  metaFlags.alsoRow = -1
-  metaFlags.needs = 0
+export function readMetaFlags(frame: RequestFrame, tokens: Int32Array, first: number, count: number): boolean {
   if (count === first) return true
+  const bytes = frame.chunk
+  const grammar = grammarOfRow[frame.row]!
   let small = 0
   let capital = 0
+  let needs = frame.needs
   for (let token = first; token < count; token++) {
     const from = tokens[2 * token]
     const to = tokens[2 * token + 1]
@@ -121,14 +109,17 @@ export function readMetaFlags(bytes: Buffer, tokens: Int32Array, first: number, 
     if (isSmall(letter)) small |= bit
     else capital |= bit
     if (!takesArgument(bytes, from + 1, to, kinds[grammar.kind[letter] & ~KNOWN], grammar)) return false
-    if (grammar.since[letter] > metaFlags.needs) metaFlags.needs = grammar.since[letter]
+    if (grammar.since[letter] > needs) needs = grammar.since[letter]
   }
   const isBase64Key = (small & SMALL_B) !== 0
   if (isBase64Key && !isBase64(bytes, tokens[2], tokens[3])) return false
-  metaFlags.quiet = (small & SMALL_Q) !== 0
-  if (((capital & grammar.storesCapital) | (small & grammar.storesSmall)) !== 0) metaFlags.alsoRow = ROW_OF_MS
-  else if ((capital & grammar.touchesCapital) !== 0) metaFlags.alsoRow = ROW_OF_TOUCH
-  metaFlags.isRawKeyPossible = isBase64Key && (row === ME || (row === MG && (small & SMALL_K) !== 0))
+  frame.needs = needs
+  frame.hasBase64Key = isBase64Key
+  frame.quiet = (small & SMALL_Q) !== 0
+  if (((capital & grammar.storesCapital) | (small & grammar.storesSmall)) !== 0) frame.alsoRow = ROW_OF_MS
+  else if ((capital & grammar.touchesCapital) !== 0) frame.alsoRow = ROW_OF_TOUCH
+  // Answers may carry the raw key in their header line (PROTOCOL 3.3): nobody else may be on that connection.
+  if (isBase64Key && (frame.row === ME || (frame.row === MG && (small & SMALL_K) !== 0))) frame.strict = false
   return true
 }
 

@@ -1,5 +1,5 @@
-/** What the request framers of both dialects have in common: a frame is offsets into `chunk`, and a data block that is
- *  not here yet is held, read over or taken in pieces.
+/** What the request framers of both dialects have in common: they fill a frame (frame.ts), and a data block that is not here
+ *  yet is held, skipped or taken in pieces.
  *
  *      push(chunk) ─▶ [ bytes ] ─▶ next() ─▶ request | head | faulty | lost | http | more
  *                                               │
@@ -7,39 +7,13 @@
  *
  *  Only a head that straddles two chunks is copied; a data block that does stays in pieces (`rest`). Nothing is allocated
  *  for a request otherwise. */
-import { UNKNOWN } from './commands.ts'
-import { Found } from './frame.ts'
+import { Found, RequestFrame, type Dialect } from './frame.ts'
 import { Pieces } from './pieces.ts'
 
-export const NOTHING = Buffer.alloc(0)
+const NOTHING = Buffer.alloc(0)
 
 export abstract class RequestFramer {
-  /** Row of the command table. */
-  row = UNKNOWN
-  /** A second row that policy must allow as well (a meta get that also writes, an INCR that may create); -1: none. */
-  alsoRow = -1
-  /** Every release of memcached reads it the same way and answers in a form known beforehand. */
-  strict = false
-  /** May stay without an answer: meta `q`, quiet opcodes. */
-  quiet = false
-  /** Ends in `noreply`; `cutStart` to `cutEnd` are that word and the blank before it. */
-  silent = false
-  cutStart = 0
-  cutEnd = 0
-  /** The request: `start` to `end` of `chunk`, then `rest`. `lineEnd` is just behind its line, or header and key. */
-  chunk: Buffer = NOTHING
-  start = 0
-  lineEnd = 0
-  end = 0
-  rest: Buffer[] = []
-  /** First key's start; for the get family `keyEnd` is the end of the last key. */
-  keyStart = 0
-  keyEnd = 0
-  keys = 0
-  /** Bytes of the whole request, data block and line ends counted. */
-  size = 0
-  /** Lowest release of memcached that takes it as meant, as `release()` gives it; 0: any. */
-  needs = 0
+  readonly frame: RequestFrame
 
   protected input: Buffer = NOTHING
   protected at = 0
@@ -51,11 +25,15 @@ export abstract class RequestFramer {
   /** What `input` begins, when it was joined. */
   #room: Buffer = NOTHING
 
+  constructor(dialect: Dialect) {
+    this.frame = new RequestFrame(dialect)
+  }
+
   abstract next(): Found
 
   /** Bytes of an unfinished request that are kept until the rest arrives. */
   get held(): number {
-    return this.mode === 'holding' ? this.size - this.bodyLeft : this.input.length - this.at
+    return this.mode === 'holding' ? this.frame.size - this.bodyLeft : this.input.length - this.at
   }
 
   get isInsideRequest(): boolean {
@@ -69,7 +47,7 @@ export abstract class RequestFramer {
   push(chunk: Buffer): void {
     if (this.mode === 'holding' && this.bodyLeft > 0) {
       const taken = Math.min(this.bodyLeft, chunk.length)
-      this.#pieces.add(this.rest, taken === chunk.length ? chunk : chunk.subarray(0, taken))
+      this.#pieces.add(this.frame.rest, taken === chunk.length ? chunk : chunk.subarray(0, taken))
       this.bodyLeft -= taken
       this.input = chunk
       this.at = this.scanned = taken
@@ -100,16 +78,16 @@ export abstract class RequestFramer {
   /** The data block is wanted whole: `next()` answers again when it is here. Only after `Found.head`. */
   hold(): void {
     this.mode = 'holding'
-    this.end = this.input.length
-    this.bodyLeft = this.size - (this.input.length - this.start)
+    this.frame.end = this.input.length
+    this.bodyLeft = this.frame.size - (this.input.length - this.frame.start)
     this.at = this.input.length
   }
 
-  /** The data block is read over. After `Found.head`. */
+  /** The data block is skipped. After `Found.head`. */
   skip(): void {
     this.mode = 'skipping'
-    this.bodyLeft = this.size - (this.lineEnd - this.start)
-    this.at = this.lineEnd
+    this.bodyLeft = this.frame.size - (this.frame.lineEnd - this.frame.start)
+    this.at = this.frame.lineEnd
   }
 
   /** The data block is taken in pieces by `body()`. After `Found.head`. */
@@ -128,10 +106,10 @@ export abstract class RequestFramer {
 
   /** Everything from the start of the frame in hand on, for a connection that is no longer framed. */
   takeRest(): Buffer[] {
-    const pieces = [this.chunk.subarray(this.start, this.chunk === this.input ? this.input.length : this.end), ...this.rest]
-    if (this.chunk !== this.input) pieces.push(this.input.subarray(this.at))
+    const pieces = [this.frame.chunk.subarray(this.frame.start, this.frame.chunk === this.input ? this.input.length : this.frame.end), ...this.frame.rest]
+    if (this.frame.chunk !== this.input) pieces.push(this.input.subarray(this.at))
     this.at = this.input.length
-    this.rest = []
+    this.frame.rest = []
     return pieces.filter((piece) => piece.length > 0)
   }
 
@@ -151,24 +129,16 @@ export abstract class RequestFramer {
 
   /** Nothing is left to read: an idle client keeps nothing of what it has sent. */
   protected letGo(): Found {
-    this.input = this.#room = this.chunk = NOTHING
+    this.input = this.#room = NOTHING
     this.at = this.scanned = 0
-    if (this.rest.length > 0) this.rest = []
+    this.frame.clear()
     this.#pieces.letGo()
     return Found.more
   }
 
   /** A frame begins at `at`, and as far as is known ends at `next`. */
   protected beginFrame(input: Buffer, at: number, next: number): void {
-    this.chunk = input
-    this.start = this.keyStart = this.keyEnd = at
-    this.keys = 0
-    this.lineEnd = this.end = this.at = this.scanned = next
-    this.size = next - at
-    if (this.rest.length > 0) this.rest = []
-    this.row = UNKNOWN
-    this.alsoRow = -1
-    this.strict = this.quiet = this.silent = false
-    this.needs = 0
+    this.frame.begin(input, at, next)
+    this.at = this.scanned = next
   }
 }

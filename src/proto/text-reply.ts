@@ -5,7 +5,8 @@
  *  nobody can say whose bytes follow. A value's bytes are consumed as they come; headers only when they are whole.
  *  Source: protocol.txt, and PROTOCOL 2.1, 2.4 for what is measured of it. */
 import { indexOfByte, sameBytes, sameRange } from './bytes.ts'
-import { CR, Got, LF, MAX_LINE, ProtocolError, Shape, SPACE } from './frame.ts'
+import { CR, LF, MAX_LINE, SPACE } from './frame.ts'
+import { Got, ProtocolError, Shape } from './reply.ts'
 
 /** No header of a VALUE is longer: name, key, flags, length, cas, blanks and line end, as far as their readers go. */
 const LONGEST_VALUE_HEADER = 6 + 250 + 1 + 21 + 1 + 11 + 1 + 21 + 2

@@ -7,7 +7,7 @@
 import { commands, GET, UNKNOWN, type Syntax } from './commands.ts'
 import { decimal, indexOfByte, isInt32, isUint64, release, sameBytes, MAX_UINT32 } from './bytes.ts'
 import { CR, Found, LF, MAX_GET_LINE, MAX_KEY, MAX_KEYS, MAX_LINE, SPACE } from './frame.ts'
-import { metaFlags, readMetaFlags } from './meta-request.ts'
+import { readMetaFlags } from './meta-request.ts'
 import { RequestFramer } from './request-framer.ts'
 
 const NOREPLY = Buffer.from('noreply')
@@ -30,13 +30,11 @@ export const Words = {
 const tokens = new Int32Array(2 * MAX_TOKENS)
 
 export class TextRequestFramer extends RequestFramer {
-  /** What memcached says to a faulty or lost request. */
-  words: string = Words.error
   readonly #maxLine: number
 
   /** @param maxGetLine longest `get` line that is collected, in bytes */
   constructor(maxGetLine: number) {
-    super()
+    super('text')
     this.#maxLine = maxGetLine
   }
 
@@ -60,15 +58,16 @@ export class TextRequestFramer extends RequestFramer {
   }
 
   #endsWithCrlf(): boolean {
+    const { chunk, end, rest } = this.frame
     let last = -1
     let beforeLast = -1
-    for (let i = this.rest.length - 1; i >= 0 && beforeLast < 0; i--) {
-      for (let at = this.rest[i].length - 1; at >= 0 && beforeLast < 0; at--) {
-        if (last < 0) last = this.rest[i][at]
-        else beforeLast = this.rest[i][at]
+    for (let i = rest.length - 1; i >= 0 && beforeLast < 0; i--) {
+      for (let at = rest[i].length - 1; at >= 0 && beforeLast < 0; at--) {
+        if (last < 0) last = rest[i][at]
+        else beforeLast = rest[i][at]
       }
     }
-    if (beforeLast < 0) beforeLast = this.chunk[this.end - 1]
+    if (beforeLast < 0) beforeLast = chunk[end - 1]
     return last === LF && beforeLast === CR
   }
 
@@ -83,31 +82,32 @@ export class TextRequestFramer extends RequestFramer {
 
   #begin(input: Buffer, at: number, next: number, found: Found, words: string): Found {
     this.beginFrame(input, at, next)
-    this.words = words
+    this.frame.words = words
     return found
   }
 
   #lost(words: string): Found {
-    this.words = words
-    this.strict = false
+    this.frame.words = words
+    this.frame.strict = false
     return Found.lost
   }
 
   #faulty(words: string): Found {
-    this.words = words
-    this.strict = false
+    this.frame.words = words
+    this.frame.strict = false
     return Found.faulty
   }
 
   #read(input: Buffer, at: number, lf: number): Found {
     this.#begin(input, at, lf + 1, Found.request, Words.error)
+    const { frame } = this
     const hasCr = lf > at && input[lf - 1] === CR
     const to = hasCr ? lf - 1 : lf
-    this.strict = hasCr
+    frame.strict = hasCr
 
     // The request that most lines are: `get <key>`.
     if (input[at] === 103 && input[at + 1] === 101 && input[at + 2] === 116 && input[at + 3] === SPACE) {
-      this.row = GET
+      frame.row = GET
       return this.#readKeys(input, at + 4, to, lf + 1 - at)
     }
     let verbEnd = at
@@ -115,11 +115,11 @@ export class TextRequestFramer extends RequestFramer {
     const isMeta = input[at] === 109 && verbEnd - at === 2
     const row = isMeta ? rowOfMeta[input[at + 1]] : rowOfVerb(input, at, verbEnd)
     if (row < 0) return this.#unknown(input, at, to)
-    this.row = row
+    frame.row = row
     const size = lf + 1 - at
     const syntax = commands[row].syntax!
     if (syntax === 'keys') return this.#readKeys(input, verbEnd, to, size)
-    if (size > MAX_LINE) this.strict = false
+    if (size > MAX_LINE) frame.strict = false
     if (syntax === 'exptime-keys') return this.#readExptimeKeys(input, verbEnd, to, size)
     const count = this.#tokenise(input, at, to)
     if (count < 0) return this.#withoutTokens(syntax, -count)
@@ -133,8 +133,8 @@ export class TextRequestFramer extends RequestFramer {
       case 'touch': return this.#readTouch(input, count)
       case 'flush': return this.#readFlush(input, count)
       case 'bare':
-        this.needs = needsOfRow[row]
-        if (count > 1 || to !== tokens[1]) this.strict = false
+        frame.needs = needsOfRow[row]
+        if (count > 1 || to !== tokens[1]) frame.strict = false
         return Found.request
       case 'words': return this.#readWords(input, count)
     }
@@ -155,7 +155,7 @@ export class TextRequestFramer extends RequestFramer {
         if (b > 32 && b !== 127) continue
         // A NUL ends the line in some releases and is part of a word in others.
         if (b === 0) return -1
-        this.strict = false
+        this.frame.strict = false
       }
       tokens[2 * count++ + 1] = at
     }
@@ -182,11 +182,12 @@ export class TextRequestFramer extends RequestFramer {
     let end = start
     while (end < to && input[end] !== SPACE) end++
     const found = this.#readKeys(input, end, to, size)
-    if (this.keys === 0 || isInt32(input, start, end)) return found
+    if (this.frame.keys === 0 || isInt32(input, start, end)) return found
     return this.#faulty(Words.exptime)
   }
 
   #readKeys(input: Buffer, from: number, to: number, size: number): Found {
+    const { frame } = this
     let keys = 0
     let at = from
     let isFaulty = false
@@ -200,7 +201,7 @@ export class TextRequestFramer extends RequestFramer {
       while (b !== SPACE) {
         if (b < 33 || b === 127) {
           if (b === 0) isFaulty = true
-          this.strict = false
+          frame.strict = false
         }
         if (++at === to) break
         b = input[at]
@@ -208,33 +209,35 @@ export class TextRequestFramer extends RequestFramer {
       const length = at - start
       if (length > MAX_KEY) isFaulty = true
       // A key of that name makes some releases answer with an empty line.
-      if (length === 7 && sameBytes(input, start, at, NOREPLY)) this.strict = false
-      if (keys++ === 0) this.keyStart = start
-      this.keyEnd = at
+      if (length === 7 && sameBytes(input, start, at, NOREPLY)) frame.strict = false
+      if (keys++ === 0) frame.keyStart = start
+      frame.keyEnd = at
     }
-    this.keys = keys
-    this.needs = needsOfRow[this.row]
+    frame.keys = keys
+    frame.needs = needsOfRow[frame.row]
     if (keys === 0) return this.#faulty(Words.error)
     if (isFaulty) return this.#faulty(Words.format)
-    if (keys > MAX_KEYS || size > MAX_GET_LINE) this.strict = false
+    if (keys > MAX_KEYS || size > MAX_GET_LINE) frame.strict = false
     return Found.request
   }
 
   #readKey(input: Buffer): boolean {
-    this.keyStart = tokens[2]
-    this.keyEnd = tokens[3]
-    this.keys = 1
-    this.needs = needsOfRow[this.row]
-    if (this.keyEnd - this.keyStart === 7 && sameBytes(input, this.keyStart, this.keyEnd, NOREPLY)) this.strict = false
-    return this.keyEnd - this.keyStart <= MAX_KEY
+    const { frame } = this
+    frame.keyStart = tokens[2]
+    frame.keyEnd = tokens[3]
+    frame.keys = 1
+    frame.needs = needsOfRow[frame.row]
+    if (frame.keyEnd - frame.keyStart === 7 && sameBytes(input, frame.keyStart, frame.keyEnd, NOREPLY)) frame.strict = false
+    return frame.keyEnd - frame.keyStart <= MAX_KEY
   }
 
   /** Takes `noreply` as the last word, and marks it for cutting. */
   #readNoreply(input: Buffer, token: number): boolean {
     if (!sameBytes(input, tokens[2 * token], tokens[2 * token + 1], NOREPLY)) return false
-    this.silent = true
-    this.cutStart = tokens[2 * token] - 1
-    this.cutEnd = tokens[2 * token + 1]
+    const { frame } = this
+    frame.silent = true
+    frame.cutStart = tokens[2 * token] - 1
+    frame.cutEnd = tokens[2 * token + 1]
     return true
   }
 
@@ -250,13 +253,14 @@ export class TextRequestFramer extends RequestFramer {
   }
 
   #withBody(input: Buffer, valueBytes: number): Found {
-    this.size += valueBytes + 2
-    const end = this.start + this.size
+    const { frame } = this
+    frame.size += valueBytes + 2
+    const end = frame.start + frame.size
     if (end > input.length) {
-      this.at = this.lineEnd
+      this.at = frame.lineEnd
       return Found.head
     }
-    this.end = this.at = this.scanned = end
+    frame.end = this.at = this.scanned = end
     return input[end - 2] === CR && input[end - 1] === LF ? Found.request : this.#faulty(Words.chunk)
   }
 
@@ -278,7 +282,7 @@ export class TextRequestFramer extends RequestFramer {
     if (between > 1 || tokens[5] - tokens[4] !== 1 || input[tokens[4]] !== 48) {
       return this.#faulty(Words.format + '.  Usage: delete <key> [noreply]')
     }
-    this.strict = false
+    this.frame.strict = false
     return Found.request
   }
 
@@ -296,15 +300,14 @@ export class TextRequestFramer extends RequestFramer {
     const hasDelay = count - (hasNoreply ? 1 : 0) === 2
     if (count === 3 && !hasNoreply) return this.#faulty(Words.error)
     if (hasDelay && !isInt32(input, tokens[2], tokens[3])) return this.#faulty(Words.exptime)
-    if (hasDelay && input[tokens[2]] === 45) this.strict = false
+    if (hasDelay && input[tokens[2]] === 45) this.frame.strict = false
     return Found.request
   }
 
   #readMeta(input: Buffer, count: number): Found {
     if (count < 2) return this.#faulty(Words.error)
     if (!this.#readKey(input) || count > MAX_META_TOKENS) return this.#faulty(Words.format)
-    if (!readMetaFlags(input, tokens, 2, count, this.row)) return this.#faulty('CLIENT_ERROR invalid flag')
-    this.#takeMetaFlags()
+    if (!readMetaFlags(this.frame, tokens, 2, count)) return this.#faulty('CLIENT_ERROR invalid flag')
     return Found.request
   }
 
@@ -312,32 +315,24 @@ export class TextRequestFramer extends RequestFramer {
     if (count < 3 || count > MAX_META_TOKENS) return this.#lost(Words.format)
     const valueBytes = decimal(input, tokens[4], tokens[5], MAX_VALUE)
     if (valueBytes < 0 || !this.#readKey(input)) return this.#lost(Words.format)
-    if (!readMetaFlags(input, tokens, 3, count, this.row)) return this.#lost('CLIENT_ERROR invalid flag')
-    this.#takeMetaFlags()
+    if (!readMetaFlags(this.frame, tokens, 3, count)) return this.#lost('CLIENT_ERROR invalid flag')
     return this.#withBody(input, valueBytes)
   }
 
-  #takeMetaFlags(): void {
-    this.quiet = metaFlags.quiet
-    this.needs = Math.max(needsOfRow[this.row], metaFlags.needs)
-    if (metaFlags.isRawKeyPossible) this.strict = false
-    this.alsoRow = metaFlags.alsoRow
-  }
-
   #readWords(input: Buffer, count: number): Found {
-    this.strict = false
-    const family = familyOf[this.row]
+    this.frame.strict = false
+    const family = familyOf[this.frame.row]
     if (count > 1 && family.length > 0) {
       const word = input.toString('latin1', tokens[2], tokens[3])
       const exact = family.find((row) => commands[row].sub === word)
       // By prefix, from 1.6.40 on, any other word of `stats` may be anything, and `m…` of lru_crawler a dump.
-      if (exact === undefined && (commands[this.row].name === 'stats' || family.some((row) => commands[row].sub!.startsWith(word)))) {
-        this.row = UNKNOWN
+      if (exact === undefined && (commands[this.frame.row].name === 'stats' || family.some((row) => commands[row].sub!.startsWith(word)))) {
+        this.frame.row = UNKNOWN
         return this.#faulty(Words.error)
       }
-      if (exact !== undefined) this.row = exact
+      if (exact !== undefined) this.frame.row = exact
     }
-    if (count > 1 && commands[this.row].name !== 'stats') this.#readNoreply(input, count - 1)
+    if (count > 1 && commands[this.frame.row].name !== 'stats') this.#readNoreply(input, count - 1)
     return Found.request
   }
 }

@@ -4,10 +4,11 @@
  *  and the client's opaque is put back before the reply leaves. Requests that may stay silent are settled by the reply to
  *  any later one; if a client's input ends with one of them, a NOOP of ours goes behind it. */
 import { printable } from '../lib/printable.ts'
-import { isReadRow } from '../proto/commands.ts'
+import { echoesKeyOfRow, isAgainRow, isReadRow } from '../proto/commands.ts'
 import { BinaryReplyFramer } from '../proto/binary-reply.ts'
-import { HEADER, Status, type BinaryRequestFramer } from '../proto/binary-request.ts'
-import { Got, ProtocolError, Shape } from '../proto/frame.ts'
+import { HEADER, Status } from '../proto/binary-request.ts'
+import type { RequestFrame } from '../proto/frame.ts'
+import { Got, ProtocolError, Shape } from '../proto/reply.ts'
 import { release } from '../proto/bytes.ts'
 import { binaryReply } from '../proto/refusal.ts'
 import { BackendConnection, SHOWN_BYTES } from './backend-connection.ts'
@@ -19,12 +20,6 @@ const VERSION = 0x0b
 const NOOP = 0x0a
 const STAT = 0x10
 const NO_BYTES = Buffer.alloc(0)
-const GET = 0x00
-const GETK = 0x0c
-
-/** Opcodes whose reply carries the key that was asked for. */
-const echoesKey = new Uint8Array(256)
-for (const opcode of [0x0c, 0x0d, 0x23, 0x24]) echoesKey[opcode] = 1
 
 export class BinaryLane extends BackendConnection {
   readonly dialect = 'binary'
@@ -42,13 +37,13 @@ export class BinaryLane extends BackendConnection {
     return true
   }
 
-  request(session: ClientSession, frame: BinaryRequestFramer): void {
+  request(session: ClientSession, frame: RequestFrame): void {
     this.#enqueue(session, frame)
     this.send(frame.chunk, frame.start, frame.end)
     if (frame.rest.length > 0) for (const piece of frame.rest) this.send(piece, 0, piece.length)
   }
 
-  requestHead(session: ClientSession, frame: BinaryRequestFramer): void {
+  requestHead(session: ClientSession, frame: RequestFrame): void {
     this.#enqueue(session, frame)
     this.send(frame.chunk, frame.start, frame.lineEnd)
   }
@@ -57,7 +52,7 @@ export class BinaryLane extends BackendConnection {
     this.send(piece, 0, piece.length)
   }
 
-  #enqueue(session: ClientSession, frame: BinaryRequestFramer): void {
+  #enqueue(session: ClientSession, frame: RequestFrame): void {
     const fate = frame.quiet ? Fate.quiet : Fate.forward
     const i = this.pending.push(session, Shape.line, fate, frame.row, frame.chunk, frame.keyStart, frame.keyEnd, this.context.clock.now)
     this.pending.opcode[i] = frame.opcode
@@ -121,7 +116,7 @@ export class BinaryLane extends BackendConnection {
     if (pending.count === 0 || pending.ticket[head] !== framer.opaque || pending.opcode[head] !== framer.opcode) {
       throw new ProtocolError('bad-reply', 'a binary reply to a request that is not the next one')
     }
-    if (echoesKey[framer.opcode] === 1 && framer.status === Status.ok) this.#checkKey(head)
+    if (echoesKeyOfRow[pending.row[head]] === 1 && framer.status === Status.ok) this.#checkKey(head)
     writeUint32(this.slab.bytes, start + OPAQUE, pending.opaque[head])
     const session = pending.sessions[head]
     if (session !== undefined && isReadRow[pending.row[head]] === 1 && framer.status === Status.ok) session.record.hits++
@@ -211,7 +206,7 @@ export class BinaryLane extends BackendConnection {
   /** A read that was sent once, and whose client has not waited too long to wait for another answer. */
   #mayBeAskedAgain(head: number): boolean {
     const pending = this.pending
-    const isGet = pending.shape[head] !== Shape.local && (pending.opcode[head] === GET || pending.opcode[head] === GETK)
+    const isGet = pending.shape[head] !== Shape.local && isAgainRow[pending.row[head]] === 1
     const age = this.context.clock.now - pending.sentAt[head]
     return isGet && pending.fate[head] === Fate.forward && age <= this.context.settings.replyTimeoutMs / 2
   }

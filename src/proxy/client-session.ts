@@ -59,7 +59,7 @@ type Framer = TextRequestFramer | BinaryRequestFramer
 
 /** A fresh connection to memcached would take these bytes for its dialect, so they may not be the first on one. */
 const isOtherDialect = (framer: Framer): boolean =>
-  (framer.chunk[framer.start] === BINARY_MAGIC) !== framer instanceof BinaryRequestFramer
+  (framer.frame.chunk[framer.frame.start] === BINARY_MAGIC) !== framer instanceof BinaryRequestFramer
 
 export class ClientSession implements ReplyOwner, BackendOwner {
   readonly peer: Peer
@@ -163,17 +163,17 @@ export class ClientSession implements ReplyOwner, BackendOwner {
 
   #request(framer: Framer, found: typeof Found.request | typeof Found.head): void {
     const policy = this.#service.policy
-    if (!policy.allows(framer.row, framer.alsoRow)) return this.#refuse(framer, found)
-    if (framer.row === QUIT) return this.#quit(framer)
+    if (!policy.allows(framer.frame.row, framer.frame.alsoRow)) return this.#refuse(framer, found)
+    if (framer.frame.row === QUIT) return this.#quit(framer)
     if (this.#wantsPrivate === 'no' && !this.#isShareable(framer)) {
-      const isOversize = framer.strict && framer.size > this.#service.limits.request_size
+      const isOversize = framer.frame.strict && framer.frame.size > this.#service.limits.request_size
       this.#wantsPrivate = policy.isOpen && !isOversize ? 'raw' : 'followed'
-      this.record.whyPrivate = isOversize ? 'oversize' : isShareableRow[framer.row] === 0 ? 'command' : 'unframed'
-    } else if (this.#wantsPrivate === 'followed' && policy.isOpen && !framer.strict) this.#wantsPrivate = 'raw'
+      this.record.whyPrivate = isOversize ? 'oversize' : isShareableRow[framer.frame.row] === 0 ? 'command' : 'unframed'
+    } else if (this.#wantsPrivate === 'followed' && policy.isOpen && !framer.frame.strict) this.#wantsPrivate = 'raw'
     if (this.#wantsPrivate !== 'no') return this.#privately(framer, found)
     const lane = this.#sharedLane(framer, found)
     if (lane === undefined) return
-    if (!lane.takes(framer.needs)) {
+    if (!lane.takes(framer.frame.needs)) {
       this.#wantsPrivate = policy.isOpen ? 'raw' : 'followed'
       this.record.whyPrivate = 'release'
       return this.#privately(framer, found)
@@ -185,11 +185,11 @@ export class ClientSession implements ReplyOwner, BackendOwner {
       return this.#waitWith(found, Pause.backendFull)
     }
     this.#count(framer)
-    lane.request(this, framer as never)
+    lane.request(this, framer.frame)
   }
 
   #isShareable(framer: Framer): boolean {
-    return framer.strict && isShareableRow[framer.row] === 1 && framer.size <= this.#service.limits.request_size
+    return framer.frame.strict && isShareableRow[framer.frame.row] === 1 && framer.frame.size <= this.#service.limits.request_size
   }
 
   /** @returns the lane to use; undefined when there is none: the request waits, or was answered with an error */
@@ -241,7 +241,7 @@ export class ClientSession implements ReplyOwner, BackendOwner {
 
   #count(framer: Framer): void {
     this.inFlight++
-    this.record.asked(framer.row, framer.keys)
+    this.record.asked(framer.frame.row, framer.frame.keys)
     this.#pauseIfFull()
   }
 
@@ -252,12 +252,12 @@ export class ClientSession implements ReplyOwner, BackendOwner {
 
   /** The data block has to be whole before the request may enter a connection that others use. */
   #hold(framer: Framer): void {
-    if (framer.size > this.#service.limits.request_memory) return this.#answer(framer, Found.head, 'SERVER_ERROR memseal: out of memory holding the request', Status.outOfMemory)
+    if (framer.frame.size > this.#service.limits.request_memory) return this.#answer(framer, Found.head, 'SERVER_ERROR memseal: out of memory holding the request', Status.outOfMemory)
     framer.hold()
   }
 
   #accountHeld(framer: Framer): void {
-    const held = framer.held + (this.#isWaiting === Found.request ? framer.size : 0)
+    const held = framer.held + (this.#isWaiting === Found.request ? framer.frame.size : 0)
     const growth = held - this.#held
     this.#held = held
     if (!framer.isInsideRequest) this.#begunAt = 0
@@ -279,24 +279,24 @@ export class ClientSession implements ReplyOwner, BackendOwner {
 
   #refuse(framer: Framer, found: Found): void {
     this.record.refused++
-    this.#service.traffic.refused[groupOfRow[framer.row]]++
-    const isAlso = this.#service.policy.allows(framer.row, -1)
-    this.#service.refused(this.peer, commands[framer.row].name, isAlso ? commands[framer.alsoRow].name : undefined)
+    this.#service.traffic.refused[groupOfRow[framer.frame.row]]++
+    const isAlso = this.#service.policy.allows(framer.frame.row, -1)
+    this.#service.refused(this.peer, commands[framer.frame.row].name, isAlso ? commands[framer.frame.alsoRow].name : undefined)
     this.#answer(framer, found, 'CLIENT_ERROR memseal: command not allowed', Status.refused)
   }
 
   #faulty(framer: Framer): void {
     if (!isOtherDialect(framer) && this.#goesRaw(Found.faulty)) return
-    if (!this.#service.policy.allows(framer.row, -1)) return this.#refuse(framer, Found.faulty)
-    this.#answer(framer, Found.faulty, (framer as TextRequestFramer).words, Status.invalid)
+    if (!this.#service.policy.allows(framer.frame.row, -1)) return this.#refuse(framer, Found.faulty)
+    this.#answer(framer, Found.faulty, framer.frame.words, Status.invalid)
   }
 
   #lost(framer: Framer): void {
     if (isOtherDialect(framer)) return this.finish('protocol')
     if (this.#goesRaw(Found.lost)) return
-    if (!this.#service.policy.allows(framer.row, -1)) this.#refuse(framer, Found.lost)
-    else if (framer instanceof BinaryRequestFramer) this.#answer(framer, Found.lost, 'Invalid arguments', framer.status)
-    else this.#answer(framer, Found.lost, framer.words, 0)
+    if (!this.#service.policy.allows(framer.frame.row, -1)) this.#refuse(framer, Found.lost)
+    else if (framer instanceof BinaryRequestFramer) this.#answer(framer, Found.lost, 'Invalid arguments', framer.frame.status)
+    else this.#answer(framer, Found.lost, framer.frame.words, 0)
     this.finish('protocol')
   }
 
@@ -313,8 +313,8 @@ export class ClientSession implements ReplyOwner, BackendOwner {
     if (found === Found.head) framer.skip()
     if (framer instanceof BinaryRequestFramer) {
       const text = words.replace(/^(CLIENT|SERVER)_ERROR /, '')
-      this.#local(binaryReply(framer.opcode, framer.opaque, status, text))
-    } else if (!framer.silent) this.#local(textReply(words))
+      this.#local(binaryReply(framer.frame.opcode, framer.frame.opaque, status, text))
+    } else if (!framer.frame.silent) this.#local(textReply(words))
   }
 
   #local(reply: Buffer): void {
@@ -329,7 +329,7 @@ export class ClientSession implements ReplyOwner, BackendOwner {
   }
 
   #quit(framer: Framer): void {
-    if (framer instanceof BinaryRequestFramer && !framer.quiet) this.#local(binaryReply(framer.opcode, framer.opaque, Status.ok, ''))
+    if (framer instanceof BinaryRequestFramer && !framer.frame.quiet) this.#local(binaryReply(framer.frame.opcode, framer.frame.opaque, Status.ok, ''))
     this.finish('quit')
   }
 
@@ -346,10 +346,10 @@ export class ClientSession implements ReplyOwner, BackendOwner {
     this.#isStreaming = found === Found.head
     this.#count(framer)
     if (this.#isStreaming) {
-      this.#private.requestHead(this, framer as never)
+      this.#private.requestHead(this, framer.frame)
       framer.stream()
       this.#private.uploading(true)
-    } else this.#private.request(this, framer as never)
+    } else this.#private.request(this, framer.frame)
     if (this.#private.isFull) this.#waitForPrivate()
   }
 

@@ -13,7 +13,7 @@
  *
  *  The line stays open, without its end, until something else is to be sent or the turn is over. */
 import { release, sameRange } from '../proto/bytes.ts'
-import type { TextRequestFramer } from '../proto/text-request.ts'
+import type { RequestFrame } from '../proto/frame.ts'
 import type { ClientSession } from './client-session.ts'
 import type { Pending } from './pending.ts'
 
@@ -48,20 +48,20 @@ export class GetJoin {
   }
 
   /** True when the get that the framer holds can be one more of the open line.   @param version of memcached */
-  takes(pending: Pending, session: ClientSession, frame: TextRequestFramer, version: number): boolean {
+  takes(pending: Pending, session: ClientSession, frame: RequestFrame, version: number): boolean {
     if (this.#members === 0 || this.#members >= MOST_JOINED || !this.#areSmall) return false
     if (version >= GATHERS_SINCE && pending.sessions[pending.last] === session) return false
     return this.#lengthWith(frame) <= LONGEST_JOIN_BYTES && !this.#hasAsked(pending, session, frame)
   }
 
   /** Its blank and key go before the end of the line, and its own end takes that one's place. */
-  #lengthWith({ keyStart, end }: TextRequestFramer): number {
+  #lengthWith({ keyStart, end }: RequestFrame): number {
     return this.#bytes - (this.tailTo - this.tailFrom) + 1 + end - keyStart
   }
 
   /** Of a key that comes twice only one may be answered, if it is stored or lost in between, and nobody can say which one
    *  that was. Between clients it makes no difference; one client must not see the later state first. */
-  #hasAsked(pending: Pending, session: ClientSession, { chunk, keyStart, keyEnd }: TextRequestFramer): boolean {
+  #hasAsked(pending: Pending, session: ClientSession, { chunk, keyStart, keyEnd }: RequestFrame): boolean {
     const mask = pending.sessions.length - 1
     for (let n = pending.count - this.#members; n < pending.count; n++) {
       const i = (pending.head + n) & mask
@@ -70,19 +70,19 @@ export class GetJoin {
     return false
   }
 
-  open(frame: TextRequestFramer): void {
+  open(frame: RequestFrame): void {
     this.#members = 1
     this.#bytes = frame.end - frame.start
     this.#takeTail(frame)
   }
 
-  add(frame: TextRequestFramer): void {
+  add(frame: RequestFrame): void {
     this.#members++
     this.#bytes = this.#lengthWith(frame)
     this.#takeTail(frame)
   }
 
-  #takeTail(frame: TextRequestFramer): void {
+  #takeTail(frame: RequestFrame): void {
     this.tail = frame.chunk
     this.tailFrom = frame.keyEnd
     this.tailTo = frame.end

@@ -13,13 +13,13 @@
  *
  *  The last entry may be an open run only while its client's input is being read: nobody else writes in between. */
 import assert from 'node:assert'
-import { commands, GET, GETS, isReadRow, MG, MN } from '../proto/commands.ts'
+import { commands, GET, isAgainRow, isReadRow, MG, MN } from '../proto/commands.ts'
 import { printable } from '../lib/printable.ts'
-import { Got, LF, ProtocolError, Shape, shapeOfRow } from '../proto/frame.ts'
+import { LF, type RequestFrame } from '../proto/frame.ts'
+import { Got, ProtocolError, Shape, shapeOfRow } from '../proto/reply.ts'
 import { release } from '../proto/bytes.ts'
 import { textLine } from '../proto/refusal.ts'
 import { TextReplyFramer } from '../proto/text-reply.ts'
-import type { TextRequestFramer } from '../proto/text-request.ts'
 import { Assembly } from './assembly.ts'
 import { BackendConnection, SHOWN_BYTES, type BackendContext, type BackendOwner } from './backend-connection.ts'
 import type { ClientSession } from './client-session.ts'
@@ -68,7 +68,7 @@ export class TextLane extends BackendConnection {
   }
 
   /** Queues the request that the framer holds. */
-  request(session: ClientSession, frame: TextRequestFramer): void {
+  request(session: ClientSession, frame: RequestFrame): void {
     if (frame.row === GET && frame.keys === 1 && this.#mayJoin && session.replies.isCoalescing) return this.#get(session, frame)
     this.#enqueue(session, frame)
     if (frame.silent) {
@@ -84,7 +84,7 @@ export class TextLane extends BackendConnection {
     return !this.isPrivate && this.context.settings.joinsGets && this.release > 0
   }
 
-  #get(session: ClientSession, frame: TextRequestFramer): void {
+  #get(session: ClientSession, frame: RequestFrame): void {
     if (this.#hasOpenRun) this.endTurn()
     this.#hasOpenBatch = false
     const { pending } = this
@@ -120,7 +120,7 @@ export class TextLane extends BackendConnection {
   }
 
   /** Queues the line of a request whose data block follows by `streamBody()`. Only on a private connection. */
-  requestHead(session: ClientSession, frame: TextRequestFramer): void {
+  requestHead(session: ClientSession, frame: RequestFrame): void {
     this.#enqueue(session, frame)
     this.send(frame.chunk, frame.start, frame.silent ? frame.cutStart : frame.lineEnd)
     if (frame.silent) this.send(frame.chunk, frame.cutEnd, frame.lineEnd)
@@ -130,7 +130,7 @@ export class TextLane extends BackendConnection {
     this.send(piece, 0, piece.length)
   }
 
-  #enqueue(session: ClientSession, frame: TextRequestFramer): void {
+  #enqueue(session: ClientSession, frame: RequestFrame): void {
     const pending = this.pending
     const row = frame.row
     const now = this.context.clock.now
@@ -145,21 +145,21 @@ export class TextLane extends BackendConnection {
   }
 
   /** Meta requests of one kind that follow each other make one entry: as many must answer as were asked. */
-  #joinBatch(session: ClientSession, frame: TextRequestFramer): void {
+  #joinBatch(session: ClientSession, frame: RequestFrame): void {
     const pending = this.pending
     const last = pending.last
     if (this.#hasOpenBatch && pending.sessions[last] === session && pending.row[last] === frame.row) {
       pending.from[last]++
       return
     }
-    const fate = frame.row === MG && frame.alsoRow < 0 ? Fate.forward : Fate.changes
+    const fate = frame.changes ? Fate.changes : Fate.forward
     const i = pending.push(session, Shape.metaBatch, fate, frame.row, frame.chunk, 1, 0, this.context.clock.now)
     pending.start[i] = frame.start
     this.#hasOpenBatch = true
   }
 
   /** @returns true when the request is now part of the run at the end of the queue */
-  #joinRun(session: ClientSession, frame: TextRequestFramer): boolean {
+  #joinRun(session: ClientSession, frame: RequestFrame): boolean {
     const pending = this.pending
     const last = pending.last
     this.#hasOpenBatch = false
@@ -361,7 +361,7 @@ export class TextLane extends BackendConnection {
     if (this.context.clock.now - pending.sentAt[head] > this.context.settings.replyTimeoutMs / 2) return undefined
     switch (pending.shape[head]) {
       case Shape.values: case Shape.valuesCas: case Shape.joined: {
-        if (row !== GET && row !== GETS) return undefined
+        if (isAgainRow[row] !== 1) return undefined
         return Buffer.from(`${commands[row].verb} ${asked.toString('latin1', pending.from[head], pending.to[head])}\r\n`, 'latin1')
       }
       case Shape.metaBatch: {

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
-import { commandNames, commands, groupNames, groups } from '../../src/proto/commands.ts'
-import { BINARY_MAGIC, dialectOf, Shape, shapeOfRow } from '../../src/proto/frame.ts'
+import { commandNames, commands, groupNames, groups, isChangingRow } from '../../src/proto/commands.ts'
+import { BINARY_MAGIC, dialectOf } from '../../src/proto/frame.ts'
+import { Shape, shapeOfRow } from '../../src/proto/reply.ts'
 
 test('no two rows claim the same words or opcode', () => {
   const claims = commands.flatMap(row => [row.verb && `${row.verb} ${row.sub ?? ''}`, row.opcode, row.quiet]).filter(claim => claim !== undefined)
@@ -17,7 +18,7 @@ test('a row of the text protocol says how its line is built and what answers it'
   for (const row of commands) {
     if (row.verb === undefined) continue
     expect(row).toMatchObject({ syntax: expect.any(String), reply: expect.any(String) })
-    expect(shapeOfRow[commands.indexOf(row)]).toBe(Shape[row.reply === 'values-cas' ? 'valuesCas' : row.reply!])
+    expect(shapeOfRow[commands.indexOf(row)]).toBe(Shape[row.reply!])
   }
 })
 
@@ -26,6 +27,11 @@ test('nothing is shared that changes the connection, the server, or cannot be to
     if (row.group === 'admin' || row.syntax === 'words' || row.reply === 'none') expect(row).toMatchObject({ shareable: false })
     if (row.shareable && row.verb !== undefined) expect(['endless', 'dump', 'lines', 'line', 'none']).not.toContain(row.reply)
   }
+})
+
+test('what may be asked again changes nothing', () => {
+  for (const [at, row] of commands.entries()) if (row.again === true) expect(isChangingRow[at]).toBe(0)
+  expect(commands.filter(row => row.again === true).map(row => row.verb ?? row.opcode)).toEqual(['get', 0x0c, 'gets', 'mg'])
 })
 
 test('names for the configuration', () => {

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import { BinaryReplyFramer } from '../../src/proto/binary-reply.ts'
 import { BinaryRequestFramer, HEADER } from '../../src/proto/binary-request.ts'
 import { commands } from '../../src/proto/commands.ts'
-import { Found, Got, MAX_KEY, MAX_LINE, ProtocolError, Shape } from '../../src/proto/frame.ts'
+import { Found, MAX_KEY, MAX_LINE } from '../../src/proto/frame.ts'
+import { Got, ProtocolError, Shape } from '../../src/proto/reply.ts'
 import { TextReplyFramer } from '../../src/proto/text-reply.ts'
 import { TextRequestFramer } from '../../src/proto/text-request.ts'
 
@@ -19,6 +20,8 @@ export interface Frame {
   /** What goes to memcached: the bytes, `noreply` cut out. */
   sent: string
   key: string
+  /** As memcached reads them. */
+  eachKey: string[]
   needs: number
   alsoRow: number
   words: string
@@ -57,7 +60,7 @@ function requestFrames(framer: TextRequestFramer | BinaryRequestFramer, pieces: 
         break
       }
       if (found === Found.head) {
-        mostHeld = Math.max(mostHeld, framer.size)
+        mostHeld = Math.max(mostHeld, framer.frame.size)
         if (taking === 'hold') {
           framer.hold()
           continue
@@ -67,7 +70,8 @@ function requestFrames(framer: TextRequestFramer | BinaryRequestFramer, pieces: 
         frames.push(shown(framer, Found.request))
         continue
       }
-      assert(framer.start >= 0 && framer.lineEnd <= framer.chunk.length && framer.end <= framer.chunk.length, 'a frame within its chunk')
+      const { start, lineEnd, end, chunk } = framer.frame
+      assert(start >= 0 && lineEnd <= chunk.length && end <= chunk.length, 'a frame within its chunk')
       frames.push(shown(framer, found))
       if (found !== Found.lost) continue
       const rest = Buffer.concat([...framer.takeRest(), ...pieces.slice(n + 1)])
@@ -78,24 +82,23 @@ function requestFrames(framer: TextRequestFramer | BinaryRequestFramer, pieces: 
   return frames
 }
 
-function shown(framer: TextRequestFramer | BinaryRequestFramer, found: Found): Frame {
-  const { chunk, start, rest, keyStart, keyEnd } = framer
-  const end = framer.isStreaming ? framer.lineEnd : framer.end
+function shown({ frame, isStreaming }: TextRequestFramer | BinaryRequestFramer, found: Found): Frame {
+  const { chunk, start, rest, keyStart, keyEnd } = frame
+  const end = isStreaming ? frame.lineEnd : frame.end
   const after = rest.map(piece => piece.toString('latin1')).join('')
-  const text = framer instanceof TextRequestFramer ? framer : undefined
-  const binary = framer instanceof BinaryRequestFramer ? framer : undefined
-  const isCut = text !== undefined && text.silent
+  const isText = frame.dialect === 'text'
   return {
     found: names.find(([, value]) => value === found)![0] as Frame['found'],
-    command: commands[framer.row].name,
-    strict: framer.strict, quiet: framer.quiet, silent: framer.silent,
+    command: commands[frame.row].name,
+    strict: frame.strict, quiet: frame.quiet, silent: frame.silent,
     bytes: chunk.toString('latin1', start, end) + after,
-    sent: (isCut ? chunk.toString('latin1', start, text.cutStart) + chunk.toString('latin1', text.cutEnd, end)
+    sent: (frame.silent ? chunk.toString('latin1', start, frame.cutStart) + chunk.toString('latin1', frame.cutEnd, end)
       : chunk.toString('latin1', start, end)) + after,
-    key: found === Found.request && framer.keys > 0 ? chunk.toString('latin1', keyStart, keyEnd) : '',
-    needs: framer.needs, alsoRow: framer.alsoRow,
-    words: found === Found.faulty || found === Found.lost ? text?.words ?? '' : '',
-    opaque: binary?.opaque ?? 0, status: binary?.status ?? 0,
+    key: found === Found.request && frame.keys > 0 ? chunk.toString('latin1', keyStart, keyEnd) : '',
+    eachKey: found === Found.request ? [...frame.eachKey()].map(key => key.toString('latin1')) : [],
+    needs: frame.needs, alsoRow: frame.alsoRow,
+    words: isText && (found === Found.faulty || found === Found.lost) ? frame.words : '',
+    opaque: frame.opaque, status: frame.status,
   }
 }
 

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { Got, Shape } from '../../src/proto/frame.ts'
+import { Got, Shape } from '../../src/proto/reply.ts'
 import { TextReplyFramer } from '../../src/proto/text-reply.ts'
 import { everySplit } from '../support/every-split.ts'
 import { expectReplies } from './frames.ts'

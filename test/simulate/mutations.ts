@@ -35,7 +35,7 @@ const mutations: readonly Mutation[] = [
   { name: 'noreply is not cut off', file: 'text-lane', from: '      this.send(frame.chunk, frame.start, frame.cutStart)\n      this.send(frame.chunk, frame.cutEnd, frame.end)', to: '      this.send(frame.chunk, frame.start, frame.end)' },
   // Losses.
   { name: 'what is asked again is asked twice', file: 'text-lane', from: '    this.send(line, 0, line.length)\n  }\n}', to: '    this.send(line, 0, line.length)\n    this.send(line, 0, line.length)\n  }\n}' },
-  { name: 'a write is sent again', file: 'binary-lane', from: '(pending.opcode[head] === GET || pending.opcode[head] === GETK)', to: 'pending.opcode[head] !== 0x10' },
+  { name: 'a write is sent again', file: 'binary-lane', from: 'isAgainRow[pending.row[head]] === 1', to: 'pending.opcode[head] !== 0x10' },
   { name: 'an error follows half a reply', file: 'text-lane', from: "if ((fate & Fate.started) !== 0) session.destroy('backend-lost-mid-reply')\n      else if (shape === Shape.local)", to: 'if (shape === Shape.local)' },
   { name: 'a read is asked again though a part of its answer has come', file: 'text-lane', from: 'let hasBytes = this.end > this.from || answered > 0', to: 'let hasBytes = false' },
   { name: 'a lost run owes its client no MN', file: 'text-lane', from: 'return isOurFence ? queued : queued + failed(session, MN_TEXT, heir)', to: 'return queued' },

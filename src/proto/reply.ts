@@ -1,0 +1,38 @@
+/** What reply framers are told to expect, and what they find. Small integers on the hot path; their names are the table's own words. */
+import { commands, replyShapes, type ReplyShape } from './commands.ts'
+
+/** What only lanes expect: several requests that are answered in one go, or a part of such an answer. */
+const laneShapes = [
+  'metaRun', //    meta requests, some of them quiet, up to and including the MN that closes them
+  'metaBatch', //  several meta requests of one client that all must answer: one entry instead of many
+  'joined', //     a get of one key that went on the same line as the gets behind it: its value, or nothing
+  'local', //      our own words, which wait their turn among the replies
+] as const
+type AnyShape = ReplyShape | (typeof laneShapes)[number]
+
+export const Shape = Object.fromEntries([...replyShapes, ...laneShapes].map((name, at) => [name, at])) as { readonly [name in AnyShape]: number }
+export const shapeOfRow = Uint8Array.from(commands, (row) => Shape[row.reply ?? 'none'])
+
+/** What `next()` of a reply framer found. */
+export const Got = {
+  /** The reply goes on in bytes that are not here yet; what lies before `at` surely belongs to it. */
+  more: 0,
+  /** One answer inside a run of several; the run goes on. */
+  part: 1,
+  /** The whole reply. */
+  whole: 2,
+  /** Nothing: what is here answers a later request of the same line. */
+  absent: 3,
+  /** An error line, which answers all requests of the line. It is consumed for the last of them. */
+  refused: 4,
+} as const
+export type Got = (typeof Got)[keyof typeof Got]
+
+/** A stream that can no longer be followed. There is no way back in step. */
+export class ProtocolError extends Error {
+  readonly code: string
+  constructor(code: string, detail: string) {
+    super(detail)
+    this.code = code
+  }
+}
