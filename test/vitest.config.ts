@@ -6,6 +6,8 @@ export default defineConfig({
     globalSetup: ['test/setup/run-folder.ts'],
     // Worker threads share the process's signals and working folder, which some tests need to themselves.
     pool: 'forks',
+    // One for each of CI's cores. vitest would leave one core to itself, and no test here minds a neighbour.
+    maxWorkers: 2,
     // What ends a wait is an event. These only end a test that is broken, and a busy machine may need its time.
     testTimeout: 180_000,
     hookTimeout: 180_000,

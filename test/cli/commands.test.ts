@@ -12,9 +12,10 @@ import { setupOptions } from '../../src/config/setup.ts'
 import packageJson from '../../package.json' with { type: 'json' }
 
 const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
+const bare = { PATH: process.env['PATH'], NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'] }
 
 function memseal(args: string[], environment: Record<string, string> = {}) {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [main, ...args], { encoding: 'utf8', env: { PATH: process.env['PATH'], ...environment } })
+  const { status, stdout, stderr } = spawnSync(process.execPath, [main, ...args], { encoding: 'utf8', env: { ...bare, ...environment } })
   return { status, stdout, stderr }
 }
 
@@ -79,7 +80,7 @@ test.skipIf(!existsSync('/dev/full'))('a full disk behind an output is told in a
   const toFull = (args: string[], stream: 1 | 2) => {
     const full = openSync('/dev/full', 'w')
     const stdio = ['ignore', stream === 1 ? full : 'pipe', stream === 2 ? full : 'pipe'] as const
-    const { status, stdout, stderr } = spawnSync(process.execPath, [main, ...args], { encoding: 'utf8', stdio: [...stdio], env: { PATH: process.env['PATH'] } })
+    const { status, stdout, stderr } = spawnSync(process.execPath, [main, ...args], { encoding: 'utf8', stdio: [...stdio], env: bare })
     closeSync(full)
     return { status, stdout: stdout as string | null, stderr: stderr as string | null }
   }

@@ -213,8 +213,8 @@ export async function runMemseal(
   }
 }
 
-/** The test runner's own variables (NODE_OPTIONS, MEMSEAL_…) must not reach the daemon. */
+/** The test runner's own variables (NODE_OPTIONS, MEMSEAL_…) must not reach the daemon; that a start is quick may. */
 function daemonEnv(more: Record<string, string> = {}): Record<string, string | undefined> {
-  const kept = Object.entries(process.env).filter(([name]) => !/^(NODE_|MEMSEAL_|VITEST)/.test(name))
+  const kept = Object.entries(process.env).filter(([name]) => name === 'NODE_COMPILE_CACHE' || !/^(NODE_|MEMSEAL_|VITEST)/.test(name))
   return { ...Object.fromEntries(kept), ...more }
 }
