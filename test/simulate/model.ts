@@ -68,7 +68,7 @@ function metaReplyTo(words: readonly string[]): string {
     if (flag[0] === 'k') shownFlags += ` k${key}`
     else if (flag[0] === 'O') shownFlags += ` ${flag}`
     else if (isHit && flag === 'f') shownFlags += ` f${flagsOf(key)}`
-    else if (isHit && flag === 'c') shownFlags += ` c${casOf(key)}`
+    else if (flag === 'c' && (isHit || verb === 'ms')) shownFlags += ` c${isHit ? casOf(key) : 0}`
     else if (isHit && flag === 's' && verb === 'mg') shownFlags += ` s${bytes}`
     else if (isHit && flag === 't') shownFlags += ' t-1'
   }
@@ -120,7 +120,8 @@ export function binaryReplyTo({ opcode, opaque, key }: Pick<Packet, 'opcode' | '
     }
     case 0x01: case 0x02: case 0x03: case 0x0e: case 0x0f:
       if (loud === 0x01 || isHit) return isQuiet ? '' : reply(opcode, opaque, 0, '', '', '', casOf(key))
-      return loud === 0x02 ? reply(opcode, opaque, 2, '', '', 'Data exists for key.', 0) : missed()
+      if (loud === 0x02) return reply(opcode, opaque, 2, '', '', 'Data exists for key.', 0)
+      return loud === 0x03 ? missed() : reply(opcode, opaque, 5, '', '', 'Not stored.', 0)
     case 0x04: return isHit ? isQuiet ? '' : reply(opcode, opaque, 0, '', '', '', 0) : missed()
     case 0x05: case 0x06: return isHit ? isQuiet ? '' : reply(opcode, opaque, 0, '', '', uint(casOf(key), 8), 7) : missed()
     case 0x1c: return isHit ? reply(opcode, opaque, 0, uint(flagsOf(key), 4), '', '', 0) : missed()

@@ -158,6 +158,9 @@ for (const [opcode, name] of Object.entries({
   if (quietOf[Number(opcode)] !== undefined) commandOf[quietOf[Number(opcode)]] = name
 }
 
+/** Extras of incr and decr: one, and with that time of expiry no counter is made where there was none. */
+const ONE_IF_THERE = '\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\0\xff\xff\xff\xff'
+
 function binaryRequest(asker: Asker, n: number): Request {
   const { random } = asker
   const key = keyOf(asker, n)
@@ -171,7 +174,7 @@ function binaryRequest(asker: Asker, n: number): Request {
   if (roll < 0.7) return ask(random.pick([0x01, 0x01, 0x02, 0x03]), '\0\0\0\x07\0\0\0\0', blockOf(asker))
   if (roll < 0.74) return ask(random.pick([0x0e, 0x0f]), '', blockOf(asker))
   if (roll < 0.79) return ask(0x04, '', '')
-  if (roll < 0.85) return ask(random.pick([0x05, 0x06]), '\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\0\0\0\0\0', '')
+  if (roll < 0.85) return ask(random.pick([0x05, 0x06]), ONE_IF_THERE, '')
   if (roll < 0.88) return ask(0x1c, '\0\0\0\x3c', '')
   if (roll < 0.93) return ask(0x0a, '', '')
   if (roll < 0.96) return ask(0x0b, '', '')
