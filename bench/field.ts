@@ -4,8 +4,9 @@ import { join } from 'node:path'
 import { makeCertificates, type Material } from './certificates.ts'
 import type { Contestant } from './contestants/contestant.ts'
 import { Daemon, freePort } from './contestants/daemon.ts'
-import { memcached } from './contestants/memcached.ts'
 import type { Target } from './load/dial.ts'
+import type { LoadWorker } from './load/load-worker.ts'
+import type { Traffic } from './load/script.ts'
 
 /** A contestant that runs, ready to be loaded and measured. */
 export interface Entrant {
@@ -19,14 +20,19 @@ export interface Entrant {
   metricsUrl?: string
 }
 
-/** All that runs for one benchmark: one memcached, one daemon a contestant, a sidecar where there is one. */
+/** All that runs at one time: one memcached, one daemon a contestant, a sidecar where there is one. */
 export class Field {
   readonly material: Material
   readonly directory: string
+  #memcached: Contestant
   #store: Daemon | undefined
   #daemons = new Map<string, Daemon>()
+  /** which stores hold which keys */
+  #filled = new Set<string>()
 
-  constructor() {
+  /** @param memcached what stands behind all */
+  constructor(memcached: Contestant) {
+    this.#memcached = memcached
     this.directory = mkdtempSync(join(tmpdir(), 'memseal-bench-'))
     chmodSync(this.directory, 0o755)   // peers give up root, some before they read their certificates
     this.material = makeCertificates(this.directory)
@@ -34,16 +40,20 @@ export class Field {
 
   async open(): Promise<void> {
     const port = await freePort()
-    const plan = memcached.server({
+    const plan = this.#memcached.server({
       port, memcachedPort: port, adminPort: port, material: this.material, directory: this.directory,
     })
     this.#store = await Daemon.start('memcached', port, plan, join(this.directory, 'store'))
   }
 
-  /** Where the values of a contestant are stored: its own port for stores, else the memcached behind all. */
-  async storeTarget(contestant: Contestant): Promise<Target> {
-    if (contestant.isStore && !contestant.isPlain) return (await this.server(contestant)).target
-    return { port: this.#store!.port }
+  /** Stores the keys of this traffic where the contestant looks for them, once. */
+  async fill(contestant: Contestant, traffic: Traffic, worker: LoadWorker): Promise<void> {
+    const target = contestant.isStore && !contestant.isPlain ? (await this.server(contestant)).target : { port: this.#store!.port }
+    const name = `${target.port} ${traffic.keys} ${traffic.valueBytes}`
+    if (this.#filled.has(name)) return
+    await worker.prepare('fill', { kind: 'fill', target, traffic })
+    await worker.finish('fill')
+    this.#filled.add(name)
   }
 
   /** @throws when it does not start */

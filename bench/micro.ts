@@ -10,7 +10,7 @@ const chosen = cases.filter(each => each.name.includes(wanted))
 for (const each of chosen) timeCase(each, { rounds: 1, roundMs: 100 })
 
 const rows = chosen.map(each => {
-  const { median, min, max } = timeCase(each, { rounds: 9, roundMs: 40 })
-  return [each.name, median.toFixed(0), `${min.toFixed(0)}..${max.toFixed(0)}`]
+  const { median, low, high } = timeCase(each, { rounds: 9, roundMs: 40 })
+  return [each.name, median.toFixed(0), `${low.toFixed(0)}..${high.toFixed(0)}`]
 })
-console.log(grid(['', 'ns/request', 'least..most'], rows).join('\n'))
+console.log(grid(['', 'ns/request', 'quartiles'], rows).join('\n'))

@@ -1,78 +1,85 @@
 import { availableParallelism } from 'node:os'
 import { parseArgs } from 'node:util'
-import { contestants } from './contestants/all.ts'
+import { contestantsOn } from './contestants/all.ts'
 import type { Contestant } from './contestants/contestant.ts'
+import { memcachedAt } from './contestants/memcached.ts'
 import { memsealBefore } from './contestants/memseal.ts'
 import type { DialectName } from './load/dialects/dialect.ts'
+import { MOST_OTHERS } from './rounds.ts'
 import { workloads, type Workload } from './workloads.ts'
 
 export interface Options {
   contestants: Contestant[]
   /** contestants were named, so workloads do not choose their own */
   isChosen: boolean
+  /** what stands behind all of them */
+  memcached: Contestant
   workloads: Workload[]
+  /** how often all processes are started */
+  starts: number
+  /** slices of each contestant in each start */
   rounds: number
-  seconds: number
-  /** load before each window */
-  warmSeconds: number
-  /** load of each contestant at the start of the run; those that need warming get no less than WARMING_SECONDS */
-  openingSeconds: number
-  /** least load before each window of those that need warming: while others had their turns, V8 let go of code */
-  rewarmingSeconds: number
+  sliceMs: number
+  /** of the machine, what others may use during a slice that is kept, 0 to 1 */
+  mostOthers: number
   loadProcesses: number
+  isQuick: boolean
   /** a full run, whose results are kept */
   isRecord: boolean
   action: 'run' | 'show-configs' | 'install' | 'list' | 'help' | 'report'
-  reportFile?: string
   /** where the results go as JSON, whatever was chosen or changed */
   saveFile?: string
-  readme: boolean
 }
 
 export const HELP = `npm run bench -- [options]
   --only a,b           workloads (default: all; --list shows them)
-  --contestants x,y    peers (default: all that are installed)
+  --contestants x,y    who takes part in each of them (default: memseal twice, and who is installed of those that the
+                       workload names)
   --before FOLDER      another checkout of memseal takes part too, as "before": what did a change do?
-  --quick              the essential workloads in under two minutes, for use while tuning; nothing is written
-  --rounds N --seconds S --warm S    rounds, length of a window, load before each window (memseal: 2 s or more)
+  --memcached PATH     the memcached behind all (default: the one that is installed)
+  --quick              the essential workloads in two minutes, for use while tuning; nothing is written
+  --starts N           how often all processes are started (3); each start plays all workloads
+  --rounds N           slices of each contestant in each start (4)
+  --slice MS           how long a slice is (250)
+  --others SHARE       a slice is thrown away when others used more than this share of the machine (0.05)
   --loaders N          load processes (default: half as many as the machine has cores; a second one
                        on two cores only takes turns with the measured process)
-  --no-record          write neither JSON nor RESULTS.md
+  --no-record          write nothing
   --save FILE.json     keep the results of this run there, partial or changed as it may be
-  --readme             print the README's table at the end
-  --report FILE.json   write RESULTS.md, charts and the README's table again from an earlier run
+  --report             write RESULTS.md, its charts and the README's table again from the results of record
   --show-configs       print how each contestant is set up
   --install            install the peers that Debian packages
 Changes to the chosen workloads (nothing is written then):
   --clients N --depth N --value-bytes N --keys N --keys-per-get N --sets SHARE --hits SHARE --dialect text|meta|binary
   --rate N             open loop: N requests per second in all, latency from when each was due`
 
-/** Load at the start of a run: V8 needs a second or two of it. */
-export const WARMING_SECONDS = 2
+/** Options that make a run another than the one of record. */
+const CHANGES = [
+  'clients', 'depth', 'value-bytes', 'keys', 'keys-per-get', 'sets', 'hits', 'dialect', 'rate',
+  'only', 'contestants', 'before', 'quick', 'starts', 'rounds', 'slice', 'others', 'loaders', 'no-record',
+] as const
 
 /** @throws UsageError */
 export function readOptions(argv: string[]): Options {
   const { values: given } = parse(argv)
   const isQuick = given.quick ?? false
-  const isChanged = ['clients', 'depth', 'value-bytes', 'keys', 'keys-per-get', 'sets', 'hits', 'dialect', 'rate']
-    .some(name => name in given)
+  const program = given.memcached ?? 'memcached'
   return {
-    contestants: [...choose('contestant', contestants, given.contestants), ...given.before ? [memsealBefore(given.before)] : []],
-    isChosen: given.contestants !== undefined || given.before !== undefined,
+    contestants: [...choose('contestant', contestantsOn(program), given.contestants), ...given.before ? [memsealBefore(given.before)] : []],
+    isChosen: given.contestants !== undefined,
+    memcached: memcachedAt(program),
     workloads: choose('workload', workloads, given.only)
       .filter(workload => given.only !== undefined || !isQuick || workload.isEssential)
       .map(workload => changed(workload, given)),
-    rounds: number('rounds', given.rounds, isQuick ? 2 : 5),
-    seconds: number('seconds', given.seconds, isQuick ? 0.6 : 2),
-    warmSeconds: number('warm', given.warm, isQuick ? 0.2 : 0.5),
-    openingSeconds: isQuick ? 0.2 : WARMING_SECONDS,
-    rewarmingSeconds: isQuick ? 0 : WARMING_SECONDS,
+    starts: number('starts', given.starts, isQuick ? 1 : 3),
+    rounds: number('rounds', given.rounds, 4),
+    sliceMs: number('slice', given.slice, 250),
+    mostOthers: number('others', given.others, MOST_OTHERS),
     loadProcesses: number('loaders', given.loaders, Math.max(1, availableParallelism() >> 1)),
-    isRecord: !isQuick && !isChanged && !given['no-record'] && !given.only && !given.contestants && !given.before,
+    isQuick,
+    isRecord: !CHANGES.some(name => name in given),
     action: actionOf(given),
-    reportFile: given.report,
     saveFile: given.save,
-    readme: given.readme ?? false,
   }
 }
 
@@ -85,8 +92,9 @@ function parse(argv: string[]) {
     return parseArgs({
       args: argv,
       options: {
-        only: text, contestants: text, before: text, rounds: text, seconds: text, warm: text, loaders: text, report: text, save: text,
-        quick: flag, readme: flag, install: flag, list: flag, help: flag, 'show-configs': flag, 'no-record': flag,
+        only: text, contestants: text, before: text, memcached: text, starts: text, rounds: text, slice: text, others: text,
+        loaders: text, save: text, quick: flag, report: flag, install: flag, list: flag, help: flag, 'show-configs': flag,
+        'no-record': flag,
         clients: text, depth: text, 'value-bytes': text, keys: text, 'keys-per-get': text, sets: text, hits: text,
         dialect: text, rate: text,
       },

@@ -1,13 +1,17 @@
 import type { Machine } from './measure/machine.ts'
 import { measures, type MeasureName, type Sample } from './measures.ts'
-import { noiseOf, spreadOf, type Spread } from './statistics.ts'
+import { spreadOf, type Spread } from './statistics.ts'
+import type { Workload } from './workloads.ts'
 
-/** A whole run, as it is kept in bench/results/*.json. */
+/** A whole run, as it is kept in bench/results: one file for each release of memcached. */
 export interface Results {
   date: string
   machine: Machine
-  rounds: number
-  seconds: number
+  /** release of the memcached behind all */
+  memcached: string
+  starts: number
+  sliceMs: number
+  mostOthers: number
   loadProcesses: number
   contestants: { name: string, title: string, version: string, absent?: string }[]
   workloads: WorkloadResult[]
@@ -18,54 +22,80 @@ export interface WorkloadResult {
   about: string
   judge: MeasureName
   measures: MeasureName[]
+  /** whom the ratios of all entries speak of: memseal, or the first that took part where it did not */
+  reference?: string
   entries: Entry[]
 }
 
-/** What one contestant did: a sample a round, or why there is none. A round that failed is null, so that rounds of
- *  different contestants can be set side by side. */
+/** What one contestant did, over all its slices that were kept. */
 export interface Entry {
   /** its name */
   contestant: string
+  kept: number
+  wanted: number
+  thrown: number
+  failed?: string
+  figures: Partial<Record<MeasureName, Spread>>
+  /** the reference's figure divided by this one's, slice by slice: what moves both at once falls out */
+  ratios: Partial<Record<MeasureName, Spread>>
+}
+
+/** The slices behind an entry: one a round over all starts, null where none was kept. */
+export interface Score {
+  contestant: string
   samples: (Sample | null)[]
+  wanted: number
+  thrown: number
   failed?: string
 }
 
-export function spread(entry: Entry, measure: MeasureName): Spread | undefined {
-  return spreadOf(entry.samples.flatMap(sample => sample?.[measure] ?? []))
+export function resultOf({ name, about, judge, measures }: Workload, scores: Score[]): WorkloadResult {
+  const played = scores.filter(score => score.samples.some(Boolean))
+  const reference = ['memseal', 'nginx'].map(wanted => played.find(score => score.contestant === wanted)).find(Boolean) ?? played[0]
+  return {
+    name, about, judge, measures, reference: reference?.contestant,
+    entries: scores.map(score => ({
+      contestant: score.contestant, kept: score.samples.filter(Boolean).length, wanted: score.wanted, thrown: score.thrown,
+      failed: score.failed,
+      figures: spreadsOf(measures, measure => score.samples.flatMap(sample => sample?.[measure] ?? [])),
+      ratios: spreadsOf(measures, measure => reference ? ratios(reference, score, measure) : []),
+    })),
+  }
 }
 
-/** `ours` divided by `theirs`, round by round: what moves both at once falls out. */
-export function ratio(ours: Entry, theirs: Entry, measure: MeasureName): Spread | undefined {
-  return spreadOf(ours.samples.flatMap((sample, round) => {
+function spreadsOf(names: MeasureName[], values: (name: MeasureName) => number[]): Partial<Record<MeasureName, Spread>> {
+  return Object.fromEntries(names.flatMap(name => {
+    const spread = spreadOf(values(name))
+    return spread ? [[name, spread]] : []
+  }))
+}
+
+function ratios(ours: Score, theirs: Score, measure: MeasureName): number[] {
+  return ours.samples.flatMap((sample, round) => {
     const above = sample?.[measure]
     const below = theirs.samples[round]?.[measure]
     return above === undefined || !below ? [] : [above / below]
-  }))
+  })
 }
 
 export function entryOf(workload: WorkloadResult, contestant: string): Entry | undefined {
-  return workload.entries.find(entry => entry.contestant === contestant && entry.samples.some(Boolean))
+  return workload.entries.find(entry => entry.contestant === contestant && entry.kept > 0)
 }
 
-/** Whom ratios speak of: memseal, or the first that took part where it did not. */
-export function referenceOf(results: Results): string {
-  const names = new Set(results.workloads.flatMap(each => each.entries.filter(e => e.samples.some(Boolean)).map(e => e.contestant)))
-  return ['memseal', 'nginx', ...names].find(name => names.has(name)) ?? 'memseal'
+/** As many slices were kept as were wanted: a figure that may be told elsewhere. */
+export function isOfRecord(entry: Entry): boolean {
+  return entry.kept === entry.wanted
 }
 
-/** How much the same figure of the same contestant moved between rounds: the median over all, as a share. */
-export function noise(results: Results): number {
-  const widths = results.workloads.flatMap(workload => workload.entries.flatMap(entry => {
-    const s = entry.samples.length > 1 ? spread(entry, workload.judge) : undefined
-    return s ? [noiseOf(s)] : []
-  }))
-  return spreadOf(widths)?.median ?? 0
-}
+/** Most by which memseal may differ from itself in a run of record. */
+export const MOST_NOISE = 0.03
 
-/** The largest share of the machine that anything beside the bench used during a window, and the median. */
-export function foreignShare(results: Results): Spread | undefined {
-  return spreadOf(results.workloads.flatMap(workload => workload.entries.flatMap(entry =>
-    entry.samples.flatMap(sample => sample?.foreignShare ?? []))))
+/** How far memseal's figures lie from those of memseal once more: |ratio - 1| for each workload. */
+export function noise(results: Results, measure: MeasureName): { workload: string, share: number }[] {
+  return results.workloads.flatMap(workload => {
+    const ratio = workload.reference === 'memseal' ? entryOf(workload, 'again')?.ratios[measure] : undefined
+    return ratio ? [{ workload: workload.name, share: Math.abs(ratio.median - 1) }] : []
+  })
 }
 
 export function titleOf(results: Results, contestant: string): string {
@@ -74,5 +104,5 @@ export function titleOf(results: Results, contestant: string): string {
 
 /** The measures of a workload for which anybody has a figure. */
 export function measuresWithFigures(workload: WorkloadResult): MeasureName[] {
-  return workload.measures.filter(name => name in measures && workload.entries.some(entry => spread(entry, name)))
+  return workload.measures.filter(name => name in measures && workload.entries.some(entry => entry.figures[name]))
 }

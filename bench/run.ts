@@ -1,140 +1,151 @@
+import { boutOf, type Loaders } from './bouts/bout.ts'
 import type { Contestant } from './contestants/contestant.ts'
-import { Field, type Entrant } from './field.ts'
+import { Field } from './field.ts'
 import { LoadWorker } from './load/load-worker.ts'
 import { describeMachine } from './measure/machine.ts'
 import { format } from './measures.ts'
-import { WARMING_SECONDS, type Options } from './options.ts'
-import type { Entry, Results, WorkloadResult } from './results.ts'
-import { runTrial, type Loaders } from './trial.ts'
+import type { Options } from './options.ts'
+import { resultOf, type Results, type Score } from './results.ts'
+import { playRounds, type Turns } from './rounds.ts'
+import { spreadOf } from './statistics.ts'
 import { workloads, type Workload } from './workloads.ts'
 
 const STORM_NICENESS = 10
+/** Load for those whose code is optimised while they run, before anything is measured: of a new process, and of one that
+ *  meets another workload. Others get a slice, for their caches and the load process. */
+const WARMING_MS = { newProcess: 2000, newWorkload: 600 }
 
-/** Runs everything that was asked for. Progress goes to `tell`, one short line at a time. */
+/** Runs everything that was asked for. Progress goes to `tell`, one short line at a time.
+ *
+ *  All processes are started several times in a run, and each start plays all workloads: two starts of the same program
+ *  differ by more than two slices do (where its memory lies, what V8 makes of its code), and a workload whose slices are
+ *  spread over the whole run meets more than one mood of the machine. */
 export async function runBench(options: Options, tell: (line: string) => void): Promise<Results> {
-  const results = emptyResults(options)
-  const present = options.contestants.filter(contestant => !contestant.absent())
-  const field = new Field()
+  const machine = describeMachine()
+  const date = new Date().toISOString()
+  const scores = new Map(options.workloads.map(workload => [workload, [] as Score[]]))
   const loaders: Loaders = {
     measuring: Array.from({ length: options.loadProcesses }, () => new LoadWorker()),
     disturbing: new LoadWorker(STORM_NICENESS),
   }
+  let field: Field | undefined
   const end = async () => {
     for (const worker of [...loaders.measuring, loaders.disturbing]) worker.stop()
-    await field.close()
+    await field?.close()
   }
   const interrupted = () => void end().finally(() => process.exit(1))
   const signals = ['SIGINT', 'SIGTERM'] as const
   for (const signal of signals) process.once(signal, interrupted)
   try {
-    await field.open()
-    await warmUp(field, present, loaders, options, tell)
-    for (const workload of options.workloads) {
-      results.workloads.push(await runWorkload(field, workload, present, loaders, options, tell))
+    for (let start = 1; start <= options.starts; start++) {
+      field = new Field(options.memcached)
+      await field.open()
+      await warmUp(field, loaders, options)
+      for (const workload of options.workloads) {
+        if (start > (workload.starts ?? options.starts)) continue
+        const told = await playWorkload(field, workload, loaders, options, scores.get(workload)!)
+        tell(`start ${start}/${options.starts} ${workload.name}: ${told}`)
+      }
+      await field.close()
     }
   } finally {
     for (const signal of signals) process.off(signal, interrupted)
     await end()
   }
-  return results
-}
-
-// V8 optimises what has run for a while: memseal's first seconds under load cost two to three times what follows. In a
-// full run all get the same; --quick spares the C programs, which have no use for it.
-async function warmUp(
-  field: Field, present: Contestant[], loaders: Loaders, options: Options, tell: (line: string) => void,
-): Promise<void> {
-  const pingpong = workloads[0]
-  for (const contestant of present) {
-    tell(`warming up ${contestant.name}`)
-    const seconds = contestant.needsWarming ? Math.max(options.openingSeconds, WARMING_SECONDS) : options.openingSeconds
-    try {
-      await fill(field, pingpong, contestant, loaders)
-      await runTrial(field, pingpong, await field.server(contestant), loaders, { warmSeconds: 0, seconds })
-    } catch (error) {
-      tell(`${contestant.name}: ${(error as Error).message}`)   // told again in each of its workloads
-    }
-  }
-}
-
-/** All rounds of one workload. Contestants take turns within a round, and each round begins with another one, so that
- *  what the machine does in a minute meets all of them alike. */
-async function runWorkload(
-  field: Field, workload: Workload, present: Contestant[], loaders: Loaders, options: Options, tell: (line: string) => void,
-): Promise<WorkloadResult> {
-  const { name, about, judge, measures } = workload
-  const entrants = await prepare(field, workload, present, loaders, options)
-  const entries: Entry[] = entrants.map(({ contestant, failed }) => ({ contestant: contestant.name, samples: [], failed }))
-  const rounds = Math.min(options.rounds, workload.maxRounds ?? options.rounds)
-  for (let round = 0; round < rounds; round++) {
-    const seconds = options.seconds * (workload.windowFactor ?? 1)
-    for (let turn = 0; turn < entrants.length; turn++) {
-      const index = (turn + round) % entrants.length
-      const { contestant, failed } = entrants[index]
-      if (failed) continue
-      const entry = entries[index]
-      try {
-        const entrant = await entrantOf(field, workload, contestant)
-        const warmSeconds = round === 0 ? 2 * options.warmSeconds : options.warmSeconds
-        const atLeast = contestant.needsWarming ? options.rewarmingSeconds : 0
-        const sample = await runTrial(field, workload, entrant, loaders, { seconds, warmSeconds: Math.max(warmSeconds, atLeast) })
-        entry.samples[round] = sample
-        tell(`${name} ${round + 1}/${rounds} ${entry.contestant} ${format(judge, sample[judge])}`)
-      } catch (error) {
-        entry.samples[round] = null
-        entry.failed = (error as Error).message
-        tell(`${name} ${round + 1}/${rounds} ${entry.contestant}: ${entry.failed}`)
-      }
-    }
-  }
-  return { name, about, judge, measures, entries }
-}
-
-interface Prepared {
-  contestant: Contestant
-  /** why it does not take part */
-  failed?: string
-}
-
-async function prepare(
-  field: Field, workload: Workload, present: Contestant[], loaders: Loaders, options: Options,
-): Promise<Prepared[]> {
-  const invited = present.filter(contestant => options.isChosen || !workload.contestants
-    || workload.contestants.includes(contestant.name)).filter(contestant => !workload.isPair || contestant.sidecar)
-  const prepared: Prepared[] = []
-  for (const contestant of invited) {
-    let failed: string | undefined
-    try {
-      await entrantOf(field, workload, contestant)
-      await fill(field, workload, contestant, loaders)
-    } catch (error) {
-      failed = (error as Error).message
-    }
-    prepared.push({ contestant, failed })
-  }
-  return prepared
-}
-
-function entrantOf(field: Field, workload: Workload, contestant: Contestant): Promise<Entrant> {
-  return workload.isPair ? field.pair(contestant) : field.server(contestant)
-}
-
-async function fill(field: Field, workload: Workload, contestant: Contestant, loaders: Loaders): Promise<void> {
-  if (workload.shape.kind === 'idle') return
-  const target = await field.storeTarget(contestant)
-  const [worker] = loaders.measuring
-  await worker.prepare({ kind: 'fill', target, traffic: workload.shape.traffic })
-  await worker.finish()
-}
-
-function emptyResults(options: Options): Results {
   return {
-    date: new Date().toISOString(),
-    machine: describeMachine(),
-    rounds: options.rounds, seconds: options.seconds, loadProcesses: options.loadProcesses,
+    date, machine, memcached: options.memcached.version(), starts: options.starts, sliceMs: options.sliceMs,
+    mostOthers: options.mostOthers, loadProcesses: options.loadProcesses,
     contestants: options.contestants.map(each => ({
       name: each.name, title: each.title, version: each.absent() ? 'absent' : each.version(), absent: each.absent(),
     })),
-    workloads: [],
+    workloads: options.workloads.map(workload => resultOf(workload, scores.get(workload)!)),
   }
+}
+
+async function warmUp(field: Field, loaders: Loaders, options: Options): Promise<void> {
+  const [pingpong] = workloads
+  for (const contestant of options.contestants) {
+    if (contestant.absent() || !contestant.needsWarming) continue
+    try {
+      const turns = await enter(field, pingpong, contestant, loaders)
+      await turns.bout.slice(options.isQuick ? WARMING_MS.newWorkload : WARMING_MS.newProcess)
+      await turns.bout.close()
+    } catch {
+      // Told in each of its workloads.
+    }
+  }
+}
+
+/** One workload in one start.   @returns a line about it */
+async function playWorkload(
+  field: Field, workload: Workload, loaders: Loaders, options: Options, scores: Score[],
+): Promise<string> {
+  const entered: Turns[] = []
+  for (const contestant of invited(workload, options)) {
+    const score = scores.find(each => each.contestant === contestant.name) ?? newScore(contestant, scores)
+    score.wanted += roundsOf(workload, options)
+    try {
+      entered.push(await enter(field, workload, contestant, loaders))
+    } catch (error) {
+      score.failed = (error as Error).message
+      score.samples.push(...Array.from({ length: roundsOf(workload, options) }, () => null))
+    }
+  }
+  if (workload.shape.kind !== 'idle') await warm(entered, options)
+  await playRounds(entered, {
+    rounds: roundsOf(workload, options), sliceMs: workload.sliceMs ?? options.sliceMs, mostOthers: options.mostOthers,
+  })
+  for (const turns of entered) {
+    const score = scores.find(each => each.contestant === turns.contestant)!
+    score.samples.push(...turns.samples)
+    score.thrown += turns.thrown
+    score.failed ??= turns.failed
+    await turns.bout.close().catch(() => {})
+  }
+  const kept = entered.reduce((sum, turns) => sum + turns.samples.filter(Boolean).length, 0)
+  const thrown = entered.reduce((sum, turns) => sum + turns.thrown, 0)
+  const medians = entered.map(turns => `${turns.contestant} ${
+    turns.failed ?? format(workload.judge, spreadOf(turns.samples.flatMap(sample => sample?.[workload.judge] ?? []))?.median)}`)
+  return `${medians.join(', ')}; ${kept} slices kept, ${thrown} thrown away`
+}
+
+/** memseal twice, and the peers of the workload; those that were asked for by name, whatever the workload says. */
+function invited(workload: Workload, options: Options): Contestant[] {
+  const { peers, isPair } = workload
+  const takesPart = ({ name }: Contestant) => options.isChosen || name === 'memseal' || peers.includes(name)
+    || (name === 'again' && peers.length > 0)
+  return options.contestants.filter(each => !each.absent() && takesPart(each) && (!isPair || each.sidecar))
+}
+
+async function enter(field: Field, workload: Workload, contestant: Contestant, loaders: Loaders): Promise<Turns> {
+  const entrant = workload.isPair ? await field.pair(contestant) : await field.server(contestant)
+  if (workload.shape.kind !== 'idle') await field.fill(contestant, workload.shape.traffic, loaders.measuring[0])
+  const bout = boutOf(field, workload, entrant, loaders)
+  try {
+    await bout.open()
+  } catch (error) {
+    await bout.close().catch(() => {})
+    throw error
+  }
+  return { contestant: contestant.name, needsWarming: contestant.needsWarming, bout, samples: [], thrown: 0 }
+}
+
+async function warm(entered: Turns[], options: Options): Promise<void> {
+  for (const turns of entered) {
+    try {
+      await turns.bout.slice(turns.needsWarming && !options.isQuick ? WARMING_MS.newWorkload : options.sliceMs)
+    } catch (error) {
+      turns.failed = (error as Error).message
+    }
+  }
+}
+
+function roundsOf(workload: Workload, options: Options): number {
+  return Math.min(options.rounds, workload.rounds ?? options.rounds)
+}
+
+function newScore(contestant: Contestant, scores: Score[]): Score {
+  const score: Score = { contestant: contestant.name, samples: [], wanted: 0, thrown: 0 }
+  scores.push(score)
+  return score
 }

@@ -1,19 +1,22 @@
-/** A figure over the rounds of a run. */
+/** A figure over the slices of a run. */
 export interface Spread {
   median: number
-  min: number
-  max: number
+  /** quartiles */
+  low: number
+  high: number
+  count: number
 }
 
 export function spreadOf(values: number[]): Spread | undefined {
   if (values.length === 0) return undefined
   const sorted = values.toSorted((a, b) => a - b)
-  const middle = sorted.length >> 1
-  const median = sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2
-  return { median, min: sorted[0], max: sorted[sorted.length - 1] }
+  return { median: quantile(sorted, 0.5), low: quantile(sorted, 0.25), high: quantile(sorted, 0.75), count: sorted.length }
 }
 
-/** Half the width of a spread as a share of its median: 0.05 is +-5 %. */
-export function noiseOf({ median, min, max }: Spread): number {
-  return median > 0 ? (max - min) / 2 / median : 0
+/** Between two values in the proportion in which the wanted place lies between theirs. */
+function quantile(sorted: number[], share: number): number {
+  const place = (sorted.length - 1) * share
+  const below = Math.floor(place)
+  const above = Math.ceil(place)
+  return sorted[below] + (sorted[above] - sorted[below]) * (place - below)
 }

@@ -11,14 +11,16 @@ export interface Workload {
   judge: MeasureName
   /** through a sidecar and a server of the same kind */
   isPair?: boolean
-  /** only these take part unless others are asked for; left out: all */
-  contestants?: string[]
+  /** who takes part beside memseal, unless others are asked for */
+  peers: string[]
   /** part of --quick */
   isEssential?: boolean
-  /** rounds beyond this tell nothing new */
-  maxRounds?: number
-  /** How much longer than others its windows are: a 99th percentile of 2 s moves by a quarter from window to window. */
-  windowFactor?: number
+  /** in how many of a run's starts it is played; left out: in all */
+  starts?: number
+  /** slices in each start; left out: as many as the run has */
+  rounds?: number
+  /** length of its slices in milliseconds; left out: as the run has it */
+  sliceMs?: number
 }
 
 export type Shape =
@@ -31,96 +33,99 @@ const small: Traffic = { dialect: 'text', keys: 10_000, valueBytes: 100, sets: 0
 const many: Traffic = { ...small, sets: 0, keysPerGet: 100 }
 
 const perRequest: MeasureName[] = [
-  'proxyUs', 'memcachedUs', 'togetherUs', 'requestsPerSecond', 'p50Us', 'p99Us', 'p999Us', 'loadUs', 'foreignShare',
+  'proxyUs', 'memcachedUs', 'togetherUs', 'requestsPerSecond', 'p50Us', 'p99Us', 'loadUs', 'othersShare',
 ]
 const perByte: MeasureName[] = [
-  'proxyUs', 'memcachedUs', 'togetherUs', 'megabytesPerCpuSecond', 'requestsPerSecond', 'p50Us', 'p99Us', 'loadUs',
-  'foreignShare',
+  'proxyUs', 'memcachedUs', 'togetherUs', 'megabytesPerCpuSecond', 'requestsPerSecond', 'p50Us', 'p99Us', 'loadUs', 'othersShare',
 ]
 const perHandshake: MeasureName[] = [
-  'proxyUs', 'handshakesPerCpuSecond', 'requestsPerSecond', 'p50Us', 'p99Us', 'resumedShare', 'foreignShare',
+  'proxyUs', 'handshakesPerCpuSecond', 'requestsPerSecond', 'p50Us', 'p99Us', 'resumedShare', 'othersShare',
 ]
+
+const all = ['memcached', 'native', 'nginx', 'hitch', 'haproxy', 'stunnel', 'ghostunnel']
+const few = ['nginx', 'haproxy']
 
 export const workloads: Workload[] = [
   {
     name: 'pingpong', about: '50 clients, 1 request in flight each, 100 B values, 10 % sets',
     shape: { kind: 'steady', traffic: small, clients: 50, depth: 1 },
-    measures: perRequest, judge: 'proxyUs', isEssential: true,
+    measures: perRequest, judge: 'proxyUs', peers: all, isEssential: true,
   },
   {
     name: 'many', about: '500 clients, 1 in flight, 100 B, 10 % sets',
     shape: { kind: 'steady', traffic: small, clients: 500, depth: 1 },
-    measures: perRequest, judge: 'proxyUs',
+    measures: perRequest, judge: 'proxyUs', peers: ['nginx', 'hitch', 'haproxy', 'stunnel'], starts: 2, rounds: 6,
   },
   {
     name: 'lonely', about: '1 client, 1 in flight, 100 B, 10 % sets',
     shape: { kind: 'steady', traffic: small, clients: 1, depth: 1 },
-    measures: perRequest, judge: 'p50Us',
+    measures: perRequest, judge: 'p50Us', peers: few,
   },
-  pipeline('pipeline', 'text', 16, true),
-  pipeline('pipeline-meta', 'meta', 16, true),
+  { ...pipeline('pipeline', 'text', 16), peers: all, isEssential: true },
+  { ...pipeline('pipeline-meta', 'meta', 16), isEssential: true },
   pipeline('pipeline-binary', 'binary', 16),
   pipeline('pipeline-100', 'text', 100),
   {
     name: 'multiget', about: '50 clients, 1 in flight, gets of 100 keys, 100 B each, all hits',
     shape: { kind: 'steady', traffic: many, clients: 50, depth: 1 },
-    measures: perByte, judge: 'proxyUs', isEssential: true,
+    measures: perByte, judge: 'proxyUs', peers: few, isEssential: true,
   },
   large('large-10k', 10_000, 1000, 50),
-  large('large-100k', 100_000, 100, 20, true),
+  { ...large('large-100k', 100_000, 100, 20), peers: all, isEssential: true },
   large('large-1m', 2 ** 20, 16, 10),
   {
     name: 'handshakes-full', about: 'connect, full mutual TLS handshake, one get, close; 8 at a time',
     shape: { kind: 'reconnecting', traffic: { ...small, sets: 0 }, atOnce: 8, resume: false },
-    measures: perHandshake, judge: 'proxyUs', isEssential: true,
+    measures: perHandshake, judge: 'proxyUs', peers: all.filter(name => name !== 'memcached'), isEssential: true,
   },
   {
     name: 'handshakes-resumed', about: 'the same with the tickets of earlier connections, each used once',
     shape: { kind: 'reconnecting', traffic: { ...small, sets: 0 }, atOnce: 8, resume: true },
-    measures: perHandshake, judge: 'proxyUs',
+    measures: perHandshake, judge: 'proxyUs', peers: few,
   },
   {
     name: 'storm', about: '50 established clients (2 000 req/s, open loop) while 500 new ones connect at once',
     shape: { kind: 'storm', traffic: small, established: 50, requestsPerSecond: 2000, newcomers: 500 },
-    measures: ['p50Us', 'p99Us', 'p999Us', 'maxUs', 'stormSeconds', 'foreignShare'], judge: 'p99Us',
+    measures: ['p50Us', 'p99Us', 'maxUs', 'stormSeconds', 'othersShare'], judge: 'p99Us',
+    peers: ['nginx', 'hitch', 'haproxy'],
   },
   {
-    name: 'idle', about: '2 000 connections that say nothing, in a fresh process',
-    shape: { kind: 'idle', connections: 2000 },
-    measures: ['bytesPerConnection', 'residentMiB'], judge: 'bytesPerConnection', maxRounds: 2,
+    name: 'idle', about: '1 000 connections that say nothing, in a fresh process',
+    shape: { kind: 'idle', connections: 1000 },
+    measures: ['bytesPerConnection', 'residentMiB'], judge: 'bytesPerConnection', peers: all, starts: 1, rounds: 1,
   },
   {
     name: 'short', about: 'a new plain connection per get, through sidecar, TLS and server; 16 at a time',
     shape: { kind: 'reconnecting', traffic: { ...small, sets: 0 }, atOnce: 16, resume: false },
-    measures: ['proxyUs', 'memcachedUs', 'togetherUs', 'requestsPerSecond', 'p50Us', 'p99Us', 'foreignShare'],
-    judge: 'requestsPerSecond', isPair: true, contestants: ['memseal', 'stunnel'],
+    measures: ['proxyUs', 'memcachedUs', 'togetherUs', 'requestsPerSecond', 'p50Us', 'p99Us', 'othersShare'],
+    judge: 'requestsPerSecond', isPair: true, peers: ['stunnel'],
   },
   {
     name: 'pair', about: '50 plain clients, 1 in flight, through sidecar, TLS and server; 100 B, 10 % sets',
     shape: { kind: 'steady', traffic: small, clients: 50, depth: 1 },
-    measures: perRequest, judge: 'proxyUs', isPair: true,
+    measures: perRequest, judge: 'proxyUs', isPair: true, peers: ['nginx', 'haproxy', 'stunnel'],
   },
   {
     name: 'admin-scrape',
     about: 'pingpong while autocannon scrapes the metrics 10 times in the first half of each second, and in the second half another server',
     shape: { kind: 'steady', traffic: small, clients: 50, depth: 1, scrapesPerSecond: 10 },
     measures: [...perRequest, 'scrapesPerSecond', 'scrapeUs', 'scrapedP99Us', 'unscrapedP99Us', 'scrapedP99Ratio'],
-    judge: 'scrapedP99Ratio', contestants: ['memseal'], windowFactor: 10,
+    judge: 'scrapedP99Ratio', peers: [], sliceMs: 1000,
   },
 ]
 
-function pipeline(name: string, dialect: Traffic['dialect'], depth: number, isEssential = false): Workload {
+function pipeline(name: string, dialect: Traffic['dialect'], depth: number): Workload {
   return {
     name, about: `50 clients, ${depth} in flight, 100 B, 10 % sets, ${dialect} protocol`,
     shape: { kind: 'steady', traffic: { ...small, dialect }, clients: 50, depth },
-    measures: perRequest, judge: 'proxyUs', isEssential,
+    measures: perRequest, judge: 'proxyUs', peers: few,
   }
 }
 
-function large(name: string, valueBytes: number, keys: number, clients: number, isEssential = false): Workload {
+function large(name: string, valueBytes: number, keys: number, clients: number): Workload {
   return {
     name, about: `${clients} clients, 1 get in flight, values of ${valueBytes} B, all hits`,
     shape: { kind: 'steady', traffic: { ...small, valueBytes, keys, sets: 0 }, clients, depth: 1 },
-    measures: perByte, judge: 'proxyUs', isEssential,
+    measures: perByte, judge: 'proxyUs', peers: [...few, 'stunnel'],
   }
 }

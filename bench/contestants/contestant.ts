@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { delimiter, join } from 'node:path'
+import { delimiter, join, resolve } from 'node:path'
 import type { Material } from '../certificates.ts'
 
 /** A way to put TLS in front of memcached. One file each in this folder; `all.ts` lists them. */
@@ -55,8 +55,9 @@ export interface Plan {
 /** Most connections any contestant is set up for. */
 export const MAX_CONNECTIONS = 16384
 
-/** Full path of a program, also where daemons live and a user's PATH does not lead. */
+/** Full path of a program, also where daemons live and a user's PATH does not lead.   @param name or a path */
 export function findProgram(name: string): string | undefined {
+  if (name.includes('/')) return existsSync(name) ? resolve(name) : undefined
   const folders = [...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin', '/usr/local/sbin', '/sbin']
   return folders.map(folder => join(folder, name)).find(path => existsSync(path))
 }

@@ -1,8 +1,8 @@
 import { spawnSync } from 'node:child_process'
-import { contestants } from './all.ts'
+import type { Contestant } from './contestant.ts'
 
 /** Installs the peers Debian packages, without letting them start as services.   @returns exit status */
-export function installPeers(): number {
+export function installPeers(contestants: Contestant[]): number {
   const missing = contestants.filter(each => each.debian && each.absent())
   if (missing.length === 0) {
     console.log('all peers that Debian packages are installed')

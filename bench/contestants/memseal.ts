@@ -8,6 +8,9 @@ const ROOT = dirname(dirname(import.meta.dirname))
 /** memseal as this checkout runs it, with the Node of the bench. */
 export const memseal = checkout('memseal', 'memseal', ROOT)
 
+/** The same once more, beside the first: how far two that are equal lie apart is the noise of a run. */
+export const memsealAgain = checkout('again', 'memseal again', ROOT)
+
 /** Another checkout, so that a change can be held against what was before it in one run. */
 export function memsealBefore(folder: string): Contestant {
   return checkout('before', 'memseal before', resolve(folder))

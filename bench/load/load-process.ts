@@ -1,46 +1,41 @@
-import type { Answer, LoadWindow, Order } from './messages.ts'
-import { emptyWindow, makeLoad, type Load } from './loads/load.ts'
+import type { Answer, Order } from './messages.ts'
+import { makeLoad, type Load } from './loads/load.ts'
 
-// The program of a load process: takes orders from the bench, one task after the other, for the whole run, so that its
-// own code is warm long before the numbers that count.
-let load: Load | undefined
+// The program of a load process: takes orders from the bench for the whole run, so that its own code is warm long before
+// the numbers that count.
+const loads = new Map<string, Load>()
 
 process.on('message', async (order: Order) => {
   try {
     answer(await obey(order))
   } catch (error) {
-    answer({ answer: 'failed', reason: (error as Error).message })
+    answer({ load: order.load, answer: 'failed', reason: (error as Error).message })
   }
 })
 process.on('disconnect', () => process.exit(0))
 
 async function obey(order: Order): Promise<Answer> {
+  const { load: name } = order
+  const load = loads.get(name)
   switch (order.order) {
-    case 'prepare':
-      await load?.finish().catch(() => {})   // one that failed half way still holds connections
-      load = makeLoad(order.task, reason => answer({ answer: 'failed', reason }))
-      await load.prepare()
-      return { answer: 'ready' }
-    case 'mark':
-      await load?.mark()
-      return { answer: 'marked' }
-    case 'finish': {
-      const ending = load
-      load = undefined
-      return { answer: 'finished', window: await finishOf(ending) }
+    case 'prepare': {
+      load?.finish()   // one that failed half way still holds connections
+      const made = makeLoad(order.task, reason => answer({ load: name, answer: 'failed', reason }))
+      loads.set(name, made)
+      await made.prepare()
+      return { load: name, answer: 'ready' }
     }
+    case 'run':
+      load!.run()
+      return { load: name, answer: 'running' }
+    case 'pause':
+      return { load: name, answer: 'paused', window: await load!.pause() }
+    case 'finish':
+      load?.finish()
+      loads.delete(name)
+      return { load: name, answer: 'finished' }
     default:
       return order satisfies never
-  }
-}
-
-// Always an answer: the bench waits for it even where the load has failed, since it closes the connections.
-async function finishOf(ending: Load | undefined): Promise<LoadWindow> {
-  try {
-    return await ending?.finish() ?? emptyWindow(0)
-  } catch (error) {
-    answer({ answer: 'failed', reason: (error as Error).message })
-    return emptyWindow(0)
   }
 }
 

@@ -1,5 +1,4 @@
 import { fork, type ChildProcess } from 'node:child_process'
-import { once } from 'node:events'
 import { setPriority } from 'node:os'
 import { join } from 'node:path'
 import type { Answer, LoadWindow, Order, Task } from './messages.ts'
@@ -7,42 +6,46 @@ import type { Answer, LoadWindow, Order, Task } from './messages.ts'
 const PROGRAM = join(import.meta.dirname, 'load-process.ts')
 const ANSWER_TIMEOUT_MS = 120_000
 
-/** A load process as the bench sees it. A fault in the middle of a load surfaces at the next order. */
+type OrderWord = Order extends infer O ? O extends Order ? Omit<O, 'load'> : never : never
+
+/** A load process as the bench sees it. A fault in the middle of a load surfaces at the next order to that load. */
 export class LoadWorker {
   #child: ChildProcess
-  #fault: string | undefined
-  #waiting: { wanted: Answer['answer'], resolve: (answer: Answer) => void, reject: (error: Error) => void } | undefined
+  #faults = new Map<string, string>()
+  #waiting: Waiting | undefined
 
   /** @param niceness added to the process: a load that only disturbs must not starve the one that measures */
   constructor(niceness = 0) {
     this.#child = fork(PROGRAM, { serialization: 'advanced', execArgv: [] })
     if (niceness > 0) setPriority(this.#child.pid!, niceness)
     this.#child.on('message', (answer: Answer) => this.#answered(answer))
-    this.#child.on('exit', code => this.#failed(`the load process ended (${code})`))
+    this.#child.on('exit', code => this.#waiting?.reject(new Error(`the load process ended (${code})`)))
   }
 
   get pid(): number {
     return this.#child.pid!
   }
 
-  async prepare(task: Task): Promise<void> {
-    this.#fault = undefined
-    await this.#order({ order: 'prepare', task }, 'ready')
+  /** Connects a load; it asks for nothing yet.   @throws when it is refused */
+  async prepare(load: string, task: Task): Promise<void> {
+    this.#faults.delete(load)
+    await this.#order(load, { order: 'prepare', task }, 'ready')
   }
 
-  async mark(): Promise<void> {
-    await this.#order({ order: 'mark' }, 'marked')
+  async run(load: string): Promise<void> {
+    await this.#order(load, { order: 'run' }, 'running')
   }
 
-  async finish(): Promise<LoadWindow> {
-    const answer = await this.#order({ order: 'finish' }, 'finished')
-    return (answer as Extract<Answer, { answer: 'finished' }>).window
+  /** Ends a window; returns when all that was in flight is answered.   @throws what the load failed of since `prepare` */
+  async pause(load: string): Promise<LoadWindow> {
+    const answer = await this.#order(load, { order: 'pause' }, 'paused')
+    return (answer as Extract<Answer, { answer: 'paused' }>).window
   }
 
-  /** Waits for the load to fail, then ends it.   @throws what it failed of */
-  async finishOnceFailed(): Promise<LoadWindow> {
-    while (!this.#fault) await once(this.#child, 'message')
-    return this.finish()
+  /** Closes what the load holds, whether it failed or not. */
+  async finish(load: string): Promise<void> {
+    this.#faults.delete(load)
+    await this.#order(load, { order: 'finish' }, 'finished')
   }
 
   /** Ends the process; nothing it holds is worth waiting for. */
@@ -51,16 +54,15 @@ export class LoadWorker {
     this.#child.kill('SIGKILL')
   }
 
-  async #order(order: Order, wanted: Answer['answer']): Promise<Answer> {
+  async #order(load: string, order: OrderWord, wanted: Answer['answer']): Promise<Answer> {
+    const fault = this.#faults.get(load)
+    if (fault) throw new Error(fault)
     const { promise, resolve, reject } = Promise.withResolvers<Answer>()
-    this.#waiting = { wanted, resolve, reject }
-    const timer = setTimeout(() => this.#failed(`no answer to ${order.order}`), ANSWER_TIMEOUT_MS)
+    this.#waiting = { load, wanted, resolve, reject }
+    const timer = setTimeout(() => reject(new Error(`no answer to ${order.order}`)), ANSWER_TIMEOUT_MS)
     try {
-      if (this.#fault && order.order !== 'finish') throw new Error(this.#fault)
-      this.#child.send(order)
-      const answer = await promise
-      if (this.#fault) throw new Error(this.#fault)
-      return answer
+      this.#child.send({ load, ...order })
+      return await promise
     } finally {
       clearTimeout(timer)
       this.#waiting = undefined
@@ -68,14 +70,20 @@ export class LoadWorker {
   }
 
   #answered(answer: Answer): void {
-    if (answer.answer === 'failed') return this.#failed(answer.reason)
-    if (answer.answer === this.#waiting?.wanted) this.#waiting.resolve(answer)
+    const waiting = this.#waiting?.load === answer.load ? this.#waiting : undefined
+    if (answer.answer === 'failed') {
+      if (!this.#faults.has(answer.load)) this.#faults.set(answer.load, answer.reason)
+      // One that failed still has to finish, which closes its connections.
+      if (waiting && waiting.wanted !== 'finished') waiting.reject(new Error(this.#faults.get(answer.load)))
+    } else if (answer.answer === waiting?.wanted) {
+      waiting.resolve(answer)
+    }
   }
+}
 
-  #failed(reason: string): void {
-    this.#fault ??= reason
-    // A failed load still has to finish, which closes its connections.
-    if (this.#waiting?.wanted !== 'finished') this.#waiting?.reject(new Error(reason))
-    else if (/ended|no answer/.test(reason)) this.#waiting.reject(new Error(reason))
-  }
+interface Waiting {
+  load: string
+  wanted: Answer['answer']
+  resolve: (answer: Answer) => void
+  reject: (error: Error) => void
 }

@@ -18,20 +18,30 @@ export interface Share {
   of: number
 }
 
-/** Bench to load process. `mark` starts the measured window, `finish` ends it; the load runs before and between. */
-export type Order = { order: 'prepare', task: Task } | { order: 'mark' } | { order: 'finish' }
+/** Bench to load process. A load process holds many loads, all of them connected; `load` names one. Between `run` and
+ *  `pause` it asks, and `paused` is answered when nothing of it is in flight any more. */
+export type Order = { load: string } & (
+  | { order: 'prepare', task: Task }
+  | { order: 'run' }
+  | { order: 'pause' }
+  | { order: 'finish' }
+)
 
-/** Load process to bench: one answer to each order. `storm` answers `mark` when its last connection stands. */
-export type Answer =
+/** Load process to bench: one answer to each order, and `failed` whenever a load fails. */
+export type Answer = { load: string } & (
   | { answer: 'ready' }
-  | { answer: 'marked' }
-  | { answer: 'finished', window: LoadWindow }
+  | { answer: 'running' }
+  | { answer: 'paused', window: LoadWindow }
+  | { answer: 'finished' }
   | { answer: 'failed', reason: string }
+)
 
-/** What a load process counted between mark and finish. */
+/** What a load counted between `run` and `pause`. */
 export interface LoadWindow {
   seconds: number
   requests: number
+  /** also those that were in flight at `pause` and answered after it */
+  requestsToTheEnd: number
   valueBytes: number
   connections: number
   resumed: number

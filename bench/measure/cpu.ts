@@ -65,15 +65,22 @@ export function parseSchedstat(text: string): number {
   return Number(text.split(' ', 1)[0])
 }
 
-/** Busy CPU time of the whole machine and time stolen by the hypervisor, in microseconds. */
-export function readMachineCpu(): { busy: number, stolen: number } {
-  return parseMachineCpu(readFileSync('/proc/stat', 'latin1'), microsecondsPerTick())
+/** What the cores of the whole machine did not use. */
+export interface MachineIdle {
+  cores: number
+  /** microseconds since boot, of all cores, in steps of a clock tick (10 ms) */
+  idle: number
 }
 
-/** Source: proc_stat(5), line `cpu`: user nice system idle iowait irq softirq steal */
-export function parseMachineCpu(text: string, perTick: number): { busy: number, stolen: number } {
-  const [user, nice, system, , , irq, softirq, steal] = text.slice(3, text.indexOf('\n')).trim().split(/\s+/).map(Number)
-  return { busy: (user + nice + system + irq + softirq) * perTick, stolen: steal * perTick }
+export function readMachineIdle(): MachineIdle {
+  return parseMachineIdle(readFileSync('/proc/stat', 'latin1'), microsecondsPerTick())
+}
+
+/** Idle time, since the kernel measures it, where it only samples what is busy at each tick. Stolen time is not idle.
+ *  Source: proc_stat(5), line `cpu`: user nice system idle iowait irq softirq steal */
+export function parseMachineIdle(text: string, perTick: number): MachineIdle {
+  const [, , , idle, iowait] = text.slice(3, text.indexOf('\n')).trim().split(/\s+/).map(Number)
+  return { cores: text.match(/^cpu\d/gm)!.length, idle: (idle + iowait) * perTick }
 }
 
 let perTick = 0

@@ -1,5 +1,5 @@
 import { format, measures, type MeasureName } from '../measures.ts'
-import { spread, titleOf, type Results, type WorkloadResult } from '../results.ts'
+import { titleOf, type Results, type WorkloadResult } from '../results.ts'
 import { barChart } from './bar-chart.ts'
 
 /** Charts of a workload: name of the file: SVG. */
@@ -24,9 +24,9 @@ function charted(workload: WorkloadResult): MeasureName[] {
 function draw(results: Results, workload: WorkloadResult, measure: MeasureName): string | undefined {
   const isStacked = measure === 'proxyUs' && workload.measures.includes('memcachedUs')
   const bars = workload.entries.flatMap(entry => {
-    const value = spread(entry, measure)?.median
+    const value = entry.figures[measure]?.median
     if (value === undefined) return []
-    const behind = isStacked ? spread(entry, 'memcachedUs')?.median : undefined
+    const behind = isStacked ? entry.figures.memcachedUs?.median : undefined
     return [{
       label: titleOf(results, entry.contestant),
       values: behind === undefined ? [value] : [value, behind],

@@ -1,5 +1,5 @@
 import { digits, format, measures } from '../measures.ts'
-import { entryOf, ratio, spread, type Results } from '../results.ts'
+import { entryOf, isOfRecord, type Results } from '../results.ts'
 import { targets, type Target } from '../targets.ts'
 import { showRatio } from './workload-rows.ts'
 
@@ -15,17 +15,17 @@ export function verdicts(results: Results): string[][] {
 
 function judge(results: Results, target: Target): string[] | undefined {
   const workload = results.workloads.find(each => each.name === target.workload)
-  const ours = workload && entryOf(workload, 'memseal')
-  const theirs = target.peer && workload ? entryOf(workload, target.peer) : undefined
-  if (!ours || (target.peer && !theirs)) return undefined
-  const measured = theirs ? ratio(ours, theirs, target.measure) : spread(ours, target.measure)
-  if (!measured) return undefined
-  const show = (value: number) => theirs ? digits(value) : format(target.measure, value)
+  const ours = workload?.reference === 'memseal' ? entryOf(workload, 'memseal') : undefined
+  const theirs = target.peer && workload ? entryOf(workload, target.peer) : ours
+  const measured = target.peer ? theirs?.ratios[target.measure] : ours?.figures[target.measure]
+  if (!ours || !theirs || !measured) return undefined
+  const show = (value: number) => target.peer ? digits(value) : format(target.measure, value)
   const limit = target.atMost ?? target.atLeast!
   const isMet = target.atMost ? measured.median <= limit : measured.median >= limit
   return [
     target.workload, measures[target.measure].title, target.peer ?? '(absolute)',
     `${target.atMost ? '<=' : '>='} ${show(limit)}`, target.stretch ? show(target.stretch) : '',
-    theirs ? showRatio(measured) : show(measured.median), isMet ? 'met' : 'MISSED',
+    target.peer ? showRatio(measured) : show(measured.median),
+    (isMet ? 'met' : 'MISSED') + (isOfRecord(ours) && isOfRecord(theirs) ? '' : ' *'),
   ]
 }

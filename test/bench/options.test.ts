@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { materialIn } from '../../bench/certificates.ts'
 import { readOptions, UsageError } from '../../bench/options.ts'
 
 test('a bare run takes all workloads and is kept', () => {
@@ -8,7 +9,7 @@ test('a bare run takes all workloads and is kept', () => {
 })
 
 test('a run that is changed, quick or partial is not kept', () => {
-  for (const argument of [['--quick'], ['--clients', '3'], ['--only', 'pingpong'], ['--contestants', 'nginx'], ['--before', '.']]) {
+  for (const argument of [['--quick'], ['--clients', '3'], ['--only', 'pingpong'], ['--contestants', 'nginx'], ['--before', '.'], ['--rounds', '9'], ['--others', '1']]) {
     expect(readOptions(argument).isRecord).toBe(false)
   }
 })
@@ -18,6 +19,15 @@ test('changes reach the shape of the workload', () => {
   expect(shape).toMatchObject({
     clients: 7, depth: 3, requestsPerSecond: 100, traffic: { valueBytes: 9, dialect: 'meta', hits: 0.5, keysPerGet: 1 },
   })
+})
+
+test('a run with another memcached is kept, and all that is memcached is that one', () => {
+  const { isRecord, memcached, contestants } = readOptions(['--memcached', '/nowhere/memcached'])
+  expect(isRecord).toBe(true)
+  for (const each of [memcached, ...contestants.filter(({ isStore }) => isStore)]) {
+    expect(each.absent()).toBe('/nowhere/memcached is not there')
+    expect(each.server({ port: 1, memcachedPort: 2, adminPort: 3, material: materialIn('/x'), directory: '/x' }).command[0]).toBe('/nowhere/memcached')
+  }
 })
 
 test('another checkout takes part beside those that were chosen', () => {

@@ -1,8 +1,8 @@
-// Phases: memcached alone under a short closed loop, then an open loop; then a server that answers one byte wrong.
+// Phases: memcached alone in slices of each kind; then a server that answers one byte wrong, and one that is not there.
 import { once } from 'node:events'
 import { createServer, type AddressInfo } from 'node:net'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { memcached } from '../../bench/contestants/memcached.ts'
+import { memcachedAt } from '../../bench/contestants/memcached.ts'
 import { LoadWorker } from '../../bench/load/load-worker.ts'
 import { workloads } from '../../bench/workloads.ts'
 import { readOptions } from '../../bench/options.ts'
@@ -14,23 +14,32 @@ let worker: LoadWorker
 beforeAll(() => { worker = new LoadWorker() })
 afterAll(() => worker.stop())
 
-test.skipIf(memcached.absent())('plain memcached, from start to report', async () => {
-  const options = readOptions('--only pingpong,handshakes-full --contestants memcached --rounds 2 --seconds 0.2 --warm 0'.split(' '))
-  const results = await runBench({ ...options, openingSeconds: 0.1 }, () => {})
+const absent = memcachedAt('memcached').absent()
+
+test.skipIf(absent)('plain memcached, from start to report', async () => {
+  const options = readOptions('--only pingpong,handshakes-full --contestants memcached --starts 2 --rounds 2 --slice 50 --others 1'.split(' '))
+  const results = await runBench(options, () => {})
   const [pingpong] = results.workloads
   expect(pingpong.entries).toHaveLength(1)
+  expect(pingpong.entries[0]).toMatchObject({ kept: 4, wanted: 4, thrown: 0 })
   expect(pingpong.entries[0].failed).toBeUndefined()
-  expect(pingpong.entries[0].samples).toHaveLength(2)
-  expect(pingpong.entries[0].samples[0]!.requestsPerSecond).toBeGreaterThan(0)
+  expect(pingpong.entries[0].figures.requestsPerSecond!.low).toBeGreaterThan(0)
+  expect(pingpong.entries[0].ratios.proxyUs).toEqual({ low: 1, median: 1, high: 1, count: 4 })
+  expect(results.memcached).toMatch(/^1\./)
   expect(terminalReport(results)).toContain('memcached, no TLS')
-  expect(resultsPage(results, 'charts')).toContain('![pingpong](charts/pingpong-cpu.svg)')
+  expect(terminalReport(results)).toContain(`memcached ${results.memcached}; `)
+  expect(resultsPage([results], 'charts')).toContain('![pingpong](charts/pingpong-cpu.svg)')
 })
 
-test.skipIf(memcached.absent())('an open loop runs beside its clock and checks its replies', async () => {
-  const options = readOptions('--only pingpong --contestants memcached --rounds 1 --seconds 0.5 --warm 0 --rate 1000'.split(' '))
-  const results = await runBench({ ...options, openingSeconds: 0.1 }, () => {})
+test.skipIf(absent)('an open loop and a storm check their replies and come to rest', async () => {
+  const storm = readOptions('--only storm --contestants memcached --starts 1 --rounds 2 --others 1 --clients 40'.split(' '))
+  const stormed = await runBench(storm, () => {})
+  expect(stormed.workloads[0].entries[0].failed).toBeUndefined()
+  expect(stormed.workloads[0].entries[0].figures.stormSeconds!.count).toBe(2)
+  const paced = readOptions('--only pingpong --contestants memcached --starts 1 --rounds 2 --slice 100 --others 1 --rate 1000'.split(' '))
+  const results = await runBench(paced, () => {})
   expect(results.workloads[0].entries[0].failed).toBeUndefined()
-  expect(results.workloads[0].entries[0].samples[0]!.requestsPerSecond).toBeGreaterThan(0)
+  expect(results.workloads[0].entries[0].kept).toBe(2)
 })
 
 test('a wrong byte from a server fails the load', async () => {
@@ -46,9 +55,10 @@ test('a wrong byte from a server fails the load', async () => {
   // Its own, since the second client may tell of its wrong byte when the test is over.
   const worker = new LoadWorker()
   try {
-    // The wrong byte may come while the load is still being prepared.
-    const load = worker.prepare({ kind: 'steady', target, traffic: shape.traffic, clients: 2, depth: 1, share: { index: 0, of: 1 }, tellsHalves: false })
-    await expect(load.then(() => worker.finishOnceFailed())).rejects.toThrow('wrong byte in a reply')
+    await worker.prepare('x', { kind: 'steady', target, traffic: shape.traffic, clients: 2, depth: 1, share: { index: 0, of: 1 }, tellsHalves: false })
+    await worker.run('x')
+    await expect(worker.pause('x')).rejects.toThrow('wrong byte in a reply')
+    await worker.finish('x')
   } finally {
     worker.stop()
     server.close()
@@ -63,8 +73,9 @@ test('a port nothing listens on refuses the load before it starts', async () => 
   const { port } = server.address() as AddressInfo
   server.close()
   await once(server, 'close')
-  await expect(worker.prepare({
+  await expect(worker.prepare('x', {
     kind: 'steady', target: { port }, traffic: shape.traffic, clients: 2, depth: 1, share: { index: 0, of: 1 }, tellsHalves: false,
   })).rejects.toThrow('ECONNREFUSED')
-  await expect(worker.finish()).rejects.toThrow('ECONNREFUSED')
+  await expect(worker.run('x')).rejects.toThrow('ECONNREFUSED')
+  await worker.finish('x')
 })

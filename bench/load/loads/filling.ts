@@ -33,9 +33,11 @@ export class Filling implements Load {
     client.close()
   }
 
-  mark(): void {}
+  run(): void {}
 
-  async finish(): Promise<LoadWindow> {
+  async pause(): Promise<LoadWindow> {
     return emptyWindow(0)
   }
+
+  finish(): void {}
 }

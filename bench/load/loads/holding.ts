@@ -19,11 +19,14 @@ export class Holding implements Load {
     await openAll(this.#clients, this.#target)
   }
 
-  mark(): void {}
+  run(): void {}
 
-  async finish(): Promise<LoadWindow> {
-    for (const client of this.#clients) client.close()
+  async pause(): Promise<LoadWindow> {
     return { ...emptyWindow(0), connections: this.#clients.length }
+  }
+
+  finish(): void {
+    for (const client of this.#clients) client.close()
   }
 }
 

@@ -15,8 +15,9 @@ export class Reconnecting implements Load {
   #started = 0
   #connections = 0
   #resumed = 0
-  #isRunning = true
-  #markedAt = 0
+  #isRunning = false
+  #visitors: Promise<void>[] = []
+  #runSince = 0
 
   constructor(task: Extract<Task, { kind: 'reconnecting' }>, failed: Failed) {
     this.#task = task
@@ -26,32 +27,38 @@ export class Reconnecting implements Load {
 
   async prepare(): Promise<void> {
     await this.#visit()   // a refusal shows here, before the clock
-    for (let i = 0; i < this.#task.atOnce; i++) void this.#keepVisiting()
   }
 
-  mark(): void {
+  run(): void {
     this.#tally.reset()
     this.#connections = 0
     this.#resumed = 0
-    this.#markedAt = performance.now()
+    this.#runSince = performance.now()
+    this.#isRunning = true
+    this.#visitors = Array.from({ length: this.#task.atOnce }, () => this.#keepVisiting())
   }
 
-  async finish(): Promise<LoadWindow> {
-    const seconds = (performance.now() - this.#markedAt) / 1000
+  async pause(): Promise<LoadWindow> {
+    const seconds = (performance.now() - this.#runSince) / 1000
     const latency = this.#tally.read()
     this.#isRunning = false
+    await Promise.all(this.#visitors)
     return {
-      ...emptyWindow(seconds), requests: latency.count, latency,
+      ...emptyWindow(seconds), requests: latency.count, requestsToTheEnd: this.#tally.count, latency,
       connections: this.#connections, resumed: this.#resumed,
-      valueBytes: latency.count * this.#script.valueBytesEach,
+      valueBytes: this.#tally.count * this.#script.valueBytesEach,
     }
+  }
+
+  finish(): void {
+    this.#isRunning = false
   }
 
   async #keepVisiting(): Promise<void> {
     try {
       while (this.#isRunning) await this.#visit()
     } catch (error) {
-      if (this.#isRunning) this.#failed((error as Error).message)
+      this.#failed((error as Error).message)
     }
   }
 

@@ -21,9 +21,10 @@ export class Scraping implements Load {
   #task: Extract<Task, { kind: 'scraping' }>
   #failed: Failed
   #tally = new LatencyTally()
+  #scrapes = 0
   #astray = 0
   #runs: Run[] = []
-  #markedAt = 0
+  #runSince = 0
 
   constructor(task: Extract<Task, { kind: 'scraping' }>, failed: Failed) {
     this.#task = task
@@ -47,19 +48,19 @@ export class Scraping implements Load {
     }
   }
 
-  mark(): void {
+  run(): void {
     this.#tally.reset()
-    this.#astray = 0
-    this.#markedAt = performance.now()
+    this.#runSince = performance.now()
   }
 
-  async finish(): Promise<LoadWindow> {
-    const seconds = (performance.now() - this.#markedAt) / 1000
+  async pause(): Promise<LoadWindow> {
     const latency = this.#tally.read()
+    if (this.#astray > this.#scrapes * MOST_ASTRAY) this.#failed(`${this.#astray} of ${this.#scrapes} scrapes came in the wrong half of their second`)
+    return { ...emptyWindow((performance.now() - this.#runSince) / 1000), requests: latency.count, requestsToTheEnd: latency.count, latency }
+  }
+
+  finish(): void {
     for (const run of this.#runs) run.stop()
-    await Promise.all(this.#runs)
-    if (this.#astray > latency.count * MOST_ASTRAY) this.#failed(`${this.#astray} of ${latency.count} scrapes came in the wrong half of their second`)
-    return { ...emptyWindow(seconds), requests: latency.count, latency }
   }
 
   #answered(asked: string, half: number, status: number, tookMs: number): void {
@@ -67,6 +68,7 @@ export class Scraping implements Load {
     if (status !== 200) this.#failed(`${asked} answered ${status}`)
     if (half === 1) return
     this.#tally.answered(now - tookMs, now)
+    this.#scrapes++
     if (halfAt(now - tookMs) !== half) this.#astray++
   }
 }

@@ -10,8 +10,10 @@ export class Steady implements Load, ClientEvents {
   #script: Script
   #tally: LatencyTally
   #clients: Client[]
-  #isRunning = true
-  #markedAt = 0
+  #isRunning = false
+  #runSince = 0
+  #inFlight = 0
+  #drained: (() => void) | undefined
   readonly failed: Failed
   // Clients that may send again. They do so together at the end of the turn of the loop, which at 50 clients costs the
   // load process a tenth less (16 in flight: a fifth) than writing from within each read. What it saves goes to the rest.
@@ -28,38 +30,55 @@ export class Steady implements Load, ClientEvents {
 
   async prepare(): Promise<void> {
     await openAll(this.#clients, this.#task.target)
-    for (const client of this.#clients) client.send(this.#task.depth, performance.now())
   }
 
-  mark(): void {
+  run(): void {
     this.#tally.reset()
-    this.#markedAt = performance.now()
+    this.#runSince = performance.now()
+    this.#isRunning = true
+    for (const client of this.#clients) this.#send(client, this.#task.depth, this.#runSince)
   }
 
-  async finish(): Promise<LoadWindow> {
-    const seconds = (performance.now() - this.#markedAt) / 1000
+  async pause(): Promise<LoadWindow> {
+    const seconds = (performance.now() - this.#runSince) / 1000
     const latency = this.#tally.read()
     const halves = this.#tally instanceof HalvesTally ? this.#tally.readHalves() : undefined
     this.#isRunning = false
-    for (const client of this.#clients) client.close()
+    if (this.#inFlight > 0) await new Promise<void>(resolve => { this.#drained = resolve })
     return {
-      ...emptyWindow(seconds), requests: latency.count, latency, halves,
-      valueBytes: latency.count * this.#script.valueBytesEach,
+      ...emptyWindow(seconds), requests: latency.count, requestsToTheEnd: this.#tally.count, latency, halves,
+      valueBytes: this.#tally.count * this.#script.valueBytesEach,
     }
   }
 
+  finish(): void {
+    this.#isRunning = false
+    for (const client of this.#clients) client.close()
+  }
+
   answered(client: Client, replies: number): void {
+    this.#inFlight -= replies
+    if (!this.#isRunning) {
+      if (this.#inFlight === 0) this.#drained?.()
+      return
+    }
     if (this.#toRefill.length === 0) setImmediate(this.#refill)
     this.#toRefill.push(client)
     this.#owed.push(replies)
   }
 
   #refill = (): void => {
-    if (!this.#isRunning) return
-    const now = performance.now()
-    for (let i = 0; i < this.#toRefill.length; i++) this.#toRefill[i].send(this.#owed[i], now)
+    if (this.#isRunning) {
+      const now = performance.now()
+      for (let i = 0; i < this.#toRefill.length; i++) this.#send(this.#toRefill[i], this.#owed[i], now)
+    }
     this.#toRefill.length = 0
     this.#owed.length = 0
+  }
+
+  #send(client: Client, count: number, now: number): void {
+    this.#inFlight += count
+    client.send(count, now)
   }
 }
 

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
-import { cpuBetween, parseMachineCpu, parseSchedstat, readCpu, type CpuReading } from '../../../bench/measure/cpu.ts'
+import { cpuBetween, parseMachineIdle, parseSchedstat, readCpu, type CpuReading } from '../../../bench/measure/cpu.ts'
 import { parseSmapsRollup, readMemory } from '../../../bench/measure/memory.ts'
+import { usageBetween, type UsageReading } from '../../../bench/measure/usage.ts'
 import { parseStat, processTree } from '../../../bench/measure/process-tree.ts'
 
 test('stat: a name with spaces and parentheses does not shift the fields', () => {
@@ -14,9 +15,22 @@ test('schedstat: the first number is nanoseconds on a CPU', () => {
   expect(parseSchedstat('123456789 555 7\n')).toBe(123456789)
 })
 
-test('the machine: idle and waiting are not busy, stolen time is told apart', () => {
-  const text = 'cpu  100 10 50 9000 40 5 15 3 0 0\ncpu0 1 1 1 1 1 1 1 1 0 0\n'
-  expect(parseMachineCpu(text, 10_000)).toEqual({ busy: 1_800_000, stolen: 30_000 })
+test('the machine: idle and waiting are not busy, stolen time is', () => {
+  const text = 'cpu  100 10 50 9000 40 5 15 3 0 0\ncpu0 1 1 1 1 1 1 1 1 0 0\ncpu1 1 1 1 1 1 1 1 1 0 0\nintr 7\n'
+  expect(parseMachineIdle(text, 10_000)).toEqual({ cores: 2, idle: 90_400_000 })
+})
+
+test('what was busy and belongs to none of those who take part was used by others', () => {
+  const at = (atMs: number, idle: number, each: number): UsageReading => {
+    const cpu = (pid: number): CpuReading => new Map([[pid, { microseconds: each, threads: new Map() }]])
+    return { atMs, machine: { cores: 2, idle }, contestant: cpu(1), store: cpu(2), loaders: cpu(3), bench: cpu(4) }
+  }
+  // Of 2 x 250 ms, 100 are idle and 4 x 90 ours.
+  expect(usageBetween(at(0, 7_000, 0), at(250, 107_000, 90_000))).toEqual({
+    contestantUs: 90_000, storeUs: 90_000, loadersUs: 90_000, othersShare: 0.08,
+  })
+  // What is ours may be read a little later than what is idle.
+  expect(usageBetween(at(0, 0, 0), at(250, 200_000, 90_000)).othersShare).toBe(0)
 })
 
 test('smaps_rollup: private bytes are clean and dirty ones together', () => {

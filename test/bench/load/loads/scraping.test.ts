@@ -16,10 +16,11 @@ test('pages are asked for over and over, each on a connection of its own, and co
   const { url, asked, ports, halves } = await listener(200)
   const faults: string[] = []
   const scraping = new Scraping({ kind: 'scraping', url, elsewhere: `${url}?elsewhere`, requestsPerSecond: 4 }, reason => faults.push(reason))
-  scraping.mark()
+  scraping.run()
   await scraping.prepare()
   await asked(12)
-  const window = await scraping.finish()
+  const window = await scraping.pause()
+  scraping.finish()
   expect(faults).toEqual([])
   expect(ports.size).toBe(8)
   expect(halves).toEqual({ '/metrics': 0, '/metrics?elsewhere': 1 })
@@ -33,7 +34,7 @@ test('an answer that is no metrics fails the load', async () => {
   const scraping = new Scraping({ kind: 'scraping', url, elsewhere: url, requestsPerSecond: 1 }, resolve)
   await scraping.prepare()
   expect(await promise).toBe(`${url} answered 503`)
-  await scraping.finish()
+  scraping.finish()
 })
 
 async function listener(status: number) {
