@@ -69,14 +69,23 @@ const answers: Behaviour = (lane, request) => {
   lane.socket.write(reply)
 }
 
-async function scene(behaviours: Behaviour[], backendKeys: Record<string, unknown> = {}): Promise<{ backend: Backend, wire: Wire }> {
-  const backend = new Backend()
-  const port = await backend.start(behaviours)
-  const daemon = await startDaemon({
-    services: { s: { listen: '127.0.0.1:0', backend: { connect: `127.0.0.1:${port}`, connections: 2, probe_interval: 'off', reply_timeout: '1m', ...backendKeys } } },
-  })
-  await until(() => daemon.logs('backend-ready').length === 2, () => 'both lanes are ready')
-  return { backend, wire: await connect({ port: daemon.port() }) }
+interface Scene { backend: Backend, wire: Wire }
+
+async function scene(behaviours: Behaviour[], backendKeys: Record<string, unknown> = {}): Promise<Scene> {
+  return (await scenes(1, behaviours, backendKeys))[0]
+}
+
+/** Services of one memseal, each with a backend of its own that behaves so. */
+async function scenes(count: number, behaviours: Behaviour[], backendKeys: Record<string, unknown> = {}): Promise<Scene[]> {
+  const backends = Array.from({ length: count }, () => new Backend())
+  const services: Record<string, unknown> = {}
+  for (const [at, backend] of backends.entries()) {
+    const port = await backend.start(behaviours)
+    services[`s${at}`] = { listen: '127.0.0.1:0', backend: { connect: `127.0.0.1:${port}`, connections: 2, probe_interval: 'off', reply_timeout: '1m', ...backendKeys } }
+  }
+  const daemon = await startDaemon({ services })
+  await until(() => daemon.logs('backend-ready').length === 2 * count, () => 'both lanes are ready')
+  return Promise.all(backends.map(async (backend, at) => ({ backend, wire: await connect({ port: daemon.port(`s${at}`) }) })))
 }
 
 const lost = 'SERVER_ERROR memseal: the backend closed the connection\r\n'
@@ -95,11 +104,13 @@ test('reads are asked again, writes get their errors, and all stay in their orde
 })
 
 test('a lone mg that changes nothing is asked again; with other flags, or among others, it is not', async () => {
-  for (const [request, isAskedAgain] of [
+  const cases = [
     ['mg k v\r\n', true], ['mg k s v t k O123\r\n', true], ['mg k v T30\r\n', false], ['mg k v N30\r\n', false], ['mg k v R30\r\n', false],
     ['mg a v\r\nmg b v\r\n', false], ['mg a v q\r\nmn\r\n', false], ['md k\r\n', false], ['ma k\r\n', false], ['me k\r\n', false],
-  ] as const) {
-    const { backend, wire } = await scene([dies, answers])
+  ] as const
+  const places = await scenes(cases.length, [dies, answers])
+  for (const [at, [request, isAskedAgain]] of cases.entries()) {
+    const { backend, wire } = places[at]
     await wire.write(request)
     const line = await wire.readLine()
     expect(`${request} ${line}`).toBe(`${request} ${isAskedAgain ? 'VA 1' : lost.trim()}`)

@@ -7,7 +7,7 @@ import { startScene, statOf } from '../soak/scene.ts'
 test.each([[1, 'TLS'], [3, 'TLS'], [1, 'plain']] as const)('%i shared connections, %s: no byte is another client\'s', async (connections, way) => {
   const scene = await startScene({ connections })
   const open = way === 'TLS' ? scene.open : scene.openPlain
-  const report = await runCrowd({ open, askMemcached: scene.askMemcached, clients: 40, seconds: 2, seed: 11 + connections })
+  const report = await runCrowd({ open, askMemcached: scene.askMemcached, clients: 40, seconds: 1, seed: 11 + connections })
   expect(report.findings).toEqual([])
   expect(report.sharedCounter.found).toBe(report.sharedCounter.expected)
   expect(Math.min(...Object.values(report.byDialect))).toBeGreaterThan(100)

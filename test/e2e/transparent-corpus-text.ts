@@ -195,16 +195,17 @@ const administration: Conversation[] = [
     .map(sub => named(`stats ${sub}`, () => `stats ${sub}~version~`, { mask: 'statistics' })),
   last('stats r, stats reset', () => 'stats r~stats reset~stats rese~version~', 'statistics'),
   inTurn('stats detail on, dump, off', k => `stats detail on~get ${k}:a~set ${k}:a 0 0 1~x~stats detail dump~stats detail off~stats de du~version~`, 'statistics'),
+  // A dump's end is seen by its last line; an OK may be its begin, so something else stands behind each.
   // In segments items move from list to list behind everybody's back, and a dump may miss one on its way.
   inTurn('cachedump of a class', k => `lru mode flat~set ${k} 0 0 1~x~stats cachedump 1 0~stats cach 1 1~lru mode segmented~version~`, 'dump'),
-  inTurn('cachedump of keys with line ends', k => `lru mode flat~ms ${b64(`${k}\r\nEND\r\n`)} 1 b~x~ma ${b64(`${k}\r\nEND\r\nx`)} b N0~stats cachedump 2 0~version~md ${b64(`${k}\r\nEND\r\nx`)} b~lru mode segmented~`, 'dump'),
-  inTurn('lru_crawler metadump', k => [`lru mode flat~set ${k} 0 0 1~x~`, 'lru_crawler metadump all~', 'lru mode segmented~'], 'dump'),
+  inTurn('cachedump of keys with line ends', k => `lru mode flat~ms ${b64(`${k}\r\nEND\r\n`)} 1 b~x~ma ${b64(`${k}\r\nEND\r\nx`)} b N0~stats cachedump 2 0~version~md ${b64(`${k}\r\nEND\r\nx`)} b~lru mode segmented~version~`, 'dump'),
+  inTurn('lru_crawler metadump', k => [`lru mode flat~set ${k} 0 0 1~x~`, 'lru_crawler metadump all~', 'lru mode segmented~version~'], 'dump'),
   inTurn('lru_crawler metadump, version behind it', k => [`lru mode flat~set ${k} 0 0 1~x~`, 'lru_crawler metadump all~version~', 'lru mode segmented~version~'], 'dump'),
   inTurn('lru_crawler metadump behind a request', k => `set ${k} 0 0 1~x~get ${k}~lru_crawler metadump all~`, 'dump'),
   // Keys with line ends in them make lines of their own here: all that there will be are there by then.
-  last('lru_crawler mgdump', k => [`lru mode flat~set ${k} 0 0 1~x~`, 'lru_crawler mgdump all~', 'lru mode segmented~'], 'dump'),
+  last('lru_crawler mgdump', k => [`lru mode flat~set ${k} 0 0 1~x~`, 'lru_crawler mgdump all~', 'lru mode segmented~version~'], 'dump'),
   inTurn('lru_crawler met', () => 'lru_crawler met all~version~', 'dump'),
-  inTurn('lru_crawler metadump of nothing', () => ['lru_crawler metadump 63~', 'lru_crawler metadump x~', 'lru_crawler metadump~'], 'dump'),
+  inTurn('lru_crawler metadump of nothing', () => ['lru_crawler metadump 63~version~', 'lru_crawler metadump x~', 'lru_crawler metadump~'], 'dump'),
   // While the crawler is off, statistics lack its lines.
   last('lru_crawler', () => ['lru_crawler~lru_crawler sleep 100~lru_crawler tocrawl 0~lru_crawler crawl 63~lru_crawler disable~lru_crawler foo~version~', 'lru_crawler enable~'], 'crawler'),
   inTurn('watch', k => ['watch fetchers~', `get ${k}~`], 'first line'),

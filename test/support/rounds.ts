@@ -1,15 +1,17 @@
 import { connect, type Wire, type WireOptions } from './wire.ts'
 
-interface Question { lastLine: string, lines: string[], answered: () => void }
+interface Question { words: string, lastLine: string, lines: string[], isAnswered: Promise<void>, answered: () => void }
 
 /** Time as a server has it: one round is one question answered, on a connection of our own beside those that a test watches.
  *  A server of one thread (and each on the way to it) that has answered us has looked at all that had reached it before; and
- *  on a busy machine its rounds are longer, so that what a test waits for in rounds does not depend on how busy it is. */
+ *  on a busy machine its rounds are longer, so that what a test waits for in rounds does not depend on how busy it is.
+ *  Those who come while an answer is awaited share the next question, which is sent after all of them came. */
 export class Rounds {
   readonly #wire: Wire
   readonly #question: string
   readonly #answer: string
-  readonly #asked: Question[] = []
+  /** The first is on its way. */
+  readonly #questions: Question[] = []
   #error: Error | undefined
 
   /** Rounds of memcached, or of a memseal and the memcached behind it. */
@@ -55,23 +57,34 @@ export class Rounds {
 
   /** @returns the lines of the answer, of which the last begins with `lastLine` */
   async #ask(words: string, lastLine: string): Promise<string[]> {
-    const lines: string[] = []
-    void this.#wire.write(`${words}\r\n`)
-    await new Promise<void>(answered => { this.#asked.push({ lastLine, lines, answered }) })
+    let question = this.#questions.slice(1).find(each => each.words === words)
+    if (question === undefined) {
+      const { promise, resolve } = Promise.withResolvers<void>()
+      question = { words, lastLine, lines: [], isAnswered: promise, answered: resolve }
+      this.#questions.push(question)
+      if (this.#questions.length === 1) this.#send()
+    }
+    if (this.#error === undefined) await question.isAnswered
     if (this.#error !== undefined) throw this.#error
-    return lines
+    return question.lines
+  }
+
+  #send(): void {
+    if (this.#questions.length > 0) void this.#wire.write(`${this.#questions[0].words}\r\n`)
   }
 
   async #listen(): Promise<void> {
     try {
       for (;;) {
         const line = await this.#wire.readLine()
-        this.#asked[0].lines.push(line)
-        if (line.startsWith(this.#asked[0].lastLine)) this.#asked.shift()!.answered()
+        this.#questions[0].lines.push(line)
+        if (!line.startsWith(this.#questions[0].lastLine)) continue
+        this.#questions.shift()!.answered()
+        this.#send()
       }
     } catch (error) {
       this.#error = error as Error
-      for (const { answered } of this.#asked.splice(0)) answered()
+      for (const { answered } of this.#questions.splice(0)) answered()
     }
   }
 }
