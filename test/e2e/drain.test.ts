@@ -40,7 +40,7 @@ test('what was asked before is answered, idle clients leave at once, and nobody 
   const busy = await connectWire({ port: scene.plainPort })
   expect(await busy.ask('get a\r\n', 5)).toBe('END\r\n')
   const rounds = await Rounds.ofItself({ port: scene.plainPort })
-  scene.memcached.freeze()
+  await scene.memcached.freeze()
   await busy.write('get a\r\nset b 0 0 2\r\nhi\r\nget b\r\n')
   await rounds.pass(1)
   scene.daemon.kill('SIGTERM')

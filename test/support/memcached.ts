@@ -1,6 +1,6 @@
 import { execFileSync, spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
-import { existsSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { release } from '../../src/proto/bytes.ts'
 import { delimiter, join } from 'node:path'
@@ -121,9 +121,13 @@ export class Memcached {
     await this.start()
   }
 
-  /** The kernel still accepts connections and bytes, but nothing is answered until `thaw()`. */
-  freeze(): void {
+  /** The kernel still accepts connections and bytes, but nothing is answered until `thaw()`. On a busy machine its threads go on
+   *  for a while behind the signal; resolves when all have stopped. */
+  async freeze(): Promise<void> {
     this.#child?.kill('SIGSTOP')
+    const tasks = `/proc/${this.pid}/task`
+    const areStopped = (): boolean => readdirSync(tasks).every(task => /\) T /.test(readFileSync(join(tasks, task, 'stat'), 'utf8')))
+    while (existsSync(tasks) && !areStopped()) await new Promise(resolve => setTimeout(resolve, 1))
   }
 
   thaw(): void {

@@ -80,6 +80,7 @@ export async function converse(
       await stillness(wire, rounds, requests, expected, () => wire.received.length >= wanted && isAtEnd(wire.received.subarray(stepFrom), conversation))
       answered.push(wire.received.length)
     }
+    if (conversation.mask === 'dump') await crawlerIsIdle(place)
     const bytes = textBytes(typeof step === 'function' ? step(wire.received) : step)
     stepFrom = wire.received.length
     requests = bytes.filter(byte => byte === 10 || byte === 0x80).length
@@ -91,6 +92,14 @@ export async function converse(
   const all = reply()
   wire.destroy()
   return all
+}
+
+/** memcached says the end of a dump before it can begin another: until then it would answer BUSY. */
+async function crawlerIsIdle(place: WireOptions): Promise<void> {
+  const wire = await connect(place)
+  do void wire.write('stats\r\n')
+  while ((await wire.readUntil('END\r\n')).includes('STAT lru_crawler_running 1'))
+  wire.destroy()
 }
 
 async function say(wire: Wire, rounds: Rounds, bytes: Buffer, cut: Cut): Promise<void> {
