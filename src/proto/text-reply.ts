@@ -24,8 +24,10 @@ const VERSION = word('VERSION ')
 const SERVER_ERROR = word('SERVER_ERROR ')
 const CLIENT_ERROR = word('CLIENT_ERROR ')
 const ERROR = word('ERROR')
-/** After this line earlier replies may be missing (PROTOCOL 2.3), so no reply behind it can be trusted. */
+/** Before this line earlier replies may be missing (PROTOCOL 2.3), so no reply behind it can be trusted. From 1.6.40 on memcached
+ *  does not end its words: what lies behind them in its memory comes along, line ends too, or is too much for a line. */
 const LOST_REPLIES = word('SERVER_ERROR out of memory writing get response')
+const TOO_MUCH_LOST = word('SERVER_ERROR output line too long')
 const NON_NUMERIC = word('CLIENT_ERROR cannot increment or decrement non-numeric value')
 const NO_FLUSH = word('CLIENT_ERROR flush_all not allowed')
 
@@ -191,7 +193,10 @@ export class TextReplyFramer {
       return -1
     }
     if (lf - this.at > MAX_LINE) throw new ProtocolError('bad-reply', 'a reply line of more than 2048 bytes')
-    if (lf === this.at || bytes[lf - 1] !== CR) throw new ProtocolError('bad-reply', 'a reply line that ends without CR')
+    if (lf === this.at || bytes[lf - 1] !== CR) {
+      if (!this.#isPrivate && startsWith(bytes, this.at, lf, LOST_REPLIES)) throw lostReplies()
+      throw new ProtocolError('bad-reply', 'a reply line that ends without CR')
+    }
     return lf - 1
   }
 
@@ -226,8 +231,8 @@ export class TextReplyFramer {
    *  not where we think it is. */
   #errorLine(bytes: Buffer, from: number, to: number): void {
     if (startsWith(bytes, from, to, SERVER_ERROR)) {
-      if (this.#isPrivate || !sameBytes(bytes, from, to, LOST_REPLIES)) return
-      throw new ProtocolError('lost-replies', 'memcached dropped replies for lack of memory')
+      if (this.#isPrivate || !(startsWith(bytes, from, to, LOST_REPLIES) || startsWith(bytes, from, to, TOO_MUCH_LOST))) return
+      throw lostReplies()
     }
     if (this.#isPrivate && (startsWith(bytes, from, to, CLIENT_ERROR) || startsWith(bytes, from, to, ERROR))) return
     throw new ProtocolError('bad-reply', 'a reply that does not fit its request')
@@ -301,8 +306,9 @@ export class TextReplyFramer {
       this.at = to + 2
       return Got.whole
     }
+    const hasBlock = this.#metaHeader(bytes, this.at, to)
     if (++this.#answers > count) throw new ProtocolError('bad-reply', 'more replies than requests before the fence')
-    return this.#metaHeader(bytes, this.at, to) && !this.#body(bytes, end) ? Got.more : this.#partEnds()
+    return hasBlock && !this.#body(bytes, end) ? Got.more : this.#partEnds()
   }
 
   #partEnds(): Got {
@@ -328,6 +334,8 @@ export class TextReplyFramer {
     }
   }
 }
+
+const lostReplies = (): ProtocolError => new ProtocolError('lost-replies', 'the backend had no memory for replies and dropped some')
 
 const openings = ['STAT ', 'PREFIX ', 'ITEM '].map(word)
 const dumpOpenings = ['key=', 'mg ', 'OK'].map(word)

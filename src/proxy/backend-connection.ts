@@ -79,6 +79,7 @@ export const SHOWN_BYTES = 80
 const FULL_BYTES = 8 * 1024 * 1024
 const OUT_OF_STEP_ADVICE =
   'if it comes again, compare what was asked with what was answered: behind backend.connect may be no memcached, or a proxy that answers in another order'
+const NO_MEMORY_ADVICE = 'raise read_buf_mem_limit of memcached (-o), or let clients ask for fewer keys at once'
 /** Buffers that requests are joined in, free for the next turn. Each is written again only after its write was confirmed. */
 const freeStaging: Buffer[] = []
 const MOST_FREE_STAGING = 32
@@ -110,6 +111,8 @@ export abstract class BackendConnection {
   protected from = 0
   protected at = 0
   protected end = 0
+  /** It was closed because memcached had no memory for its replies. */
+  protected hasLostReplies = false
 
   readonly #owner: BackendOwner
   readonly #socket: Socket
@@ -336,6 +339,7 @@ export abstract class BackendConnection {
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error
       if (this.state === 'connecting') this.fail('not-memcached', `it answered "${this.#answered()}"`)
+      else if (error.code === 'lost-replies') this.#repliesLost(error.message)
       else this.#outOfStep(error.message)
     }
     return !this.#isPaused
@@ -446,6 +450,15 @@ export abstract class BackendConnection {
     for (const session of clients) session.destroy('backend-out-of-step')
     while (pending.count > 0) pending.shift()
     this.#tellClosed('out-of-step', words, undefined, loss)
+  }
+
+  /** memcached dropped replies, and nobody can say whose. None of what it said is wrong, so clients stay: it is as if the
+   *  connection had been lost. */
+  #repliesLost(words: string): void {
+    this.hasLostReplies = true
+    // The line that says so is nobody's answer.
+    this.from = this.at = this.end
+    this.fail('replies-lost', words, { advice: NO_MEMORY_ADVICE })
   }
 
   fail(why: BackendClose, words: string, loss?: Loss): void {

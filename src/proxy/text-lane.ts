@@ -15,7 +15,7 @@
 import assert from 'node:assert'
 import { commands, GET, isAgainRow, isReadRow, MG, MN } from '../proto/commands.ts'
 import { printable } from '../lib/printable.ts'
-import { LF, type RequestFrame } from '../proto/frame.ts'
+import { LF, SPACE, type RequestFrame } from '../proto/frame.ts'
 import { Got, ProtocolError, Shape, shapeOfRow } from '../proto/reply.ts'
 import { release } from '../proto/bytes.ts'
 import { textLine } from '../proto/refusal.ts'
@@ -32,6 +32,8 @@ const VERSION_REQUEST = Buffer.from('version\r\n')
 const MN_REQUEST = Buffer.from('mn\r\n')
 const NO_BYTES = Buffer.alloc(0)
 const END_LINE = Buffer.from('END\r\n')
+/** memcached's own words, whole. */
+const NO_MEMORY = Buffer.from('SERVER_ERROR out of memory writing get response\r\n')
 const MN_TEXT = Buffer.from('MN\r\n')
 const META_SINCE = release('1.6.18')
 /** A run is closed by a fence of ours at the latest after this many requests. */
@@ -318,6 +320,7 @@ export class TextLane extends BackendConnection {
     const settled: [ClientSession, number][] = []
     let answered = this.#framer.answers
     let hasBytes = this.end > this.from || answered > 0
+    const tooMany = this.hasLostReplies ? this.#tooManyKeys() : Infinity
     while (pending.count > 0) {
       const head = pending.head
       const session = pending.sessions[head]
@@ -325,7 +328,8 @@ export class TextLane extends BackendConnection {
       const shape = pending.shape[head]
       const requests = shape === Shape.metaRun || shape === Shape.metaBatch ? pending.from[head] : 1
       const local = pending.asked[head]
-      const again = heir === undefined || session === undefined || session.isClosed || hasBytes ? undefined : this.#askedAgain(head, heir)
+      const isTooMuch = this.#keys(head) >= tooMany
+      const again = heir === undefined || session === undefined || session.isClosed || hasBytes || isTooMuch ? undefined : this.#askedAgain(head, heir)
       hasBytes = false
       if (again !== undefined) heir!.#askAgain(session!, pending, head, again)
       pending.shift()
@@ -336,12 +340,30 @@ export class TextLane extends BackendConnection {
       else if (shape === Shape.metaRun) queued = this.#failRun(session, error, requests, (fate & Fate.ourFence) !== 0, heir)
       else if (shape === Shape.metaBatch) for (let i = answered; i < requests; i++) queued += failed(session, error, heir)
       else if (shape === Shape.mn) queued = failed(session, MN_TEXT, heir)
-      else if ((fate & Fate.swallow) === 0) queued = failed(session, error, heir)
+      else if ((fate & Fate.swallow) === 0) queued = failed(session, isTooMuch ? NO_MEMORY : error, heir)
       settled.push([session, requests - queued])
       answered = 0
     }
     // Only now: a client that is read again would ask before its later replies have their places.
     for (const [session, count] of settled) session.settled(count)
+  }
+
+  /** It was a get of several keys that memcached had no memory for, and nothing tells which: those of the most keys are not asked
+   *  again, or they would take along the next lane and whoever is there. */
+  #tooManyKeys(): number {
+    const { pending } = this
+    let most = 0
+    for (let n = 0; n < pending.count; n++) most = Math.max(most, this.#keys((pending.head + n) & (pending.shape.length - 1)))
+    return most > 1 ? Math.max(2, most / 2) : Infinity
+  }
+
+  /** Keys of a get; 0 for other requests. */
+  #keys(index: number): number {
+    const { shape, asked, from, to } = this.pending
+    if (shape[index] !== Shape.values && shape[index] !== Shape.valuesCas && shape[index] !== Shape.joined) return 0
+    let keys = 1
+    for (let at = from[index]; at < to[index]; at++) if (asked[index][at] === SPACE) keys++
+    return keys
   }
 
   /** Each request of a run may answer with an error, quiet or not; the MN behind them tells the client where they end. */
@@ -357,7 +379,9 @@ export class TextLane extends BackendConnection {
     const pending = this.pending
     const row = pending.row[head]
     const asked = pending.asked[head]
-    if (pending.fate[head] !== Fate.forward || heir.release < this.release) return undefined
+    // What memcached had no memory for was not this one, if it asks for one key: it may go on as often as others stand in its way.
+    const mayGo = pending.fate[head] === Fate.forward || (pending.fate[head] === Fate.again && this.hasLostReplies && this.#keys(head) <= 1)
+    if (!mayGo || heir.release < this.release) return undefined
     if (this.context.clock.now - pending.sentAt[head] > this.context.settings.replyTimeoutMs / 2) return undefined
     switch (pending.shape[head]) {
       case Shape.values: case Shape.valuesCas: case Shape.joined: {

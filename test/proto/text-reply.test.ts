@@ -38,7 +38,8 @@ for (const [shape, { fits, not }] of Object.entries(answers)) {
     }
     refused(`${fits[0]}\n`, asked)
     refused('\n', asked)
-    refused('SERVER_ERROR out of memory writing get response\r\n', asked, 'lost-replies')
+    for (const behind of ['', '-', '\x01\x7f', '\r\nVALUE a 0 1', ' \n', '\n\r\n']) refused(`SERVER_ERROR out of memory writing get response${behind}\r\n`, asked, 'lost-replies')
+    refused('SERVER_ERROR output line too long\r\n', asked, 'lost-replies')
   })
 }
 
@@ -139,6 +140,7 @@ test('a run: any number of answers up to its MN, no more than were asked and no 
   expectReplies('HD\r\nHD\r\nHD\r\nMN\r\n', [run(2, 0)], ['HD\r\n', 'HD\r\n', 'bad-reply'])
   expectReplies('MN\r\nMN\r\n', [run(2, 0)], ['MN\r\n', 'unasked: M'])
   expectReplies('HD\r\nMN\r\nHD\r\nMN\r\n', [run(1, 0), run(1, 1)], ['HD\r\n', 'MN\r\n', 'HD\r\n', 'MN\r\n'])
+  refused('EN\r\nSERVER_ERROR out of memory writing get response\r\n', run(1, 1), 'lost-replies')
   expectReplies('SERVER_ERROR out of memory\r\nMN\r\n', [run(1, 0)], ['SERVER_ERROR out of memory\r\n', 'MN\r\n'])
   for (const line of ['ERROR', 'STORED', 'CLIENT_ERROR bad data chunk', 'MN x', 'VA x', 'OK']) refused(`${line}\r\n`, run(2, 0))
 })

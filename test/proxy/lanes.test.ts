@@ -178,7 +178,6 @@ test.each([
   ['ERROR', 'get a\r\n', 'get a\r\n', 'ERROR\r\n'],
   ['a value without its line end', 'get a\r\n', 'get a\r\n', 'VALUE a 0 1\r\nxEND\r\n'],
   ['a line without end', 'get a\r\n', 'get a\r\n', 'x'.repeat(3000)],
-  ['word that replies were lost', 'get a\r\n', 'get a\r\n', 'SERVER_ERROR out of memory writing get response\r\n'],
 ])('%s closes the lane and whoever has a request on it, nobody else', async (_, request, seen, says) => {
   const t = await transcript({ clients: 3 })
   t.client(3).sends('get idle\r\n')
@@ -207,6 +206,39 @@ test.each([
   await lane.sees('get c\r\n')
   lane.says('END\r\n')
   await t.client(3).gets('END\r\n')
+})
+
+const NO_MEMORY = 'SERVER_ERROR out of memory writing get response'
+
+test.each([
+  ['', `${NO_MEMORY}\r\n`], [' with what lay behind it in memory', `${NO_MEMORY}\x01\n\x7f VALUE b 0 1\r\n`], [' that was too long', 'SERVER_ERROR output line too long\r\n'],
+])('word that replies were dropped%s: the get of most keys gets it, reads are asked again, the rest gets errors, and nobody is closed', async (_, says) => {
+  const t = await transcript({ clients: 2, backend: { connections: 2 } })
+  await t.lanes(2)
+  const asked = 'get a\r\nset b 0 0 1\r\nx\r\nmg c v\r\nget d e f g h i\r\ngets j k\r\nget l m n\r\n'
+  t.client(1).sends(asked)
+  const lane = await t.seer(asked)
+  lane.says('VALUE a 0 1\r\nA\r\nEND\r\n', says)
+  const again = 'mg c v\r\ngets j k\r\n'
+  const heir = await t.seer(again)
+  heir.says('VA 1\r\nC\r\nVALUE k 0 1 7\r\nK\r\nEND\r\n')
+  const dropped = 'SERVER_ERROR memseal: the backend had no memory for replies and dropped some\r\n'
+  await t.client(1).gets(`VALUE a 0 1\r\nA\r\nEND\r\n${dropped}VA 1\r\nC\r\n${NO_MEMORY}\r\nVALUE k 0 1 7\r\nK\r\nEND\r\n${NO_MEMORY}\r\n`)
+  expect(await t.logged('backend-lost')).toMatchObject({ level: 'warn', reason: 'replies-lost', advice: expect.stringContaining('read_buf_mem_limit') })
+  expect(t.service.traffic.backendClosed['replies-lost']).toBe(1)
+})
+
+test('a get of one key is asked again for as long as others take its lane along', async () => {
+  const t = await transcript({ clients: 1, backend: { connections: 2 } })
+  t.client(1).sends('get a\r\n')
+  for (let n = 0; n < 3; n++) {
+    const lane = await t.seer('get a\r\n')
+    await t.lanes(n + 2)
+    lane.says(`${NO_MEMORY}\r\n`)
+  }
+  const last = await t.seer('get a\r\n')
+  last.says('VALUE a 0 1\r\nA\r\nEND\r\n')
+  await t.client(1).gets('VALUE a 0 1\r\nA\r\nEND\r\n')
 })
 
 test('bytes that nobody asked for close the lane and no client, and are told', async () => {
