@@ -4,6 +4,7 @@ import { createServer as createHttpServer } from 'node:http'
 import { createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
+import { commandHere } from '../support/command.ts'
 import { runMemseal, startDaemon, type ConfigText, type Daemon } from '../support/daemon.ts'
 import { startMemcached } from '../support/memcached.ts'
 import { pki } from '../support/pki.ts'
@@ -11,7 +12,7 @@ import { freePort } from '../support/ports.ts'
 import { tempFolder } from '../support/temp-folder.ts'
 import { as, connect } from '../support/wire.ts'
 
-async function running(backend?: string): Promise<{ daemon: Daemon, socket: string, ask: (...args: string[]) => ReturnType<typeof runMemseal> }> {
+async function running(backend?: string): Promise<{ daemon: Daemon, socket: string, ask: (...args: string[]) => ReturnType<typeof commandHere> }> {
   const { server, ca } = await pki()
   const connectTo = backend ?? `127.0.0.1:${(await startMemcached()).port}`
   const daemon = await startDaemon(folder => ({
@@ -24,7 +25,7 @@ async function running(backend?: string): Promise<{ daemon: Daemon, socket: stri
   if (backend === undefined) await daemon.waitForLog('ready')
   return {
     daemon, socket: `unix:${join(daemon.folder, 'admin.sock')}`,
-    ask: (command, ...args) => runMemseal([command, '--config', daemon.configFile, ...args]),
+    ask: (command, ...args) => commandHere([command, '--config', daemon.configFile, ...args]),
   }
 }
 
@@ -63,7 +64,7 @@ test('connections are a table, and kill closes one of them', async () => {
   const { stdout } = await ask('connections')
   expect(stdout.split('\n')[0]).toMatch(/^id +service +client +certificate +tls +age +idle +requests/)
   expect(stdout.split('\n')[1]).toMatch(/^c1 +cache +127\.0\.0\.1:\d+ +O=memseal tests, OU=web, CN=client +TLSv1\.3 +\d+s +\d+s +1 /)
-  const kill = (id: string, ...more: string[]) => runMemseal(['kill', id, '--config', daemon.configFile, ...more])
+  const kill = (id: string, ...more: string[]) => commandHere(['kill', id, '--config', daemon.configFile, ...more])
   expect(await kill('c1')).toMatchObject({ code: 0, stdout: 'c1 is closed.\n' })
   await wire.closed
   expect(await kill('c1')).toMatchObject({ code: 1, stderr: 'memseal kill: there is no connection c1; it may have left.\n' })
@@ -97,7 +98,7 @@ test('drain waits until memseal has ended', async () => {
 
 test.each(['status', 'connections', 'reload', 'drain'])('%s says that nobody is there', async command => {
   const socket = `unix:${join(tempFolder(), 'admin.sock')}`
-  const { code, stdout, stderr } = await runMemseal([command, '--admin', socket])
+  const { code, stdout, stderr } = await commandHere([command, '--admin', socket])
   expect([code, stdout, stderr]).toEqual([1, '',
     `memseal ${command}: nobody answers on ${socket}: memseal is not running, or its admin listener is elsewhere.\nStart it; or, if admin.listen was changed since its start, give --admin with the old place: the new one needs a restart.\n`])
 })
@@ -107,7 +108,7 @@ test('where to ask: --admin, then --config, then MEMSEAL_ADMIN, then the configu
   const nowhere = `unix:${join(tempFolder(), 'no.sock')}`
   const file = join(tempFolder(), 'memseal.yaml')
   writeFileSync(file, `admin: { listen: "${nowhere}" }\nservices: { cache: { listen: 127.0.0.1:0 } }\n`)
-  const code = async (args: string[], env: Record<string, string>) => (await runMemseal(['status', ...args], { env })).code
+  const code = async (args: string[], env: Record<string, string>) => (await commandHere(['status', ...args], { env })).code
   expect(await code(['--admin', socket], { MEMSEAL_ADMIN: nowhere })).toBe(0)
   expect(await code([], { MEMSEAL_ADMIN: socket })).toBe(0)
   expect(await code(['--config', daemon.configFile], { MEMSEAL_ADMIN: nowhere, MEMSEAL_CONFIG: file })).toBe(0)
@@ -115,8 +116,8 @@ test('where to ask: --admin, then --config, then MEMSEAL_ADMIN, then the configu
   expect(await code([], { MEMSEAL_CONFIG: file })).toBe(1)
   expect(await code([], { MEMSEAL_CONFIG: daemon.configFile })).toBe(0)
   writeFileSync(file, 'services: { cache: { listen: 127.0.0.1:0 } }\n')
-  expect(await runMemseal(['status', '--config', file])).toMatchObject({ code: 1, stderr: expect.stringContaining(`${file} names no admin listener.`) })
-  expect(await runMemseal(['status', '--admin', 'somewhere'])).toMatchObject({ code: 2 })
+  expect(await commandHere(['status', '--config', file])).toMatchObject({ code: 1, stderr: expect.stringContaining(`${file} names no admin listener.`) })
+  expect(await commandHere(['status', '--admin', 'somewhere'])).toMatchObject({ code: 2 })
 })
 
 const orders = [['status'], ['connections'], ['reload'], ['drain'], ['kill', 'c1']]
@@ -130,7 +131,7 @@ test('orders that are meant for another configuration are refused, by whatever w
   writeFileSync(other, readFileSync(daemon.configFile, 'utf8'))
   for (const order of orders) {
     for (const [args, env] of [[['--config', other], {}], [['--config', other, '--admin', socket], {}], [[], { MEMSEAL_CONFIG: other, MEMSEAL_ADMIN: socket }]] as const) {
-      const { code, stdout, stderr } = await runMemseal([...order, ...args], { env })
+      const { code, stdout, stderr } = await commandHere([...order, ...args], { env })
       expect([code, stdout]).toEqual([1, ''])
       expect(stderr).toBe(`memseal ${order[0]}: ${socket} belongs to another instance: this is memseal of ${daemon.configFile}\n`
         + `This was meant for ${other}. Nothing was done. Give --config with that file, or --admin alone to ask whoever answers there.\n`)
@@ -144,7 +145,7 @@ test('the same file by another name is the same', async () => {
   const { daemon } = await running()
   const link = join(tempFolder(), 'link.yaml')
   symlinkSync(daemon.configFile, link)
-  expect((await runMemseal(['status', '--config', link])).code).toBe(0)
+  expect((await commandHere(['status', '--config', link])).code).toBe(0)
   const { code, stdout } = await runMemseal(['reload', '--json', '--config', 'memseal.yaml'], { cwd: daemon.folder })
   expect([code, JSON.parse(stdout)]).toEqual([0, expect.objectContaining({ result: 'unchanged', configuration: daemon.configFile })])
 })
@@ -153,12 +154,12 @@ test.each(orders)('a file that does not say where to ask, since it has faults, i
   const { daemon } = await running()
   const text = readFileSync(daemon.configFile, 'utf8')
   writeFileSync(daemon.configFile, text.replace(/listen: unix:\S+/, 'listen: nowhere').concat('drain_timeout: 7\n'))
-  const semantic = await runMemseal([...order, '--config', daemon.configFile])
+  const semantic = await commandHere([...order, '--config', daemon.configFile])
   expect(semantic.code).toBe(78)
   expect(semantic.stderr).toMatch(/memseal\.yaml:2:\d+ {2}admin\.listen: [^]*memseal\.yaml:\d+:\d+ {2}drain_timeout: "7"/)
   expect(semantic.stderr).toContain(`memseal ${order[0]}: ${daemon.configFile} has faults and does not say where to ask.`)
   writeFileSync(daemon.configFile, `${text}\tx: [\n`)
-  const broken = await runMemseal([...order, '--config', daemon.configFile, '--json'])
+  const broken = await commandHere([...order, '--config', daemon.configFile, '--json'])
   expect([broken.code, broken.stderr]).toEqual([78, ''])
   expect(JSON.parse(broken.stdout)).toMatchObject({ error: expect.stringContaining('has faults'), reasons: expect.arrayContaining([expect.stringMatching(/memseal\.yaml:\d+:\d+ this is not YAML/)]) })
   expect(daemon.isRunning).toBe(true)
@@ -170,12 +171,12 @@ test('reload of a broken file says why, whoever answers on whatever socket', asy
   const nobody = `unix:${join(tempFolder(), 'no.sock')}`
   writeFileSync(daemon.configFile, `${readFileSync(daemon.configFile, 'utf8')}\tx: [\n`)
   for (const admin of [socket, nobody]) {
-    const { code, stderr } = await runMemseal(['reload', '--config', daemon.configFile, '--admin', admin])
+    const { code, stderr } = await commandHere(['reload', '--config', daemon.configFile, '--admin', admin])
     expect(code).toBe(78)
     expect(stderr).toMatch(/memseal\.yaml:\d+:\d+ +this is not YAML/)
   }
   const missing = join(tempFolder(), 'nowhere.yaml')
-  expect(await runMemseal(['reload', '--config', missing])).toMatchObject({ code: 78, stderr: expect.stringContaining(`${missing}:1:1  there is no such file.`) })
+  expect(await commandHere(['reload', '--config', missing])).toMatchObject({ code: 78, stderr: expect.stringContaining(`${missing}:1:1  there is no such file.`) })
 })
 
 test('who is not memseal is told as that, and never by a stack trace', async () => {
@@ -186,7 +187,7 @@ test('who is not memseal is told as that, and never by a stack trace', async () 
   for (const server of [page, talker]) {
     const admin = `127.0.0.1:${(server.address() as AddressInfo).port}`
     for (const order of [['status'], ['reload']]) {
-      const { code, stderr } = await runMemseal([...order, '--admin', admin])
+      const { code, stderr } = await commandHere([...order, '--admin', admin])
       expect([code, stderr]).toEqual([1, `memseal ${order[0]}: who answers on ${admin} is not memseal.\nGive --admin unix:/PATH.\n`])
     }
   }
@@ -198,7 +199,7 @@ test('with --json every answer is one object on standard output, also of what we
   expect(await json('status')).toMatchObject({ configuration: daemon.configFile })
   expect(await json('connections')).toEqual({ total: 0, connections: [] })
   expect(await json('reload')).toMatchObject({ result: 'unchanged', configuration: daemon.configFile })
-  expect(JSON.parse((await runMemseal(['kill', 'c9', '--json', '--config', daemon.configFile])).stdout)).toEqual({ error: 'there is no connection c9; it may have left.' })
+  expect(JSON.parse((await commandHere(['kill', 'c9', '--json', '--config', daemon.configFile])).stdout)).toEqual({ error: 'there is no connection c9; it may have left.' })
   expect(await json('drain')).toEqual({ clients: 0, drained: true, configuration: daemon.configFile })
   expect(await json('status')).toMatchObject({ error: expect.stringContaining('nobody answers on') })
 })

@@ -115,7 +115,7 @@ test('frozen: what is in flight gets an error after reply_timeout, and service g
   await scene.memcached.freeze()
   await eachHasMore(clients, 'errors', 20)
   expect(broken(clients)).toEqual([])
-  expect(scene.daemon.logs('backend-lost').map(line => line.reason)).toContain('reply-timeout')
+  await scene.daemon.waitForLog(({ event, reason }) => event === 'backend-lost' && reason === 'reply-timeout')
   expect(clients.map(client => client.firstError).join()).toContain('no reply within 2000 ms')
   scene.memcached.thaw()
   await eachHasMore(clients, 'answered', 20)

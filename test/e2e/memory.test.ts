@@ -83,8 +83,7 @@ describe.skipIf(process.platform !== 'linux')('resident memory (skipped where th
     }
     // Beside the reply memory, each client's last write waits once more, encrypted, in its socket.
     expect((peak - before) / MIB).toBeLessThan((64 * MIB + 100 * (PER_CONNECTION + 256 * 1024) + SLACK) / MIB)
-    const reasons = scene.daemon.logs('closed').map(line => line.reason)
-    expect(reasons).toContain('reply-memory')
+    await scene.daemon.waitForLog(line => line.reason === 'reply-memory')
     expect(scene.daemon.logs('backend-lost')).toEqual([])
   })
 
@@ -93,7 +92,7 @@ describe.skipIf(process.platform !== 'linux')('resident memory (skipped where th
     const before = residentBytes(scene.daemon.pid)
     const sockets = await Promise.all(Array.from({ length: 8 }, () => scene.open()))
     onTestFinished(() => { for (const socket of sockets) socket.destroy() })
-    const bytes = 30_000
+    const bytes = 15_000
     for (const socket of sockets) socket.write(`set a 0 0 ${bytes}\r\n`)
     for (let n = 0; n < bytes; n++) {
       // Each as a record of its own: a write that waits would be joined with the next.
@@ -142,6 +141,7 @@ test('request_memory: above it the request that was begun first goes', async () 
   expect(first.hasEnded).toBe(false)
   const third = await begin(400_000)
   await first.readToEnd()
+  await scene.daemon.waitForLog('closed')
   expect([second.hasEnded, third.hasEnded]).toEqual([false, false])
   expect(scene.daemon.logs('closed').map(line => line.reason)).toEqual(['request-memory'])
 })
@@ -182,5 +182,6 @@ test('request_timeout: a request that stops is closed, a client that never stops
   }
   void busy.write(request.slice(30) + 'get b\r\n')
   expect(await busy.readLine()).toBe('VALUE b 0 10')
+  await scene.daemon.waitForLog('closed')
   expect(scene.daemon.logs('closed').map(line => line.reason)).toEqual(['request-timeout'])
 })

@@ -24,7 +24,7 @@ function worldOf({ zone = {}, hosts = '', conf = '' }: World) {
   writeFileSync(join(folder, 'hosts'), hosts)
   writeFileSync(join(folder, 'resolv.conf'), `nameserver 127.0.0.1\n${conf}`)
   const begin = `ip link set lo up && mount --bind ${folder}/hosts /etc/hosts && mount --bind ${folder}/resolv.conf /etc/resolv.conf || exit 1
-    rm -f ${folder}/up && mkfifo ${folder}/up && { "$0" ${island} ${folder}/zone ${folder}/asked 2> ${folder}/up & }
+    rm -f ${folder}/up && mkfifo ${folder}/up && { "$0" ${island} ${folder}/zone ${folder}/asked > /dev/null 2> ${folder}/up & }
     read up < ${folder}/up && exec "$0" "$@"`
   return { folder, setZone, wrapper: ['unshare', '-n', '-m', 'sh', '-c', begin] }
 }

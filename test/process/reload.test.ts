@@ -313,6 +313,7 @@ test('a client that is revoked while memseal runs cannot come again, not with it
     const wire = await connect({ port: daemon.port(), tls: { ...tls, ...more } })
     await expect(answers(wire)).rejects.toThrow()
   }
+  await daemon.waitForLog('handshake-failed')
   expect(daemon.logs('handshake-failed').map(line => line['reason'])).toEqual(['revoked'])
   expect(await answers(inside)).toBe(true)
   expect(await answers(await connect({ port: daemon.port(), tls: as(ops, ca) }))).toBe(true)

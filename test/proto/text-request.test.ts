@@ -139,10 +139,10 @@ test('lines of 2048 bytes are shared, longer ones are not, and only the get fami
 
 test('a get line is collected up to its limit and no further', () => {
   const head = 'get a'
-  everySplit(latin1(head.padEnd(5000)), pieces => expect(textFrames(pieces, 5000)).toEqual([]))
-  everySplit(latin1(head.padEnd(5001)), pieces => expect(textFrames(pieces, 5000)).toMatchObject([{ found: 'lost' }]))
-  everySplit(latin1(`${head.padEnd(5000)}\n`), pieces => expect(textFrames(pieces, 5000)).toMatchObject([{ found: 'request' }]))
-  everySplit(latin1(`${head.padEnd(5001)}\n`), pieces => expect(textFrames(pieces, 5000)).toMatchObject([{ found: 'lost' }]))
+  everySplit(latin1(head.padEnd(2500)), pieces => expect(textFrames(pieces, 2500)).toEqual([]))
+  everySplit(latin1(head.padEnd(2501)), pieces => expect(textFrames(pieces, 2500)).toMatchObject([{ found: 'lost' }]))
+  everySplit(latin1(`${head.padEnd(2500)}\n`), pieces => expect(textFrames(pieces, 2500)).toMatchObject([{ found: 'request' }]))
+  everySplit(latin1(`${head.padEnd(2501)}\n`), pieces => expect(textFrames(pieces, 2500)).toMatchObject([{ found: 'lost' }]))
 })
 
 test('a long get line in small pieces is not copied whole for each', () => {

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -88,7 +89,10 @@ export class Daemon {
     this.#child = child
     child.stdout.on('data', (bytes: Buffer) => this.#readLog(bytes.toString('utf8')))
     child.stderr.on('data', (bytes: Buffer) => { this.#output += bytes })
-    this.#ended = endOf(child)
+    // Not before the last line of its log has come.
+    const closed = once(child, 'close')
+    closed.catch(() => {})   // it could not be started, as endOf tells
+    this.#ended = endOf(child).then(async outcome => { await closed.catch(() => {}); return outcome })
     void this.#ended.then(outcome => { this.#outcome = outcome; this.#changed() })
   }
 
