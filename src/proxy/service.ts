@@ -25,14 +25,15 @@ import { Departures } from '../telemetry/departures.ts'
 import { Repeats } from '../admission/repeats.ts'
 
 /** What a shared lane reads at once: large values arrive in few reads. A private connection is one client's. */
-const SHARED_SLAB_BYTES = 256 * 1024
-const PRIVATE_SLAB_BYTES = 32 * 1024
+const SLAB_BYTES = { shared: 256 * 1024, private: 32 * 1024 }
 
 export interface ServiceNow {
   connections: number
   inFlight: number
   replyBacklogBytes: number
   requestHeldBytes: number
+  /** Memory that replies are read into, or lie in until their clients have taken them. */
+  replyMemoryBytes: number
   privateConnections: number
   /** By the text of its endpoint: does memcached answer there? */
   backends: Record<string, boolean>
@@ -75,6 +76,7 @@ export class Service {
   /** What it was made from, to tell whether a reload changes it. */
   #backend: ServiceConfig['backend']
   readonly #memory: ReplyMemory
+  readonly #slabBytes: typeof SLAB_BYTES
   readonly #privateSlabs: SlabPool
   #text!: Pool<TextLane>
   #binary!: Pool<BinaryLane>
@@ -89,7 +91,8 @@ export class Service {
   #checkedAt = 0
   readonly #unwatch: () => void
 
-  constructor(name: string, config: ServiceConfig, shared: { clock: Clock; turn: Turn; log: Logger; dial?: Dial }, tls?: BackendTls) {
+  /** @param shared `slabBytes`: other sizes of what connections read into, for simulations */
+  constructor(name: string, config: ServiceConfig, shared: { clock: Clock; turn: Turn; log: Logger; dial?: Dial; slabBytes?: typeof SLAB_BYTES }, tls?: BackendTls) {
     this.name = name
     this.limits = config.limits
     this.sharing = config.backend.sharing
@@ -101,7 +104,8 @@ export class Service {
     this.departures = new Departures(name, config.log.connections, shared.log)
     this.#dial = shared.dial ?? dial
     this.#memory = new ReplyMemory(config.limits.reply_memory, () => this.#closeMostBehind())
-    this.#privateSlabs = new SlabPool(PRIVATE_SLAB_BYTES, this.#memory)
+    this.#slabBytes = shared.slabBytes ?? SLAB_BYTES
+    this.#privateSlabs = new SlabPool(this.#slabBytes.private, this.#memory)
     this.#backend = config.backend
     this.#useBackend(this.#makeBackend(config.backend, tls))
     this.#unwatch = this.clock.watch((now) => this.#checkDeadlines(now))
@@ -144,7 +148,7 @@ export class Service {
     })
     const context: BackendContext = {
       settings: { connectTimeoutMs: backend.connect_timeout, replyTimeoutMs: backend.reply_timeout, probeIntervalMs: backend.probe_interval, joinsGets: backend.join_gets },
-      turn: this.turn, clock: this.clock, dial: this.#dial, slabs: new SlabPool(SHARED_SLAB_BYTES, this.#memory),
+      turn: this.turn, clock: this.clock, dial: this.#dial, slabs: new SlabPool(this.#slabBytes.shared, this.#memory),
       latency: { backend: this.traffic.backendSeconds, own: this.traffic.ownSeconds },
     }
     const isShared = backend.sharing === 'shared'
@@ -354,7 +358,7 @@ export class Service {
     const { traffic } = this
     const now: ServiceNow = {
       connections: this.#sessions.size, inFlight: 0, replyBacklogBytes: 0, requestHeldBytes: this.heldBytes,
-      privateConnections: this.#privates.size, backends: { ...this.#text.states },
+      replyMemoryBytes: this.#memory.liveBytes, privateConnections: this.#privates.size, backends: { ...this.#text.states },
     }
     const total: Traffic = { ...traffic, requests: traffic.requests.slice() }
     for (const session of this.#sessions) {
