@@ -9,11 +9,12 @@ import { Service } from '../../src/proxy/service.ts'
 import { Turn } from '../../src/proxy/turn.ts'
 import { createLogger } from '../../src/telemetry/log.ts'
 import { prng } from '../support/prng.ts'
-import { judge, type Verdict } from './judge.ts'
-import { ModelConnection } from './model.ts'
-import { forbiddenBy, type ClientPlan, type Fault, type Plan, type Settings } from './plan.ts'
+import { Backend } from './backend.ts'
+import { Client } from './client.ts'
+import type { Item } from './model.ts'
+import { faultKinds, forbiddenBy, UNLIMITED, type Event, type Limits, type Plan, type Settings, type Told } from './plan.ts'
 import type { Request } from './requests.ts'
-import { shown, SimSocket, Violation } from './sim-socket.ts'
+import { shown, Violation } from './sim-socket.ts'
 import { World } from './world.ts'
 
 export interface Outcome {
@@ -22,11 +23,13 @@ export interface Outcome {
   transcript: string[]
   requests: number
   steps: number
-  faults: Fault['kind'][]
+  /** Faults, reloads, clients that left early and limits that were reached. */
+  told: Told[]
 }
 
 /** Simulated ms after which whoever is still owed something has lost it: longer than all time-outs together. */
 const PATIENCE_MS = 30_000
+const ERRORS_BYTES = 100 * 80
 /** More than any history takes that comes to an end. */
 const MOST_STEPS = 200_000
 
@@ -42,86 +45,113 @@ export function runPlan(plan: Plan, isRecorded = false, scheduleSeed = plan.seed
   } finally {
     Math.random = random
   }
-  const { transcript, world, faults } = history
-  return { violation, transcript, requests: plan.clients.reduce((sum, { requests }) => sum + requests.length, 0), steps: world.steps, faults }
+  const { transcript, world, told } = history
+  return { violation, transcript, requests: plan.clients.reduce((sum, { requests }) => sum + requests.length, 0), steps: world.steps, told }
 }
+
+const isFault: ReadonlySet<string> = new Set(faultKinds)
 
 class History {
   readonly world: World
   readonly transcript: string[] = []
-  readonly faults: Fault['kind'][] = []
+  readonly told: Told[] = []
   readonly #plan: Plan
   readonly #isRecorded: boolean
   readonly #clock: Clock
   readonly #service: Service
   readonly #clients: Client[] = []
-  readonly #backends: SimSocket[] = []
-  readonly #executed = new Map<string, number>()
-  readonly #lastAsked = new Map<string, number>()
-  readonly #forbidden: Set<string>
+  readonly #backends: Backend[] = []
+  /** How often each key was asked for. */
+  readonly #times = new Map<Item, number>()
+  /** By client: the latest of its requests that came to memcached. */
+  readonly #latest: number[] = []
+  readonly #forbidden: ReadonlySet<string>
+  readonly #hasNarrowing: boolean
+  readonly #isTight: boolean
+  /** The widest that held at any time. */
+  readonly #widest: Limits
+  readonly #checksInFlight: boolean
+  #hasFaults = false
   #isDrained = false
+  #isOver = false
 
   constructor(plan: Plan, isRecorded: boolean, scheduleSeed: number) {
+    const { settings, events } = plan
     this.#plan = plan
     this.#isRecorded = isRecorded
     this.world = new World(prng(scheduleSeed ^ 0x5eed))
     this.#clock = new Clock(this.world)
-    const isNarrowed = plan.events.some(({ kind }) => kind === 'narrow')
-    this.#forbidden = isNarrowed ? new Set() : forbiddenBy(plan.settings.commands)
+    this.#hasNarrowing = events.some(({ kind }) => kind === 'narrow')
+    this.#forbidden = this.#hasNarrowing ? new Set() : forbiddenBy(settings.commands)
+    this.#isTight = isTight(settings.limits) || events.some(({ limits }) => limits !== undefined && isTight(limits))
+    this.#widest = events.reduce((widest, { limits }) => limits === undefined ? widest : widerOf(widest, limits), settings.limits)
+    this.#checksInFlight = plan.clients.some(({ requests }) => requests.length > this.#widest.inFlight)
     const log = isRecorded
       ? createLogger({ level: 'debug', format: 'json', file: '-' }, { write: line => this.#note(`        log ${line.trim()}`) }).log : silentLog
-    this.#service = new Service('cache', configOf(plan.settings, 1), { clock: this.#clock, turn: new Turn(this.world.atEndOfPoll), log, dial: this.#dial })
+    this.#service = new Service('cache', configOf(settings, 1), {
+      clock: this.#clock, turn: new Turn(this.world.atEndOfPoll), log, dial: this.#dial, slabBytes: settings.slabBytes,
+    })
   }
 
   /** @returns what was wrong */
   run(): string | undefined {
     const { world } = this
-    for (const [at, plan] of this.#plan.clients.entries()) this.#clients.push(new Client(at, plan, world, (words, bytes) => this.#note(words, bytes)))
-    for (const client of this.#clients) {
+    const note = this.#isRecorded ? this.#note : undefined
+    for (const [at, plan] of this.#plan.clients.entries()) {
+      const client = new Client(at, plan, world, note, how => this.told.push(`${how}-client`))
+      this.#clients.push(client)
       world.soon(() => {
-        this.#service.serve(client.socket as unknown as Socket, { id: `c${client.at}`, service: 'cache', listener: 'sim', address: '127.0.0.1', countedAs: '127.0.0.1', port: 0 })
+        this.#service.serve(client.socket as unknown as Socket, { id: `c${at}`, service: 'cache', listener: 'sim', address: '127.0.0.1', countedAs: '127.0.0.1', port: 0 })
         client.start()
       })
     }
-    for (const { atMs, kind } of this.#plan.events) world.later(atMs, () => this.#event(kind))
+    for (const event of this.#plan.events) world.atStep(event.atStep, () => this.#event(event))
     const deadline = world.now() + PATIENCE_MS
     for (;;) {
       world.step()
-      if (world.steps > MOST_STEPS) return `the history does not end: ${MOST_STEPS} steps`
       if (!world.isIdle) continue
       const wrong = this.#wrong()
       if (wrong !== undefined) return wrong
-      if (this.#clients.every(client => client.isClosed || (client.hasSentAll && this.#verdict(client).isWhole))) break
+      if (this.#clients.every(client => client.isClosed || (client.hasSentAll && client.judge.isWhole))) break
       if (world.now() > deadline) {
         // What passes unread has no deadline: nobody knows what is owed there.
-        if (this.#plan.settings.commands[0] === 'all' && this.faults.includes('stall')) break
-        const client = this.#clients.find(each => !each.isClosed && !this.#verdict(each).isWhole)!
-        return `client ${client.at} is owed replies and gets none: ${this.#verdict(client).words}`
+        if (this.#plan.settings.commands[0] === 'all' && this.told.includes('stall')) break
+        const client = this.#clients.find(each => !each.isClosed && !each.judge.isWhole)
+        return client === undefined ? 'a client cannot send what it has to send' : `client ${client.at} is owed replies and gets none: ${client.judge.words}`
       }
+      if (world.steps > MOST_STEPS) return `the history does not end: ${MOST_STEPS} steps`
     }
     return this.#end()
   }
 
-  #note(words: string, bytes?: Buffer): void {
+  readonly #note = (words: string, bytes?: string): void => {
     if (this.#isRecorded) this.transcript.push(`${String(this.world.now()).padStart(6)} ${words}${bytes === undefined ? '' : shown(bytes)}`)
   }
 
-  #verdict(client: Client): Verdict {
-    const mark = `${client.got.length} ${client.plan.requests.length} ${this.faults.length > 0}`
-    if (client.judged?.mark !== mark) client.judged = { mark, verdict: judge(client.got, client.plan.requests, this.faults.length > 0) }
-    return client.judged.verdict
-  }
-
-  /** The first client whose bytes are not right, or that was closed without a reason. */
+  /** The first client whose bytes are not right, or that was closed without a reason; or a limit that does not hold. */
   #wrong(): string | undefined {
-    const mayClose = this.faults.length > 0 || this.#isDrained || this.#plan.events.some(({ kind }) => kind === 'narrow')
+    const mayFail = this.#hasFaults || this.#isTight
     for (const client of this.#clients) {
-      if (client.isJudged) continue
-      const verdict = this.#verdict(client)
-      if (!verdict.isRight) return `client ${client.at} got what is not its own: ${verdict.words}`
+      if (client.isJudged || !client.isNews) continue
+      const { judge, sent, total } = client
+      client.isNews = false
+      judge.look(sent, total, mayFail)
+      if (!judge.isRight) return `client ${client.at} got what is not its own: ${judge.words}`
       if (!client.isClosed) continue
       client.isJudged = true
-      if (!verdict.isWhole && !mayClose && client.plan.leaves === undefined) return `client ${client.at} was closed without a reason: ${verdict.words}`
+      const mayClose = mayFail || this.#isDrained || this.#hasNarrowing || client.plan.leaves !== undefined
+      if (!(judge.isWhole && client.hasSentAll) && !mayClose) return `client ${client.at} was closed without a reason: ${judge.words}`
+    }
+    return this.#isTight ? this.#overLimit() : undefined
+  }
+
+  #overLimit(): string | undefined {
+    const { requestMemory, replyBacklog } = this.#widest
+    const { now } = this.#service.measure()
+    if (now.requestHeldBytes > requestMemory) return `${now.requestHeldBytes} bytes of requests are held, and limits.request_memory is ${requestMemory}`
+    for (const { replies, peer } of this.#service.sessions) {
+      // Errors for what was in flight come in one go, and are looked at with the next reply.
+      if (replies.backlog > replyBacklog + ERRORS_BYTES) return `${peer.id} has left ${replies.backlog} bytes unread, and limits.reply_backlog is ${replyBacklog}`
     }
     return undefined
   }
@@ -129,246 +159,152 @@ class History {
   /** Everybody leaves; nothing may be left of anybody. */
   #end(): string | undefined {
     const { world } = this
+    this.#isOver = true
     for (const client of this.#clients) client.leave()
     const until = world.now() + 20_000
     while (!(world.isIdle && (this.#service.clients === 0 || world.now() > until))) world.step()
     const wrong = this.#wrong()
     if (wrong !== undefined) return wrong
     if (this.#service.clients > 0) return `${this.#service.clients} sessions are left when all clients have gone`
-    const { now } = this.#service.measure()
+    const { now, traffic } = this.#service.measure()
+    for (const kind of ['request-memory', 'reply-memory', 'reply-backlog', 'private-limit'] as const) {
+      for (let n = traffic.closed[kind]; n > 0; n--) this.told.push(kind)
+    }
+    for (const { refused } of this.#clients) if (refused > 0) this.told.push('request-refused')
     if (now.requestHeldBytes !== 0) return `${now.requestHeldBytes} bytes of requests are held for nobody`
     if (now.replyBacklogBytes !== 0) return `${now.replyBacklogBytes} bytes of replies are kept for nobody`
     if (now.privateConnections !== 0) return `${now.privateConnections} private connections are left`
     if (now.inFlight !== 0) return `${now.inFlight} requests are counted in flight for nobody`
     const stray = this.#service.lanes().find(lane => lane.clients !== 0)
     if (stray !== undefined) return `a lane counts ${stray.clients} clients when there are none`
-    const miscount = this.#miscount()
+    const miscount = this.#miscount(traffic.hits)
     if (miscount !== undefined) return miscount
     this.#service.close('drain-timeout')
     for (let n = 0; n < 1000 && !world.isIdle; n++) world.step()
-    const open = [...this.#backends, ...this.#clients.map(({ socket }) => socket)].find(socket => !socket.isDestroyed)
-    if (open !== undefined) return `${open.name} is open after the end`
+    const open = [...this.#backends, ...this.#clients].find(({ socket }) => !socket.isDestroyed)
+    if (open !== undefined) return `${open.socket.name} is open after the end`
+    const { replyMemoryBytes } = this.#service.measure().now
+    if (replyMemoryBytes !== 0) return `${replyMemoryBytes} bytes of memory for replies are not given back`
     this.#clock.stop()
     return world.timers > 0 ? `${world.timers} timers are left` : undefined
   }
 
   /** Hits are counted once each. In a run of meta requests that may stay silent answers are not told
    *  apart: another command's HD passes for a hit there. */
-  #miscount(): string | undefined {
+  #miscount(hits: number): string | undefined {
     const { settings, events, clients } = this.#plan
-    if (this.faults.length > 0 || events.length > 0 || settings.commands[0] === 'all' || clients.some(({ leaves }) => leaves !== undefined)) return undefined
-    const requests = clients.flatMap(client => client.requests)
-    const sum = (isCounted: (request: Request) => boolean): number => requests.reduce((total, request) => total + (isCounted(request) ? request.hits : 0), 0)
-    const least = sum(({ command }) => command !== 'mg')
-    const most = sum(() => true) + requests.filter(({ command }) => ['ms', 'md', 'ma'].includes(command)).length
-    const { hits } = this.#service.measure().traffic
+    if (this.#hasFaults || this.#isTight || events.length > 0 || settings.commands[0] === 'all') return undefined
+    let least = 0
+    let most = 0
+    for (const { requests, leaves } of clients) {
+      if (leaves !== undefined) return undefined
+      for (const request of requests) {
+        if (request.command !== 'mg') least += request.hits
+        most += request.hits + (isMistaken(request) ? 1 : 0)
+      }
+    }
     return hits < least || hits > most ? `${hits} hits are counted, and ${least} to ${most} were had` : undefined
   }
 
-  #event(kind: 'narrow' | 'other-backend' | 'drain'): void {
+  #event({ kind, limits }: Event): void {
+    if (this.#isOver) return
+    this.told.push(kind)
     this.#note(`---- ${kind}`)
     const { settings } = this.#plan
     if (kind === 'drain') {
       this.#isDrained = true
       void this.#service.drain()
     } else if (kind === 'narrow') this.#service.prepare(configOf({ ...settings, commands: ['read'] }, 1), undefined)()
+    else if (kind === 'limits') this.#service.prepare(configOf({ ...settings, limits: limits! }, 1), undefined)()
     else this.#service.prepare(configOf(settings, 2), undefined)()
   }
 
   readonly #dial: Dial = (_route, onread, on) => {
-    const { world } = this
+    const { faults, settings } = this.#plan
     const number = this.#backends.length
-    const fault = this.#plan.faults.find(({ connection }) => connection === number)
-    const model = new ModelConnection(this.#plan.settings.version, { asked: (name, keys, changes) => this.#asked(number, name, keys, changes) })
-    let sent = 0
-    let isStalled = false
-    const socket: SimSocket = new SimSocket(world, `b${number}`, {
-      onBytes: bytes => {
-        this.#note(`b${number} ─▶ memcached   `, bytes)
-        if (isStalled) return
-        const out = Buffer.from(model.takes(bytes.toString('latin1')), 'latin1')
-        const isDue = fault !== undefined && fault.kind !== 'refuse' && fault.kind !== 'hang' && sent + out.length >= fault.afterBytes
-        const now = isDue && fault.kind !== 'garbage' ? out.subarray(0, fault.afterBytes - sent) : out
-        sent += now.length
-        if (now.length > 0) this.#note(`b${number} ◀─ memcached   `, now)
-        socket.arrive(Buffer.from(now))
-        if (isDue) {
-          isStalled = true
-          this.#break(socket, fault.kind)
-        } else if (model.hasQuit) socket.arriveEnd()
+    let fault = faults.find(({ connection }) => connection === number)
+    // On a client's own connection nobody can tell what memcached should not have said.
+    const isLane = (onread.buffer as () => Buffer)().length === settings.slabBytes.shared
+    if (fault?.kind === 'garbage' && !isLane) fault = { ...fault, kind: 'reset' }
+    const backend = new Backend(number, onread, on, {
+      world: this.world, version: settings.version, latencyMs: settings.latencyMs, fault, note: this.#isRecorded ? this.#note : undefined,
+      told: kind => {
+        this.told.push(kind)
+        if (isFault.has(kind)) this.#hasFaults = true
+        this.#note(`---- b${number}: ${kind}`)
       },
-      onEnd: () => socket.arriveEnd(),
-      onClose: () => this.#note(`b${number} closed`),
-    }, onread)
-    this.#backends.push(socket)
-    socket.on('end', () => on.ended(undefined))
-    socket.on('close', () => on.ended(undefined))
-    socket.on('error', error => on.failed(error as NodeJS.ErrnoException, undefined))
-    this.#note(`b${number} dialled`)
-    world.soon(() => {
-      if (socket.isDestroyed) return
-      if (fault?.kind === 'refuse') {
-        this.#told(number, 'refuse')
-        socket.destroy(Object.assign(new Error('connect ECONNREFUSED'), { code: 'ECONNREFUSED' }))
-      } else if (fault?.kind === 'hang') this.#told(number, 'hang')
-      else {
-        socket.connected()
-        on.ready()
-      }
+      asked: this.#asked,
     })
-    return socket as unknown as Socket
+    this.#backends.push(backend)
+    return backend.socket as unknown as Socket
   }
 
-  #told(connection: number, kind: Fault['kind']): void {
-    this.faults.push(kind)
-    this.#note(`---- b${connection}: ${kind}`)
-  }
-
-  #break(socket: SimSocket, kind: Fault['kind']): void {
-    this.#told(Number(socket.name.slice(1)), kind)
-    if (kind === 'garbage') socket.arrive(Buffer.from('\x01 what nobody asked for\r\n', 'latin1'))
-    else if (kind === 'end') socket.arriveEnd()
-    else if (kind === 'reset') {
-      // What was on its way may be read before the reset is seen.
-      if (this.world.random.chance(0.5)) this.world.soon(() => socket.reset())
-      else socket.reset()
+  readonly #asked = (backend: Backend, command: string, items: readonly Item[], changes: boolean): void => {
+    if (this.#checksInFlight) this.#checkInFlight()
+    if (this.#forbidden.has(command)) throw new Violation(`memcached was asked for ${command}, which is forbidden`)
+    for (const item of items) {
+      const { key, client, request } = item
+      if (client < 0) throw new Violation(`memcached was asked on b${backend.number} for the key ${JSON.stringify(key)}, which is nobody's`)
+      const times = (this.#times.get(item) ?? 0) + 1
+      this.#times.set(item, times)
+      if (times > 1) this.#askedAgain(command, item, changes, times)
+      const last = this.#latest[client] ?? -1
+      if (times === 1 && request < last) throw new Violation(`request ${request} of client ${client} came to memcached after its request ${last}`)
+      if (request > last) this.#latest[client] = request
     }
   }
 
-  #asked(connection: number, command: string, keys: readonly string[], changes: boolean): void {
+  #checkInFlight(): void {
+    const most = this.#widest.inFlight
     for (const { inFlight } of this.#service.sessions) {
-      const most = this.#plan.settings.inFlight
       if (inFlight > most) throw new Violation(`a client has ${inFlight} requests in flight, and limits.in_flight is ${most}`)
     }
-    if (this.#forbidden.has(command)) throw new Violation(`memcached was asked for ${command}, which is forbidden`)
-    for (const key of keys) {
-      const found = /^c(\d+)n(\d+)/.exec(key)
-      if (found === null) throw new Violation(`memcached was asked on b${connection} for the key ${JSON.stringify(key)}, which is nobody's`)
-      const times = (this.#executed.get(key) ?? 0) + 1
-      this.#executed.set(key, times)
-      if (changes && times > 1) throw new Violation(`${command} ${key} was executed twice`)
-      if (times > 2 && this.#plan.faults.length < 2) throw new Violation(`${command} ${key} was asked ${times} times`)
-      if (times > 1 && this.faults.length === 0 && !key.includes('k')) throw new Violation(`${command} ${key} was asked twice, and no connection was lost`)
-      const last = this.#lastAsked.get(found[1]) ?? -1
-      if (times === 1 && Number(found[2]) < last) throw new Violation(`request ${found[2]} of client ${found[1]} came to memcached after its request ${last}`)
-      this.#lastAsked.set(found[1], Math.max(last, Number(found[2])))
+  }
+
+  #askedAgain(command: string, item: Item, changes: boolean, times: number): void {
+    const { key, isPart } = item
+    if (changes) throw new Violation(`${command} ${key} was executed twice`)
+    if (times > 2 && this.#plan.faults.length < 2) throw new Violation(`${command} ${key} was asked ${times} times`)
+    if (!this.#hasFaults && !isPart) throw new Violation(`${command} ${key} was asked twice, and no connection was lost`)
+    for (const { cut, socket } of this.#backends) {
+      if (cut !== undefined && cut.item === item && socket.isDestroyed && socket.givenBytes > cut.from) {
+        throw new Violation(`${command} ${key} was asked again, though a part of its answer had come`)
+      }
     }
   }
 }
 
-type Note = (words: string, bytes?: Buffer) => void
+const isTight = ({ requestMemory, replyBacklog, replyMemory, privateConnections }: Limits): boolean =>
+  requestMemory < UNLIMITED.requestMemory || replyBacklog < UNLIMITED.replyBacklog || replyMemory < UNLIMITED.replyMemory || privateConnections < UNLIMITED.privateConnections
 
-/** One client: sends its batches, cut anywhere, and keeps what it gets. */
-class Client {
-  readonly at: number
-  readonly plan: ClientPlan
-  readonly socket: SimSocket
-  got = ''
-  isClosed = false
-  hasSentAll = false
-  isJudged = false
-  judged: { mark: string, verdict: Verdict } | undefined = undefined
-  readonly #world: World
-  readonly #note: Note
-  #sent = 0
-  #batch = 0
-  #owedBytes = 0
-  #isGone = false
-
-  constructor(at: number, plan: ClientPlan, world: World, note: Note) {
-    this.at = at
-    this.plan = plan
-    this.#world = world
-    this.#note = note
-    this.socket = new SimSocket(world, `c${at}`, {
-      onBytes: bytes => {
-        note(`c${at} ◀─ memseal     `, bytes)
-        this.got += bytes.toString('latin1')
-      },
-      onEnd: () => {
-        note(`c${at} ◀─ end`)
-        this.#isGone = true
-        this.socket.arriveEnd()
-      },
-      onClose: () => {
-        if (!this.isClosed) note(`c${at} closed`)
-        this.isClosed = true
-      },
-    })
-    this.socket.readDelayMs = plan.readDelayMs
-  }
-
-  start(): void {
-    this.#world.soon(() => this.#next())
-  }
-
-  leave(): void {
-    if (this.isClosed) return
-    if (this.#world.random.chance(0.5)) this.socket.reset()
-    else if (!this.#isGone) this.socket.arriveEnd()
-    this.#isGone = true
-  }
-
-  #next(): void {
-    if (this.isClosed || this.#isGone) return
-    const { leaves, batches, requests } = this.plan
-    if (leaves !== undefined && leaves.afterBatches === this.#batch) {
-      this.#isGone = true
-      this.#note(`c${this.at} ─▶ ${leaves.how}`)
-      // What it does not send any more, it is not owed.
-      requests.length = this.#sent
-      this.hasSentAll = true
-      if (leaves.how === 'reset') this.socket.reset()
-      else this.socket.arriveEnd()
-      return
-    }
-    if (this.#batch === batches.length) {
-      this.hasSentAll = true
-      return
-    }
-    const batch = requests.slice(this.#sent, this.#sent + batches[this.#batch++])
-    this.#sent += batch.length
-    for (const { replies } of batch) this.#owedBytes += replies[0].length
-    this.#send(Buffer.from(batch.map(({ bytes }) => bytes).join(''), 'latin1'))
-  }
-
-  #send(bytes: Buffer): void {
-    if (this.isClosed || this.#isGone) return
-    const { random } = this.#world
-    const size = random.chance(0.75) ? bytes.length : random.between(1, bytes.length)
-    this.#note(`c${this.at} ─▶ memseal     `, bytes.subarray(0, size))
-    this.socket.arrive(Buffer.from(bytes.subarray(0, size)))
-    if (size < bytes.length) this.#world.soon(() => this.#send(bytes.subarray(size)))
-    else this.#world.soon(() => this.#waitForReplies(40))
-  }
-
-  /** An error is shorter or longer than the reply that it stands for, so patience ends. */
-  #waitForReplies(tries: number): void {
-    if (!this.plan.waits || this.got.length >= this.#owedBytes || tries === 0 || this.isClosed) return this.#next()
-    this.#world.soon(() => this.#waitForReplies(tries - 1))
-  }
+function widerOf(one: Limits, other: Limits): Limits {
+  const wider = { ...one }
+  for (const limit of Object.keys(one) as (keyof Limits)[]) wider[limit] = Math.max(one[limit], other[limit])
+  return wider
 }
 
-const silentLog = createLogger({ level: 'silent', format: 'json', file: '-' }, { write: () => {} }).log
-const configs = new Map<string, ServiceConfig>()
+const isMistaken = ({ command }: Request): boolean => command === 'ms' || command === 'md' || command === 'ma'
 
-function configOf({ sharing, connections, joinsGets, isCoalescing, inFlight, requestBytes, commands }: Settings, backend: number): ServiceConfig {
-  const text = JSON.stringify({
-    services: {
-      cache: {
-        listen: '127.0.0.1:1', commands, limits: { in_flight: inFlight, request_size: `${requestBytes}B` }, reply_coalescing: isCoalescing ? 'on' : 'off',
-        backend: {
-          connect: `127.0.0.${backend}:11211`, sharing, connections, join_gets: joinsGets ? 'on' : 'off', connect_timeout: '300ms', reply_timeout: '2s',
-          probe_interval: '1s', longest_retry: '200ms',
-        },
-      },
+export const silentLog = createLogger({ level: 'silent', format: 'json', file: '-' }, { write: () => {} }).log
+
+export const baseConfig = loadText(JSON.stringify({
+  services: {
+    cache: {
+      listen: '127.0.0.1:1', commands: ['read'],
+      backend: { connect: '127.0.0.1:11211', connect_timeout: '300ms', reply_timeout: '2s', probe_interval: '1s', longest_retry: '200ms' },
     },
-  })
-  let config = configs.get(text)
-  if (config === undefined) {
-    const loaded = loadText(text, 'simulated.yaml', { environment: {} })
-    if (loaded.config === undefined) throw new Error(JSON.stringify(loaded.issues))
-    configs.set(text, config = loaded.config.services['cache'])
+  },
+}), 'simulated.yaml', { environment: {} }).config!.services['cache']
+
+/** Past the checks of the configuration, which admit no limits as small as these. */
+function configOf({ sharing, connections, joinsGets, isCoalescing, requestBytes, commands, limits, laneAgeMs }: Settings, host: number): ServiceConfig {
+  const [endpoint] = baseConfig.backend.connect
+  return {
+    ...baseConfig, commands: [...commands], reply_coalescing: isCoalescing,
+    limits: {
+      ...baseConfig.limits, in_flight: limits.inFlight, request_size: requestBytes, request_memory: limits.requestMemory, reply_backlog: limits.replyBacklog,
+      reply_memory: limits.replyMemory, private_connections: limits.privateConnections,
+    },
+    backend: { ...baseConfig.backend, connect: [{ ...endpoint, host: `127.0.0.${host}` } as typeof endpoint], sharing, connections, join_gets: joinsGets, max_age: laneAgeMs },
   }
-  return config
 }

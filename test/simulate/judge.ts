@@ -1,54 +1,102 @@
 /** Holds what a client got against what it asked: exactly its replies in their order, or an error of memseal's in the place of
- *  one, or, where the connection ended early, the beginning of such a stream. */
-import { HEADER } from './model.ts'
-import type { Request } from './requests.ts'
+ *  one, or, where the connection ended early, the beginning of such a stream.
+ *
+ *      asked   get a   mg b q   mg c q   get d            A reading: so many of its requests are answered by so many bytes.
+ *      got     VALUE a … END  VA …                        Silence may be an answer, and an error may be any of several
+ *                             ↑ readings: 1, 2            requests': so every reading that fits is followed, from where it was. */
+import { HEADER, uint16At, uint32At } from './model.ts'
+import { nameOf, type Request } from './requests.ts'
 
-export interface Verdict {
-  /** Everything that was asked has been answered. */
-  isWhole: boolean
-  /** As far as it goes, it is right. */
-  isRight: boolean
-  /** How far that is, for people. */
-  words: string
-}
+interface Reading { n: number, at: number }
 
 const OWN_ERROR = 'SERVER_ERROR memseal: '
 
-/** @param mayFail errors of memseal's may stand in the place of replies */
-export function judge(got: string, asked: readonly Request[], mayFail: boolean): Verdict {
-  // Silence may be an answer, and an error may be any of several requests': so every reading that fits is followed.
-  const seen = new Set<number>()
-  const todo: [request: number, at: number][] = [[0, 0]]
-  let farthest = 0
-  let farthestAt = 0
-  let isRight = false
-  while (todo.length > 0) {
-    const [n, at] = todo.pop()!
-    const mark = n * (got.length + 1) + at
-    if (seen.has(mark)) continue
-    seen.add(mark)
-    if (n > farthest) [farthest, farthestAt] = [n, at]
-    if (at === got.length) isRight = true
-    if (n === asked.length) {
-      if (at === got.length) return { isWhole: true, isRight: true, words: '' }
-      continue
+export class Judge {
+  readonly #client: number
+  readonly #asked: readonly Request[]
+  /** What came, from the first byte on that a reading has not passed. */
+  #got = ''
+  #readings: Reading[] = [{ n: 0, at: 0 }]
+  #farthest: Reading = { n: 0, at: 0 }
+  /** As far as it goes, it is right. */
+  isRight = true
+  /** Everything that was asked has been answered. */
+  isWhole = false
+
+  constructor(client: number, asked: readonly Request[]) {
+    this.#client = client
+    this.#asked = asked
+  }
+
+  takes(bytes: string): void {
+    this.#got += bytes
+  }
+
+  /** @param sent of the requests   @param total that will be sent   @param mayFail errors of memseal's may stand in the place of replies */
+  look(sent: number, total: number, mayFail: boolean): void {
+    const todo = this.#readings
+    const kept: Reading[] = []
+    let seen: Set<number> | undefined
+    const size = this.#got.length
+    this.isWhole = this.isRight = false
+    while (todo.length > 0) {
+      const reading = todo.pop()!
+      const { n, at } = reading
+      if (todo.length > 0 || seen !== undefined) {
+        const mark = n * (size + 1) + at
+        seen ??= new Set()
+        if (seen.has(mark)) continue
+        seen.add(mark)
+      }
+      if (n > this.#farthest.n) this.#farthest = reading
+      if (n >= sent) {
+        if (at < size) continue
+        this.isRight = true
+        if (n >= total) this.isWhole = true
+        kept.push(reading)
+        continue
+      }
+      if (this.#follow(this.#asked[n], n, at, mayFail, todo)) {
+        this.isRight = true
+        kept.push(reading)
+      }
     }
-    const { replies, canFail, binary } = asked[n]
-    if (mayFail && canFail) {
+    this.#readings = kept
+    this.#letGo()
+  }
+
+  /** @param todo takes the readings that go on   @returns whether more bytes may show that it goes on */
+  #follow({ replies, canFail, binary }: Request, n: number, at: number, mayFail: boolean, todo: Reading[]): boolean {
+    const got = this.#got
+    let isOpen = at === got.length && (canFail || replies.length > 1 || replies[0] !== '')
+    if (mayFail && canFail && !isOpen) {
       const end = binary === undefined ? errorLine(got, at) : errorPacket(got, at, binary)
-      if (end > at) todo.push([n + 1, end])
-      else if (end < 0) isRight = true
+      if (end > at) todo.push({ n: n + 1, at: end })
+      else if (end < 0) isOpen = true
     }
     for (const reply of replies) {
-      if (got.startsWith(reply, at)) todo.push([n + 1, at + reply.length])
-      else if (at < got.length && reply.startsWith(got.slice(at))) isRight = true
+      if (got.startsWith(reply, at)) todo.push({ n: n + 1, at: at + reply.length })
+      else if (at + reply.length > got.length && reply.startsWith(got.slice(at))) isOpen = true
     }
+    return isOpen
   }
-  const next = asked[farthest]
-  return {
-    isWhole: false, isRight,
-    words: `after ${farthest} of ${asked.length} replies, for ${next?.name ?? 'nothing'}: got ${JSON.stringify(got.slice(farthestAt, farthestAt + 100))}, ` +
-      `right is ${JSON.stringify(next?.replies.map(reply => reply.slice(0, 100)) ?? [])}`,
+
+  /** What all readings have passed is not read again. */
+  #letGo(): void {
+    let least = this.#got.length
+    for (const { at } of this.#readings) if (at < least) least = at
+    if (least === 0 || this.#readings.length === 0 || (least < 1000 && least < this.#got.length)) return
+    this.#got = this.#got.slice(least)
+    for (const reading of this.#readings) reading.at -= least
+    if (!this.#readings.includes(this.#farthest)) this.#farthest = { n: this.#farthest.n, at: Math.max(0, this.#farthest.at - least) }
+  }
+
+  /** How far what came is right, for people. */
+  get words(): string {
+    const { n, at } = this.#farthest
+    const next = this.#asked[n]
+    return `after ${n} of ${this.#asked.length} replies, for ${next === undefined ? 'nothing' : nameOf(this.#client, n, next)}: ` +
+      `got ${JSON.stringify(this.#got.slice(at, at + 100))}, right is ${JSON.stringify(next?.replies.map(reply => reply.slice(0, 100)) ?? [])}`
   }
 }
 
@@ -61,10 +109,9 @@ function errorLine(got: string, at: number): number {
 
 function errorPacket(got: string, at: number, { opcode, opaque }: { opcode: number, opaque: number }): number {
   if (got[at] !== '\x81') return at
-  const head = Buffer.from(got.slice(at, at + HEADER), 'latin1')
-  if (head.length < HEADER) return -1
-  const status = head.readUInt16BE(6)
-  if (head[1] !== opcode || head.readUInt32BE(12) !== opaque || (status !== 0x86 && status !== 0x82)) return at
-  const end = at + HEADER + head.readUInt32BE(8)
+  if (got.length < at + HEADER) return -1
+  const status = uint16At(got, at + 6)
+  if (got.charCodeAt(at + 1) !== opcode || uint32At(got, at + 12) !== opaque || (status !== 0x86 && status !== 0x82)) return at
+  const end = at + HEADER + uint32At(got, at + 8)
   return end > got.length ? -1 : end
 }

@@ -5,8 +5,8 @@ import { beforeAll, describe, expect, test } from 'vitest'
 import { startMemcached, type Memcached } from '../support/memcached.ts'
 import { prng } from '../support/prng.ts'
 import { connect, type Wire } from '../support/wire.ts'
-import { HEADER, ModelConnection, outcomeOf, quietOf, valueOf, valueText } from './model.ts'
-import { makeRequest, type Asker, type Request } from './requests.ts'
+import { HEADER, itemOf, ModelConnection, quietOf, valueText } from './model.ts'
+import { makeRequest, nameOf, type Asker, type Request } from './requests.ts'
 
 const REQUESTS = 3000
 const MOST_BYTES = 5000
@@ -32,7 +32,7 @@ beforeAll(async () => {
 
 describe.each(['text', 'binary'] as const)('%s', dialect => {
   test('the model answers as memcached does', async () => {
-    const asker: Asker = { random: prng(10), client: 0, dialect, version, forbidden: new Set(), isOpen: true, mostBytes: MOST_BYTES, isBulky: false }
+    const asker: Asker = { random: prng(10), client: 0, dialect, version, forbidden: new Set(), isOpen: true, mostBytes: MOST_BYTES, longShare: 0.1 }
     const places = { memcached: await Place.of(memcached, dialect), full: await Place.of(full, dialect) }
     const different: unknown[] = []
     for (let n = 0; n < REQUESTS; n++) {
@@ -42,7 +42,7 @@ describe.each(['text', 'binary'] as const)('%s', dialect => {
       const isFull = isRefusedForMemory(request, said)
       const reply = await (isFull ? places.full : places.memcached).ask(request, isFull)
       const [model, real] = [said, reply].map(each => dialect === 'text' ? maskText(request, each) : maskPackets(each))
-      if (model !== real) different.push({ request: request.name, model, real })
+      if (model !== real) different.push({ request: nameOf(0, n, request), model, real })
     }
     expect(different.slice(0, 20)).toEqual([])
   })
@@ -77,12 +77,12 @@ class Place {
   async #adapted({ bytes, replies: [reply] }: Request, words: string[]): Promise<string> {
     const [verb, key] = words
     // Its own unique number, where the number is to be the right one.
-    if (verb === 'cas' && (reply.startsWith('STORED') || (reply === '' && outcomeOf(key).isHit))) {
+    if (verb === 'cas' && (reply.startsWith('STORED') || (reply === '' && itemOf(key).isHit))) {
       const [value] = (await heard(this.#setup, `gets ${key}\r\n`, FENCE.text)).split('\r\n')
       return bytes.replace(' 99', ` ${value.split(' ')[4]}`)
     }
     // One that only replaces is not stored where nothing was.
-    if (verb === 'ms' && !outcomeOf(key).isHit) return bytes.replace('\r\n', ' MR\r\n')
+    if (verb === 'ms' && !itemOf(key).isHit) return bytes.replace('\r\n', ' MR\r\n')
     return bytes
   }
 
@@ -113,8 +113,8 @@ const stored = (key: string, value: string, flags = '0'): string => `set ${key} 
 const absent = (key: string): string => `delete ${key} noreply\r\n`
 /** As a get is to find it. */
 function asTold(key: string): string {
-  const { isHit, bytes } = outcomeOf(key)
-  return isHit ? stored(key, valueOf(key, bytes), valueText(key, false).split(' ')[2]) : absent(key)
+  const { isHit, value } = itemOf(key)
+  return isHit ? stored(key, value, valueText(key, false).split(' ')[2]) : absent(key)
 }
 
 /** @returns what brings memcached to the outcome */
@@ -123,12 +123,12 @@ function beforeLine(words: string[]): string {
   switch (verb) {
     case 'get': case 'gets': return words.slice(1).map(asTold).join('')
     case 'gat': case 'gats': return words.slice(2).map(asTold).join('')
-    case 'add': return outcomeOf(key).isHit ? absent(key) : stored(key, 'there')
+    case 'add': return itemOf(key).isHit ? absent(key) : stored(key, 'there')
     case 'incr': case 'decr': {
       const isNumber = !new ModelConnection('', { asked: () => {} }).takes(`${verb} ${key} 1\r\n`).startsWith('CLIENT_ERROR')
-      return outcomeOf(key).isHit ? stored(key, isNumber ? '41' : 'no number') : absent(key)
+      return itemOf(key).isHit ? stored(key, isNumber ? '41' : 'no number') : absent(key)
     }
-    case 'ma': return outcomeOf(key).isHit ? stored(key, '41') : absent(key)
+    case 'ma': return itemOf(key).isHit ? stored(key, '41') : absent(key)
     case 'set': case 'replace': case 'append': case 'prepend': case 'cas': case 'delete': case 'touch': case 'mg': case 'ms': case 'md': case 'me': return asTold(key)
     default: return ''
   }
@@ -141,8 +141,8 @@ function beforePacket({ bytes }: Request): string {
   const head = Buffer.from(bytes.slice(0, HEADER), 'latin1')
   const key = bytes.slice(HEADER + head[4], HEADER + head[4] + head.readUInt16BE(2))
   if (key === '') return ''
-  if (adding.has(head[1])) return outcomeOf(key).isHit ? absent(key) : stored(key, 'there')
-  return counting.has(head[1]) && outcomeOf(key).isHit ? stored(key, '41') : asTold(key)
+  if (adding.has(head[1])) return itemOf(key).isHit ? absent(key) : stored(key, 'there')
+  return counting.has(head[1]) && itemOf(key).isHit ? stored(key, '41') : asTold(key)
 }
 
 function maskText({ bytes }: Request, reply: string): string {

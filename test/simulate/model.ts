@@ -1,15 +1,56 @@
 /** memcached as the histories see it: it keeps nothing. What it answers is told by the key itself (`c3n12_h40`: client 3's
- *  request 12, a hit of 40 bytes; `_m`: a miss), so every reply names the request that it belongs to, and whoever sent that
+ *  request 12, a hit of 40 bytes; `_m40`: a miss), so every reply names the request that it belongs to, and whoever sent that
  *  request knows it beforehand. Bytes are latin1 text throughout.
  *  Source: memcached's doc/protocol.txt and doc/protocol-binary.txt. */
 
 export const HEADER = 24
 
-export interface Outcome { isHit: boolean, bytes: number }
+/** All that a key says. */
+export interface Item {
+  key: string
+  /** Whose request names it; -1: nobody's. */
+  client: number
+  request: number
+  /** One of several of its request. */
+  isPart: boolean
+  isHit: boolean
+  bytes: number
+  hash: number
+  flags: number
+  cas: number
+  value: string
+}
 
-export function outcomeOf(key: string): Outcome {
+// What was worked out for the plan is kept until memcached is asked: there are thousands of histories a second.
+const MOST_KEPT = 1000
+const items = new Map<string, Item>()
+const answers = new Map<string, Answer>()
+
+/** Another history begins. */
+export function forgetAnswers(): void {
+  items.clear()
+  answers.clear()
+}
+
+export function itemOf(key: string): Item {
+  let item = items.get(key)
+  if (item === undefined) {
+    if (items.size > MOST_KEPT) items.clear()
+    items.set(key, item = makeItem(key))
+  }
+  return item
+}
+
+function makeItem(key: string): Item {
   const at = key.lastIndexOf('_')
-  return key[at + 1] === 'h' ? { isHit: true, bytes: Number(key.slice(at + 2)) } : { isHit: false, bytes: 0 }
+  const isHit = key[at + 1] === 'h'
+  const bytes = isHit ? Number(key.slice(at + 2)) : 0
+  const hash = hashOf(key)
+  const owner = /^c(\d+)n(\d+)(\w?)/.exec(key)
+  return {
+    key, client: owner === null ? -1 : Number(owner[1]), request: owner === null ? -1 : Number(owner[2]), isPart: owner?.[3] === 'k',
+    isHit, bytes, hash, flags: hash % 65536, cas: (Math.imul(hash, 2654435761) ^ 0x5ca1ab1e) >>> 0, value: isHit ? valueOf(key, bytes, hash) : '',
+  }
 }
 
 function hashOf(key: string): number {
@@ -18,41 +59,78 @@ function hashOf(key: string): number {
   return hash >>> 0
 }
 
-/** Holds what a careless reader takes for a reply. */
-export function valueOf(key: string, bytes: number): string {
-  const lure = ['\r\nEND\r\n', '\r\nSTORED\r\n', '\x81\x00\x00\x00', '\r\nVALUE ', '\r\nMN\r\n', '\n', '\0\xff'][hashOf(key) % 7]
-  const unit = `${key}|${lure}`
-  return unit.repeat(Math.ceil(bytes / unit.length)).slice(0, bytes)
-}
+const LURES = ['\r\nEND\r\n', '\r\nSTORED\r\n', '\x81\x00\x00\x00', '\r\nVALUE ', '\r\nMN\r\n', '\n', '\0\xff']
 
-const flagsOf = (key: string): number => hashOf(key) % 65536
-const casOf = (key: string): number => hashOf(`${key}cas`)
+/** Holds what a careless reader takes for a reply. */
+function valueOf(key: string, bytes: number, hash: number): string {
+  const unit = `${key}|${LURES[hash % 7]}`
+  return bytes <= unit.length ? unit.slice(0, bytes) : unit.repeat(Math.ceil(bytes / unit.length)).slice(0, bytes)
+}
 
 /** One key of a classic get. */
 export function valueText(key: string, hasCas: boolean): string {
-  const { isHit, bytes } = outcomeOf(key)
-  return isHit ? `VALUE ${key} ${flagsOf(key)} ${bytes}${hasCas ? ` ${casOf(key)}` : ''}\r\n${valueOf(key, bytes)}\r\n` : ''
+  const { isHit, bytes, flags, cas, value } = itemOf(key)
+  return isHit ? `VALUE ${key} ${flags} ${bytes}${hasCas ? ` ${cas}` : ''}\r\n${value}\r\n` : ''
 }
 
-/** @param words of a line that is in order, its noreply included   @returns '' when it asks for no reply */
-export function textReplyTo(words: readonly string[]): string {
-  const [verb] = words
-  if (words.at(-1) === 'noreply' && verb !== 'get' && verb !== 'gets') return ''
+/** What memcached makes of a line. */
+export interface Answer {
+  command: string
+  reply: string
+  items: readonly Item[]
+  changes: boolean
+  /** Of the data block behind the line, its line end not counted; -1: there is none. */
+  block: number
+}
+
+/** @param line in order, its noreply included, without its line end */
+export function answerTo(line: string): Answer {
+  let answer = answers.get(line)
+  if (answer === undefined) {
+    if (answers.size > MOST_KEPT) answers.clear()
+    answers.set(line, answer = makeAnswer(line))
+  }
+  return answer
+}
+
+const storing = new Set(['set', 'add', 'replace', 'append', 'prepend', 'cas', 'ms'])
+const changing = new Set([...storing, 'incr', 'decr', 'delete', 'touch', 'gat', 'gats', 'md', 'ma', 'flush_all'])
+const keyless = new Set(['stats', 'flush_all', 'version', 'quit', 'mn', 'nonsense'])
+const NO_ITEMS: readonly Item[] = []
+
+function makeAnswer(line: string): Answer {
+  const words = line.split(' ')
+  const [command = ''] = words
+  const keys = command === 'get' || command === 'gets' ? words.slice(1) : command === 'gat' || command === 'gats' ? words.slice(2) : undefined
+  return {
+    command, reply: textReplyTo(words), changes: changing.has(command), block: storing.has(command) ? Number(words[command === 'ms' ? 2 : 4]) : -1,
+    items: keys !== undefined ? keys.map(itemOf) : words.length > 1 && !keyless.has(command) ? [itemOf(words[1])] : NO_ITEMS,
+  }
+}
+
+/** @returns '' when it asks for no reply */
+function textReplyTo(words: readonly string[]): string {
+  const [verb, key = ''] = words
   switch (verb) {
-    case 'get': case 'gets': return words.slice(1).map(key => valueText(key, verb === 'gets')).join('') + 'END\r\n'
-    case 'gat': case 'gats': return words.slice(2).map(key => valueText(key, verb === 'gats')).join('') + 'END\r\n'
-    case 'set': case 'append': case 'prepend': case 'add': case 'replace':
-      return hashOf(words[1]) % 13 === 0 ? 'SERVER_ERROR out of memory storing object\r\n' : outcomeOf(words[1]).isHit || verb === 'set' ? 'STORED\r\n' : 'NOT_STORED\r\n'
-    case 'cas': return outcomeOf(words[1]).isHit ? hashOf(words[1]) % 2 === 0 ? 'STORED\r\n' : 'EXISTS\r\n' : 'NOT_FOUND\r\n'
-    case 'incr': case 'decr':
-      if (!outcomeOf(words[1]).isHit) return 'NOT_FOUND\r\n'
-      return hashOf(words[1]) % 5 === 0 ? 'CLIENT_ERROR cannot increment or decrement non-numeric value\r\n' : `${casOf(words[1])}\r\n`
-    case 'delete': return outcomeOf(words[1]).isHit ? 'DELETED\r\n' : 'NOT_FOUND\r\n'
-    case 'touch': return outcomeOf(words[1]).isHit ? 'TOUCHED\r\n' : 'NOT_FOUND\r\n'
+    case 'get': case 'gets': return words.slice(1).map(each => valueText(each, verb === 'gets')).join('') + 'END\r\n'
+    case 'gat': case 'gats': return words.slice(2).map(each => valueText(each, verb === 'gats')).join('') + 'END\r\n'
     case 'mg': case 'ms': case 'md': case 'ma': return metaReplyTo(words)
-    case 'me': return outcomeOf(words[1]).isHit ? `ME ${words[1]} exp=-1 size=9\r\n` : 'EN\r\n'
     case 'mn': return 'MN\r\n'
     case 'stats': return words[1] === 'settings' ? 'STAT maxbytes 67108864\r\nSTAT udpport 0\r\nEND\r\n' : 'STAT pid 1\r\nSTAT threads 4\r\nEND\r\n'
+    default:
+  }
+  if (words.at(-1) === 'noreply') return ''
+  const { isHit, hash, cas } = itemOf(key)
+  switch (verb) {
+    case 'set': case 'append': case 'prepend': case 'add': case 'replace':
+      return hash % 13 === 0 ? 'SERVER_ERROR out of memory storing object\r\n' : isHit || verb === 'set' ? 'STORED\r\n' : 'NOT_STORED\r\n'
+    case 'cas': return isHit ? hash % 2 === 0 ? 'STORED\r\n' : 'EXISTS\r\n' : 'NOT_FOUND\r\n'
+    case 'incr': case 'decr':
+      if (!isHit) return 'NOT_FOUND\r\n'
+      return hash % 5 === 0 ? 'CLIENT_ERROR cannot increment or decrement non-numeric value\r\n' : `${cas}\r\n`
+    case 'delete': return isHit ? 'DELETED\r\n' : 'NOT_FOUND\r\n'
+    case 'touch': return isHit ? 'TOUCHED\r\n' : 'NOT_FOUND\r\n'
+    case 'me': return isHit ? `ME ${key} exp=-1 size=9\r\n` : 'EN\r\n'
     case 'flush_all': return 'OK\r\n'
     default: return 'ERROR\r\n'
   }
@@ -60,89 +138,98 @@ export function textReplyTo(words: readonly string[]): string {
 
 function metaReplyTo(words: readonly string[]): string {
   const [verb, key] = words
-  const flags = words.slice(verb === 'ms' ? 3 : 2)
-  const isQuiet = flags.includes('q')
-  const { isHit, bytes } = outcomeOf(key)
+  const { isHit, bytes, flags, cas, value } = itemOf(key)
+  let isQuiet = false
+  let wantsValue = false
   let shownFlags = ''
-  for (const flag of flags) {
-    if (flag[0] === 'k') shownFlags += ` k${key}`
+  for (let at = verb === 'ms' ? 3 : 2; at < words.length; at++) {
+    const flag = words[at]
+    if (flag === 'q') isQuiet = true
+    else if (flag === 'v') wantsValue = true
+    else if (flag === 'k') shownFlags += ` k${key}`
     else if (flag[0] === 'O') shownFlags += ` ${flag}`
-    else if (isHit && flag === 'f') shownFlags += ` f${flagsOf(key)}`
-    else if (flag === 'c' && (isHit || verb === 'ms')) shownFlags += ` c${isHit ? casOf(key) : 0}`
+    else if (isHit && flag === 'f') shownFlags += ` f${flags}`
+    else if (flag === 'c' && (isHit || verb === 'ms')) shownFlags += ` c${isHit ? cas : 0}`
     else if (isHit && flag === 's' && verb === 'mg') shownFlags += ` s${bytes}`
     else if (isHit && flag === 't') shownFlags += ' t-1'
   }
   if (verb === 'mg') {
     if (!isHit) return isQuiet ? '' : `EN${shownFlags}\r\n`
-    return flags.includes('v') ? `VA ${bytes}${shownFlags}\r\n${valueOf(key, bytes)}\r\n` : `HD${shownFlags}\r\n`
+    return wantsValue ? `VA ${bytes}${shownFlags}\r\n${value}\r\n` : `HD${shownFlags}\r\n`
   }
   if (!isHit) return `${verb === 'ms' ? 'NS' : 'NF'}${shownFlags}\r\n`
   if (isQuiet) return ''
-  if (verb === 'ma' && flags.includes('v')) return `VA 2${shownFlags}\r\n42\r\n`
+  if (verb === 'ma' && wantsValue) return `VA 2${shownFlags}\r\n42\r\n`
   return `HD${shownFlags}\r\n`
 }
 
-const uint = (value: number, bytes: number): string => {
-  const made = Buffer.alloc(bytes)
-  made.writeUIntBE(value, Math.max(0, bytes - 6), Math.min(6, bytes))
-  return made.toString('latin1')
-}
+export const uint16 = (value: number): string => String.fromCharCode(value >>> 8 & 255, value & 255)
+export const uint32 = (value: number): string => String.fromCharCode(value >>> 24, value >>> 16 & 255, value >>> 8 & 255, value & 255)
+const uint64 = (value: number): string => value === 0 ? '\0\0\0\0\0\0\0\0' : uint32(Math.floor(value / 2 ** 32)) + uint32(value >>> 0)
+
+export const uint16At = (text: string, at: number): number => text.charCodeAt(at) << 8 | text.charCodeAt(at + 1)
+export const uint32At = (text: string, at: number): number =>
+  (text.charCodeAt(at) << 24 | text.charCodeAt(at + 1) << 16 | text.charCodeAt(at + 2) << 8 | text.charCodeAt(at + 3)) >>> 0
 
 export interface Packet { opcode: number, opaque: number, extras: string, key: string, value: string }
 
 export function requestPacket({ opcode, opaque, extras, key, value }: Packet): string {
-  return `\x80${String.fromCharCode(opcode)}${uint(key.length, 2)}${String.fromCharCode(extras.length)}\0\0\0` +
-    `${uint(extras.length + key.length + value.length, 4)}${uint(opaque, 4)}${uint(0, 8)}${extras}${key}${value}`
+  return `\x80${String.fromCharCode(opcode)}${uint16(key.length)}${String.fromCharCode(extras.length)}\0\0\0` +
+    `${uint32(extras.length + key.length + value.length)}${uint32(opaque)}\0\0\0\0\0\0\0\0${extras}${key}${value}`
 }
 
-function reply(opcode: number, opaque: number, status: number, extras: string, key: string, value: string, cas: number): string {
-  return `\x81${String.fromCharCode(opcode)}${uint(key.length, 2)}${String.fromCharCode(extras.length)}\0${uint(status, 2)}` +
-    `${uint(extras.length + key.length + value.length, 4)}${uint(opaque, 4)}${uint(cas, 8)}${extras}${key}${value}`
+export function replyPacket(opcode: number, opaque: number, status: number, extras: string, key: string, value: string, cas: number): string {
+  return `\x81${String.fromCharCode(opcode)}${uint16(key.length)}${String.fromCharCode(extras.length)}\0${uint16(status)}` +
+    `${uint32(extras.length + key.length + value.length)}${uint32(opaque)}${uint64(cas)}${extras}${key}${value}`
 }
 
 /** Quiet twins by their loud ones. */
 export const quietOf: Record<number, number> = {
   0x00: 0x09, 0x0c: 0x0d, 0x1d: 0x1e, 0x01: 0x11, 0x02: 0x12, 0x03: 0x13, 0x0e: 0x19, 0x0f: 0x1a, 0x04: 0x14, 0x05: 0x15, 0x06: 0x16, 0x08: 0x18,
 }
-const loudOf = new Map(Object.entries(quietOf).map(([loud, quiet]) => [quiet, Number(loud)]))
+const loudOf = Uint8Array.from({ length: 256 }, (_, opcode) => opcode)
+for (const [loud, quiet] of Object.entries(quietOf)) loudOf[quiet] = Number(loud)
 
 /** @returns '' when a quiet request has nothing to say */
-export function binaryReplyTo({ opcode, opaque, key }: Pick<Packet, 'opcode' | 'opaque' | 'key'>, version: string): string {
-  const loud = loudOf.get(opcode) ?? opcode
+export function binaryReplyTo(opcode: number, opaque: number, key: string, version: string): string {
+  const loud = loudOf[opcode]
   const isQuiet = loud !== opcode
-  const { isHit, bytes } = outcomeOf(key)
-  const missed = (): string => reply(opcode, opaque, 1, '', '', 'Not found', 0)
+  const { isHit, flags, cas, value } = itemOf(key)
+  const missed = (): string => replyPacket(opcode, opaque, 1, '', '', 'Not found', 0)
   switch (loud) {
     case 0x00: case 0x1d: case 0x0c: {
       const echo = loud === 0x0c ? key : ''
-      if (isHit) return reply(opcode, opaque, 0, uint(flagsOf(key), 4), echo, valueOf(key, bytes), casOf(key))
-      return isQuiet ? '' : echo === '' ? missed() : reply(opcode, opaque, 1, '', echo, '', 0)
+      if (isHit) return replyPacket(opcode, opaque, 0, uint32(flags), echo, value, cas)
+      return isQuiet ? '' : echo === '' ? missed() : replyPacket(opcode, opaque, 1, '', echo, '', 0)
     }
     case 0x01: case 0x02: case 0x03: case 0x0e: case 0x0f:
-      if (loud === 0x01 || isHit) return isQuiet ? '' : reply(opcode, opaque, 0, '', '', '', casOf(key))
-      if (loud === 0x02) return reply(opcode, opaque, 2, '', '', 'Data exists for key.', 0)
-      return loud === 0x03 ? missed() : reply(opcode, opaque, 5, '', '', 'Not stored.', 0)
-    case 0x04: return isHit ? isQuiet ? '' : reply(opcode, opaque, 0, '', '', '', 0) : missed()
-    case 0x05: case 0x06: return isHit ? isQuiet ? '' : reply(opcode, opaque, 0, '', '', uint(casOf(key), 8), 7) : missed()
-    case 0x1c: return isHit ? reply(opcode, opaque, 0, uint(flagsOf(key), 4), '', '', 0) : missed()
-    case 0x08: return isQuiet ? '' : reply(opcode, opaque, 0, '', '', '', 0)
-    case 0x0a: return reply(opcode, opaque, 0, '', '', '', 0)
-    case 0x0b: return reply(opcode, opaque, 0, '', '', version, 0)
-    case 0x10: return reply(opcode, opaque, 0, '', 'pid', '1', 0) + reply(opcode, opaque, 0, '', '', '', 0)
-    default: return reply(opcode, opaque, 0x81, '', '', 'Unknown command', 0)
+      if (loud === 0x01 || isHit) return isQuiet ? '' : replyPacket(opcode, opaque, 0, '', '', '', cas)
+      if (loud === 0x02) return replyPacket(opcode, opaque, 2, '', '', 'Data exists for key.', 0)
+      return loud === 0x03 ? missed() : replyPacket(opcode, opaque, 5, '', '', 'Not stored.', 0)
+    case 0x04: return isHit ? isQuiet ? '' : replyPacket(opcode, opaque, 0, '', '', '', 0) : missed()
+    case 0x05: case 0x06: return isHit ? isQuiet ? '' : replyPacket(opcode, opaque, 0, '', '', uint64(cas), 7) : missed()
+    case 0x1c: return isHit ? replyPacket(opcode, opaque, 0, uint32(flags), '', '', 0) : missed()
+    case 0x08: return isQuiet ? '' : replyPacket(opcode, opaque, 0, '', '', '', 0)
+    case 0x0a: return replyPacket(opcode, opaque, 0, '', '', '', 0)
+    case 0x0b: return replyPacket(opcode, opaque, 0, '', '', version, 0)
+    case 0x10: return replyPacket(opcode, opaque, 0, '', 'pid', '1', 0) + replyPacket(opcode, opaque, 0, '', '', '', 0)
+    default: return replyPacket(opcode, opaque, 0x81, '', '', 'Unknown command', 0)
   }
 }
 
-export interface Heard {
-  /** A request, whole and in order: its command's name, and the keys it names. */
-  asked(name: string, keys: readonly string[], changes: boolean): void
-}
-
-const storing = new Set(['set', 'add', 'replace', 'append', 'prepend', 'cas', 'ms'])
-const changing = new Set([...storing, 'incr', 'decr', 'delete', 'touch', 'gat', 'gats', 'md', 'ma', 'flush_all'])
-const binaryNames: Record<number, string> = {
+const binaryNames: (string | undefined)[] = []
+for (const [opcode, name] of Object.entries({
   0x00: 'get', 0x0c: 'get', 0x1d: 'gat', 0x01: 'set', 0x02: 'add', 0x03: 'replace', 0x0e: 'append', 0x0f: 'prepend', 0x04: 'delete', 0x05: 'incr', 0x06: 'decr',
   0x1c: 'touch', 0x08: 'flush_all', 0x0a: 'mn', 0x0b: 'version', 0x10: 'stats', 0x07: 'quit',
+})) binaryNames[Number(opcode)] = name
+export const binaryName = (opcode: number): string => binaryNames[loudOf[opcode]] ?? `opcode ${opcode}`
+
+/** Of the replies in what the model answers: what each is to, and how long it is. */
+export interface Mark { items: readonly Item[], bytes: number }
+
+export interface Heard {
+  /** A request, whole and in order: its command's name, and what it names. */
+  asked(command: string, items: readonly Item[], changes: boolean): void
 }
 
 /** One connection to it: bytes in, replies out. */
@@ -150,69 +237,73 @@ export class ModelConnection {
   readonly #version: string
   readonly #heard: Heard
   #in = ''
+  #at = 0
+  #items = NO_ITEMS
   hasQuit = false
+  /** Bytes of the last reply. */
+  lastBytes = 0
 
   constructor(version: string, heard: Heard) {
     this.#version = version
     this.#heard = heard
   }
 
-  /** True in the middle of a request. */
-  get isInside(): boolean {
-    return this.#in.length > 0
-  }
-
-  /** @returns what it answers to what is whole now */
-  takes(bytes: string): string {
-    this.#in += bytes
+  /** @param marks takes one for each reply   @returns what it answers to what is whole now */
+  takes(bytes: string, marks?: Mark[]): string {
+    this.#in = this.#at === this.#in.length ? bytes : this.#in.slice(this.#at) + bytes
+    this.#at = 0
     let out = ''
-    while (!this.hasQuit) {
-      const before = this.#in
-      out += this.#in.startsWith('\x80') ? this.#packet() : this.#line()
-      if (this.#in === before) break
+    while (!this.hasQuit && this.#at < this.#in.length) {
+      const before = this.#at
+      this.#items = NO_ITEMS
+      const reply = this.#in.charCodeAt(before) === 0x80 ? this.#packet() : this.#line()
+      if (this.#at === before) break
+      out += reply
+      if (reply !== '') this.lastBytes = reply.length
+      if (marks !== undefined && reply !== '') marks.push({ items: this.#items, bytes: reply.length })
     }
     return out
   }
 
   #line(): string {
-    const end = this.#in.indexOf('\n')
+    const end = this.#in.indexOf('\n', this.#at)
     if (end < 0) return ''
-    const words = this.#in.slice(0, this.#in[end - 1] === '\r' ? end - 1 : end).split(' ').filter(word => word !== '')
-    const [verb = ''] = words
+    const line = this.#in.slice(this.#at, this.#in.charCodeAt(end - 1) === 13 ? end - 1 : end)
+    const { command, reply, items: named, changes, block } = answerTo(line)
     let behind = end + 1
-    if (storing.has(verb)) {
-      const bytes = Number(words[verb === 'ms' ? 2 : 4])
-      if (this.#in.length < behind + bytes + 2) return ''
-      behind += bytes
-      if (this.#in.slice(behind, behind + 2) !== '\r\n') {
-        this.#in = ''
+    if (block >= 0) {
+      if (this.#in.length < behind + block + 2) return ''
+      behind += block
+      if (this.#in.charCodeAt(behind) !== 13 || this.#in.charCodeAt(behind + 1) !== 10) {
+        this.#at = this.#in.length
         return 'CLIENT_ERROR bad data chunk\r\n'
       }
       behind += 2
     }
-    this.#in = this.#in.slice(behind)
-    if (verb === 'version') return `VERSION ${this.#version}\r\n`
-    if (verb === 'quit') {
+    this.#at = behind
+    if (command === 'version') return `VERSION ${this.#version}\r\n`
+    if (command === 'quit') {
       this.hasQuit = true
       return ''
     }
-    const keys = verb.startsWith('get') ? words.slice(1) : verb.startsWith('gat') ? words.slice(2) : words.length > 1 && verb !== 'stats' && verb !== 'flush_all' ? [words[1]] : []
-    this.#heard.asked(verb, keys, changing.has(verb))
-    return textReplyTo(words)
+    this.#items = named
+    this.#heard.asked(command, named, changes)
+    return reply
   }
 
   #packet(): string {
-    if (this.#in.length < HEADER) return ''
-    const head = Buffer.from(this.#in.slice(0, HEADER), 'latin1')
-    const size = head.readUInt32BE(8)
-    if (this.#in.length < HEADER + size) return ''
-    const extras = head[4]
-    const key = this.#in.slice(HEADER + extras, HEADER + extras + head.readUInt16BE(2))
-    this.#in = this.#in.slice(HEADER + size)
-    const opcode = head[1]
-    const name = binaryNames[loudOf.get(opcode) ?? opcode] ?? `opcode ${opcode}`
+    const at = this.#at
+    if (this.#in.length < at + HEADER) return ''
+    const size = uint32At(this.#in, at + 8)
+    if (this.#in.length < at + HEADER + size) return ''
+    const from = at + HEADER + this.#in.charCodeAt(at + 4)
+    const key = this.#in.slice(from, from + uint16At(this.#in, at + 2))
+    this.#at = at + HEADER + size
+    const opcode = this.#in.charCodeAt(at + 1)
+    const name = binaryName(opcode)
     if (name === 'quit') this.hasQuit = true
-    this.#heard.asked(name, key === '' ? [] : [key], changing.has(name))
-    return binaryReplyTo({ opcode, opaque: head.readUInt32BE(12), key }, this.#version)
+    if (key !== '') this.#items = [itemOf(key)]
+    this.#heard.asked(name, this.#items, changing.has(name))
+    return binaryReplyTo(opcode, uint32At(this.#in, at + 12), key, this.#version)
   }
 }

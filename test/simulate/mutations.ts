@@ -17,7 +17,7 @@ const mutations: readonly Mutation[] = [
   { name: 'a slab is given back when its view is written, not when that is confirmed', file: 'reply-queue', from: '    this.#unconfirmed++\n', to: '    this.#unconfirmed++\n    segment.slab?.release()\n    segment.slab = undefined\n' },
   { name: 'a joined buffer is used again before its write is confirmed', file: 'backend-connection', from: '    this.#staged.push(staging)\n', to: '    freeStaging.push(staging)\n    this.#staged.push(undefined as never)\n' },
   { name: 'what is left of a slab is not carried to the next', file: 'backend-connection', from: 'this.slab.bytes.copy(next.bytes, 0, this.from, this.end)', to: 'this.slab.bytes.copy(next.bytes, 0, this.from, this.at)' },
-  { name: 'a long reply that is split loses a byte', file: 'reply-queue', from: 'from: segment.from + room }', to: 'from: segment.from + room + 1 }' },
+  { name: 'a long reply that is split loses a byte', file: 'reply-queue', from: 'segment.to = behind.from\n', to: 'segment.to = behind.from - 1\n' },
   // Whose reply it is.
   { name: 'an entry is taken off twice', file: 'text-lane', from: '    pending.shift()\n    session.settled(count)\n', to: '    pending.shift()\n    if (pending.count > 1 && row === GET) pending.shift()\n    session.settled(count)\n' },
   { name: 'the queue forgets whose an entry is when it grows', file: 'pending', from: 'put(i, old[(this.head + i) & this.#mask])', to: 'put(i, old[i & this.#mask])' },

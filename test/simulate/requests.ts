@@ -1,11 +1,9 @@
 /** What clients ask, and what they may be answered. One client's requests have keys that no other request has, so that a reply
  *  which goes astray is seen as such. */
 import type { Prng } from '../support/prng.ts'
-import { binaryReplyTo, quietOf, requestPacket, textReplyTo } from './model.ts'
+import { answerTo, binaryName, binaryReplyTo, itemOf, quietOf, requestPacket, uint16, uint32 } from './model.ts'
 
 export interface Request {
-  /** For people: `c2n7 get c2n7_h20`. */
-  name: string
   command: string
   bytes: string
   /** Replies that are right; '' is silence. */
@@ -15,9 +13,7 @@ export interface Request {
   /** Keys of a read that are there. */
   hits: number
   /** How a binary error names the request. */
-  binary?: { opcode: number, opaque: number }
-  /** The connection may end with it. */
-  ends?: true
+  binary: { opcode: number, opaque: number } | undefined
 }
 
 export interface Asker {
@@ -30,11 +26,17 @@ export interface Asker {
   isOpen: boolean
   /** Longest value. */
   mostBytes: number
-  /** Many of them are that long. */
-  isBulky: boolean
+  /** Share of values and data blocks that may be that long. */
+  longShare: number
 }
 
 export const NOT_ALLOWED = 'CLIENT_ERROR memseal: command not allowed\r\n'
+
+/** For people: `c2n7 get c2n7_h20`. */
+export function nameOf(client: number, n: number, { bytes, binary, command }: Request): string {
+  const words = binary === undefined ? bytes.slice(0, bytes.indexOf('\r\n')) : `${command} 0x${binary.opcode.toString(16)} opaque ${binary.opaque}`
+  return `c${client}n${n} ${words}`
+}
 
 export function makeRequest(asker: Asker, n: number): Request {
   return asker.dialect === 'text' ? textRequest(asker, n) : binaryRequest(asker, n)
@@ -43,120 +45,123 @@ export function makeRequest(asker: Asker, n: number): Request {
 /** The last one of each client: its reply shows that all before it have come. */
 export function lastRequest(asker: Asker, n: number): Request {
   if (asker.dialect === 'binary') return packet(asker, n, 0x0a, `c${asker.client}n${n}`, '', '')
-  return plain(asker, n, 'get', ['get', `c${asker.client}n${n}_h9`])
+  return plain(asker, 'get', `get c${asker.client}n${n}_h9`)
 }
 
-function keyOf({ random, client, mostBytes, isBulky }: Asker, n: number, part = ''): string {
-  const size = random.chance(isBulky ? 0.4 : 0.9) ? random.between(0, 60) : random.between(0, mostBytes)
-  return `c${client}n${n}${part}_${random.chance(0.7) ? `h${size}` : 'm'}`
+/** Answered, and followed by a fence of memseal's own. */
+export function quietGet(asker: Asker, n: number): Request {
+  return packet(asker, n, 0x09, `c${asker.client}n${n}_h9`, '', '')
 }
 
-function plain(asker: Asker, n: number, command: string, words: string[], block?: string): Request {
-  const name = `c${asker.client}n${n} ${words.join(' ')}`
-  const isSilent = words.at(-1) === 'noreply'
-  const bytes = `${words.join(' ')}\r\n${block === undefined ? '' : `${block}\r\n`}`
-  if (asker.forbidden.has(command)) return { name, command, bytes, replies: [isSilent ? '' : NOT_ALLOWED], canFail: false, hits: 0 }
-  const reply = words[0] === 'version' ? `VERSION ${asker.version}\r\n` : textReplyTo(words)
-  return { name, command, bytes, replies: [reply], canFail: !isSilent, hits: isRead(command) ? hitsAmong(words.slice(1)) : 0 }
+/** Not followed: where all is allowed, everything passes unread from here on. */
+export function statistics(asker: Asker, n: number): Request {
+  return packet(asker, n, 0x10, '', '', '')
 }
 
-const isRead = (command: string): boolean => ['get', 'gets', 'gat', 'gats', 'mg'].includes(command)
-const hitsAmong = (words: readonly string[]): number => words.filter(word => /^c\d+n\d+\w*_h\d+$/.test(word)).length
+function keyOf({ random, client, mostBytes, longShare }: Asker, n: number, part = ''): string {
+  const isHit = random.chance(0.7)
+  const size = !isHit ? 0 : random.chance(1 - longShare) ? random.between(0, 60) : random.between(0, mostBytes)
+  // Misses are as long as hits, so that nothing but the key itself tells the one from the other.
+  return `c${client}n${n}${part}_${isHit ? `h${size}` : `m${random.between(0, 60)}`}`
+}
+
+function plain(asker: Asker, command: string, line: string, block?: string): Request {
+  const bytes = block === undefined ? `${line}\r\n` : `${line}\r\n${block}\r\n`
+  if (asker.forbidden.has(command)) {
+    return { command, bytes, replies: [line.endsWith(' noreply') ? '' : NOT_ALLOWED], canFail: false, hits: 0, binary: undefined }
+  }
+  const answer = answerTo(line)
+  const reply = command === 'version' ? `VERSION ${asker.version}\r\n` : answer.reply
+  let hits = 0
+  if (isRead.has(command)) for (const { isHit } of answer.items) if (isHit) hits++
+  return { command, bytes, replies: [reply], canFail: !line.endsWith(' noreply'), hits, binary: undefined }
+}
+
+const isRead: ReadonlySet<string> = new Set(['get', 'gets', 'gat', 'gats', 'mg'])
 
 function textRequest(asker: Asker, n: number): Request {
   const { random } = asker
-  const key = keyOf(asker, n)
   const roll = random.next()
-  const noreply = random.chance(0.15) ? ['noreply'] : []
-  if (roll < 0.34) return plain(asker, n, 'get', ['get', key])
+  if (roll < 0.34) return plain(asker, 'get', `get ${keyOf(asker, n)}`)
   if (roll < 0.42) {
     const verb = random.pick(['get', 'gets', 'gat', 'gats'])
-    const keys = Array.from({ length: random.between(1, 6) }, (_, at) => keyOf(asker, n, `k${at}`))
-    return plain(asker, n, verb, [verb, ...verb.startsWith('gat') ? ['60'] : [], ...keys])
+    let line = verb.startsWith('gat') ? `${verb} 60` : verb
+    for (let at = 0, keys = random.between(1, 6); at < keys; at++) line += ` ${keyOf(asker, n, `k${at}`)}`
+    return plain(asker, verb, line)
   }
+  const key = keyOf(asker, n)
+  if (roll >= 0.68 && roll < 0.86) return metaRequest(asker, n, key)
+  const noreply = random.chance(0.15) ? ' noreply' : ''
   if (roll < 0.56) {
     const verb = random.pick(['set', 'set', 'set', 'add', 'replace', 'append', 'prepend', 'cas'])
     const block = blockOf(asker)
-    return plain(asker, n, verb, [verb, key, '7', '0', String(block.length), ...verb === 'cas' ? ['99'] : [], ...noreply], block)
+    return plain(asker, verb, `${verb} ${key} 7 0 ${block.length}${verb === 'cas' ? ' 99' : ''}${noreply}`, block)
   }
-  if (roll < 0.61) return plain(asker, n, 'incr', [random.pick(['incr', 'decr']), key, '1', ...noreply].flat())
-  if (roll < 0.65) return plain(asker, n, 'delete', ['delete', key, ...noreply])
-  if (roll < 0.68) return plain(asker, n, 'touch', ['touch', key, '60', ...noreply])
-  if (roll < 0.86) return metaRequest(asker, n, key)
-  if (roll < 0.9) return plain(asker, n, 'mn', ['mn'])
-  if (roll < 0.93) return plain(asker, n, 'version', ['version'])
-  if (roll < 0.95) return plain(asker, n, 'flush_all', ['flush_all', ...noreply])
-  if (roll < 0.965) return plain(asker, n, 'stats', random.chance(0.5) ? ['stats'] : ['stats', 'settings'])
-  if (roll < 0.975) return plain(asker, n, 'me', ['me', key])
+  if (roll < 0.61) return plain(asker, 'incr', `${random.pick(['incr', 'decr'])} ${key} 1${noreply}`)
+  if (roll < 0.65) return plain(asker, 'delete', `delete ${key}${noreply}`)
+  if (roll < 0.68) return plain(asker, 'touch', `touch ${key} 60${noreply}`)
+  if (roll < 0.9) return plain(asker, 'mn', 'mn')
+  if (roll < 0.93) return plain(asker, 'version', 'version')
+  if (roll < 0.95) return plain(asker, 'flush_all', `flush_all${noreply}`)
+  if (roll < 0.965) return plain(asker, 'stats', random.chance(0.5) ? 'stats' : 'stats settings')
+  if (roll < 0.975) return plain(asker, 'me', `me ${key}`)
   if (roll < 0.985) return unknownLine(asker, n)
-  return plain(asker, n, 'get', ['get', key])
+  return plain(asker, 'get', `get ${key}`)
 }
 
-function blockOf({ random, mostBytes }: Asker): string {
-  const size = random.chance(0.92) ? random.between(0, 60) : random.between(0, mostBytes)
-  return 'get x\r\nEND\r\nset y 0 0 3\r\n\x80\0'.repeat(Math.ceil(size / 28)).slice(0, size)
+function blockOf({ random, mostBytes, longShare }: Asker): string {
+  const size = random.chance(1 - longShare) ? random.between(0, 60) : random.between(0, mostBytes)
+  const unit = 'get x\r\nEND\r\nset y 0 0 3\r\n\x80\0'
+  return size <= unit.length ? unit.slice(0, size) : unit.repeat(Math.ceil(size / unit.length)).slice(0, size)
 }
 
 /** Who is allowed everything gets memcached's own answer, and everybody else a refusal. */
 function unknownLine({ client, isOpen }: Asker, n: number): Request {
-  const words = `nonsense c${client}n${n}`
-  return { name: `c${client}n${n} ${words}`, command: 'nonsense', bytes: `${words}\r\n`, replies: [isOpen ? 'ERROR\r\n' : NOT_ALLOWED], canFail: isOpen, hits: 0 }
+  return { command: 'nonsense', bytes: `nonsense c${client}n${n}\r\n`, replies: [isOpen ? 'ERROR\r\n' : NOT_ALLOWED], canFail: isOpen, hits: 0, binary: undefined }
 }
 
 function metaRequest(asker: Asker, n: number, key: string): Request {
   const { random } = asker
   const verb = random.pick(['mg', 'mg', 'mg', 'mg', 'ms', 'md', 'ma'])
   const flags: string[] = []
-  const some = (flag: string, chance: number): void => void (random.chance(chance) && flags.push(flag))
-  some('k', 0.3)
-  some(`O${asker.client}x${n}`, 0.3)
-  some('q', 0.4)
+  if (random.chance(0.3)) flags.push('k')
+  if (random.chance(0.3)) flags.push(`O${asker.client}x${n}`)
+  if (random.chance(0.4)) flags.push('q')
   if (verb === 'mg') {
-    some('v', 0.7)
-    some('f', 0.3)
-    some('s', 0.2)
-  }
-  if (verb === 'ma') some('v', 0.3)
-  if (verb === 'mg' || verb === 'ms') some('c', 0.2)
+    if (random.chance(0.7)) flags.push('v')
+    if (random.chance(0.3)) flags.push('f')
+    if (random.chance(0.2)) flags.push('s')
+  } else if (verb === 'ma' && random.chance(0.3)) flags.push('v')
+  if ((verb === 'mg' || verb === 'ms') && random.chance(0.2)) flags.push('c')
   for (let at = flags.length - 1; at > 0; at--) {
     const other = random.between(0, at)
     ;[flags[at], flags[other]] = [flags[other], flags[at]]
   }
-  if (verb !== 'ms') return plain(asker, n, verb, [verb, key, ...flags])
+  let words = ''
+  for (const flag of flags) words += ` ${flag}`
+  if (verb !== 'ms') return plain(asker, verb, `${verb} ${key}${words}`)
   const block = blockOf(asker)
-  return plain(asker, n, verb, [verb, key, String(block.length), ...flags], block)
+  return plain(asker, verb, `ms ${key} ${block.length}${words}`, block)
 }
 
+const hasNoKey: ReadonlySet<number> = new Set([0x0a, 0x0b, 0x10, 0x08, 0x18])
+
 function packet(asker: Asker, n: number, opcode: number, key: string, extras: string, value: string): Request {
-  const opaque = asker.random.pick([0, 0xffffffff, asker.random.between(0, 0xffffffff), n])
-  const bytes = requestPacket({ opcode, opaque, extras, key: opcode === 0x0a || opcode === 0x0b || opcode === 0x10 || opcode === 0x08 || opcode === 0x18 ? '' : key, value })
-  const command = commandOf[opcode]
-  const name = `c${asker.client}n${n} ${command} 0x${opcode.toString(16)} ${key} opaque ${opaque}`
-  if (asker.forbidden.has(command)) return { name, command, bytes, replies: [binaryRefusal(opcode, opaque)], canFail: false, hits: 0 }
-  return { name, command, bytes, replies: [binaryReplyTo({ opcode, opaque, key }, asker.version)], canFail: true, hits: isRead(command) ? hitsAmong([key]) : 0, binary: { opcode, opaque } }
+  const { random } = asker
+  const kind = random.between(0, 3)
+  const opaque = kind === 0 ? 0 : kind === 1 ? 0xffffffff : kind === 2 ? random.between(0, 0xffffffff) : n
+  const bytes = requestPacket({ opcode, opaque, extras, key: hasNoKey.has(opcode) ? '' : key, value })
+  const command = binaryName(opcode)
+  const binary = { opcode, opaque }
+  if (asker.forbidden.has(command)) return { command, bytes, replies: [binaryRefusal(opcode, opaque)], canFail: false, hits: 0, binary }
+  return { command, bytes, replies: [binaryReplyTo(opcode, opaque, key, asker.version)], canFail: true, hits: isRead.has(command) && itemOf(key).isHit ? 1 : 0, binary }
 }
 
 export function binaryRefusal(opcode: number, opaque: number): string {
   const words = 'memseal: command not allowed'
-  const made = Buffer.alloc(24 + words.length)
-  made[0] = 0x81
-  made[1] = opcode
-  made.writeUInt16BE(REFUSED, 6)
-  made.writeUInt32BE(words.length, 8)
-  made.writeUInt32BE(opaque, 12)
-  made.write(words, 24)
-  return made.toString('latin1')
+  return `\x81${String.fromCharCode(opcode)}\0\0\0\0${uint16(REFUSED)}${uint32(words.length)}${uint32(opaque)}\0\0\0\0\0\0\0\0${words}`
 }
 const REFUSED = 0x20
-
-const commandOf: Record<number, string> = {}
-for (const [opcode, name] of Object.entries({
-  0x00: 'get', 0x0c: 'get', 0x1d: 'gat', 0x01: 'set', 0x02: 'add', 0x03: 'replace', 0x0e: 'append', 0x0f: 'prepend', 0x04: 'delete', 0x05: 'incr', 0x06: 'decr',
-  0x1c: 'touch', 0x08: 'flush_all', 0x0a: 'mn', 0x0b: 'version', 0x10: 'stats',
-})) {
-  commandOf[Number(opcode)] = name
-  if (quietOf[Number(opcode)] !== undefined) commandOf[quietOf[Number(opcode)]] = name
-}
 
 /** Extras of incr and decr: one, and with that time of expiry no counter is made where there was none. */
 const ONE_IF_THERE = '\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\0\xff\xff\xff\xff'
@@ -165,10 +170,8 @@ function binaryRequest(asker: Asker, n: number): Request {
   const { random } = asker
   const key = keyOf(asker, n)
   const roll = random.next()
-  const ask = (loud: number, extras: string, value: string): Request => {
-    const quiet = quietOf[loud]
-    return packet(asker, n, quiet !== undefined && random.chance(0.4) ? quiet : loud, key, extras, value)
-  }
+  const isQuiet = random.chance(0.4)
+  const ask = (loud: number, extras: string, value: string): Request => packet(asker, n, isQuiet ? quietOf[loud] ?? loud : loud, key, extras, value)
   if (roll < 0.5) return ask(random.pick([0x00, 0x00, 0x0c]), '', '')
   if (roll < 0.55) return ask(0x1d, '\0\0\0\x3c', '')
   if (roll < 0.7) return ask(random.pick([0x01, 0x01, 0x02, 0x03]), '\0\0\0\x07\0\0\0\0', blockOf(asker))
@@ -177,7 +180,7 @@ function binaryRequest(asker: Asker, n: number): Request {
   if (roll < 0.85) return ask(random.pick([0x05, 0x06]), ONE_IF_THERE, '')
   if (roll < 0.88) return ask(0x1c, '\0\0\0\x3c', '')
   if (roll < 0.93) return ask(0x0a, '', '')
-  if (roll < 0.96) return ask(0x0b, '', '')
-  if (roll < 0.98) return ask(0x08, '', '')
+  if (roll < 0.95) return ask(0x0b, '', '')
+  if (roll < (asker.isOpen ? 0.96 : 0.98)) return ask(0x08, '', '')
   return ask(0x10, '', '')
 }

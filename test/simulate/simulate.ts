@@ -8,23 +8,23 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { parseDuration } from '../../src/config/units.ts'
 import { runPlan, type Outcome } from './history.ts'
-import { faultKinds, makePlan } from './plan.ts'
+import { eventKinds, faultKinds, limitKinds, makePlan } from './plan.ts'
 import { shrink } from './shrink.ts'
 
-export interface Tally { histories: number, requests: number, steps: number, faults: Record<string, number>, failed: { seed: number, violation: string }[] }
+export interface Tally { histories: number, requests: number, steps: number, told: Record<string, number>, failed: { seed: number, violation: string }[] }
 
 /** Runs `count` seeds from `from` on, or until `isOver`. */
 export function simulate(from: number, count: number, isOver: () => boolean = () => false): Tally {
-  const tally: Tally = { histories: 0, requests: 0, steps: 0, faults: {}, failed: [] }
+  const tally: Tally = { histories: 0, requests: 0, steps: 0, told: {}, failed: [] }
   for (let seed = from; seed < from + count && !isOver(); seed++) note(tally, seed, runPlan(makePlan(seed)))
   return tally
 }
 
-function note(tally: Tally, seed: number, { violation, requests, steps, faults }: Outcome): void {
+function note(tally: Tally, seed: number, { violation, requests, steps, told }: Outcome): void {
   tally.histories++
   tally.requests += requests
   tally.steps += steps
-  for (const fault of faults) tally.faults[fault] = (tally.faults[fault] ?? 0) + 1
+  for (const kind of told) tally.told[kind] = (tally.told[kind] ?? 0) + 1
   if (violation !== undefined && tally.failed.length < 100) tally.failed.push({ seed, violation })
 }
 
@@ -49,11 +49,13 @@ async function crowd(from: number, count: number, forMs: number): Promise<number
   const startedAt = performance.now()
   const tallies = await Promise.all(Array.from({ length: workers }, (_, at) => inWorker(from + at * each, each, forMs)))
   const seconds = (performance.now() - startedAt) / 1000
-  const sum = (of: (tally: Tally) => number): number => tallies.reduce((total, tally) => total + of(tally), 0)
+  const sum = (of: (tally: Work) => number): number => tallies.reduce((total, tally) => total + of(tally), 0)
   const histories = sum(tally => tally.histories)
-  const faults = faultKinds.map(kind => `${kind} ${sum(tally => tally.faults[kind] ?? 0)}`).join(', ')
-  console.log(`${histories} histories, ${sum(tally => tally.requests)} requests, ${sum(tally => tally.steps)} steps; ` +
-    `${Math.round(histories / seconds)} histories a second; faults: ${faults}`)
+  const requests = sum(tally => tally.requests)
+  const told = (kinds: readonly string[]): string => kinds.map(kind => `${kind} ${sum(tally => tally.told[kind] ?? 0)}`).join(', ')
+  console.log(`${histories} histories of ${Math.round(requests / histories)} requests in the mean, ${sum(tally => tally.steps)} steps; ` +
+    `${Math.round(histories / seconds)} histories a second, ${Math.round(histories / sum(tally => tally.cpuSeconds))} a second of one core`)
+  console.log(`faults: ${told(faultKinds)}\nevents: ${told(eventKinds)}\nlimits reached: ${told(limitKinds)}`)
   const failed = tallies.flatMap(tally => tally.failed)
   for (const { seed, violation } of failed) console.log(`seed ${seed}: ${violation}`)
   if (failed.length > 0) console.log(`\n${story(failed[0].seed)}`)
@@ -61,17 +63,25 @@ async function crowd(from: number, count: number, forMs: number): Promise<number
   return failed.length === 0 ? 0 : 1
 }
 
-function inWorker(from: number, count: number, forMs: number): Promise<Tally> {
+/** On a machine that is busy with other work the seconds of the processor say more than those of the clock. */
+type Work = Tally & { cpuSeconds: number }
+
+/** Nearly all that a history makes is of no use when it is over. Collecting it in threads beside would take from the other workers. */
+const GARBAGE_COLLECTION = ['--single-threaded-gc', '--max-semi-space-size=64']
+
+function inWorker(from: number, count: number, forMs: number): Promise<Work> {
   return new Promise((resolve, reject) => {
-    const worker = fork(fileURLToPath(import.meta.url), ['worker', String(from), String(count), String(forMs)], { execArgv: [] })
-    worker.on('message', tally => resolve(tally as Tally))
+    const worker = fork(fileURLToPath(import.meta.url), ['worker', String(from), String(count), String(forMs)], { execArgv: GARBAGE_COLLECTION })
+    worker.on('message', tally => resolve(tally as Work))
     worker.on('exit', code => code !== 0 && reject(new Error(`a worker ended with ${code}`)))
   })
 }
 
 function work([from, count, forMs]: readonly number[]): void {
   const endsAt = forMs === 0 ? Infinity : performance.now() + forMs
-  process.send!(simulate(from, count, () => performance.now() > endsAt))
+  const tally = simulate(from, count, () => performance.now() > endsAt)
+  const { user, system } = process.cpuUsage()
+  process.send!({ ...tally, cpuSeconds: (user + system) / 1e6 } satisfies Work)
 }
 
 async function main(args: readonly string[]): Promise<void> {

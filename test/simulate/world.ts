@@ -20,6 +20,9 @@ export class World implements Time {
   #ends: (() => void)[] = []
   /** Soonest last. */
   readonly #timers: Timer[] = []
+  /** What happens at a step, last one first. */
+  readonly #planned: { step: number, task: () => void }[] = []
+  #nextPlanned = Infinity
 
   constructor(random: Prng) {
     this.random = random
@@ -42,6 +45,13 @@ export class World implements Time {
     this.#start(ms, task, 0, true)
   }
 
+  /** Before the loop's step of that number: most histories end before time has moved at all. */
+  atStep(step: number, task: () => void): void {
+    this.#planned.push({ step, task })
+    this.#planned.sort((one, other) => other.step - one.step)
+    this.#nextPlanned = this.#planned.at(-1)!.step
+  }
+
   /** In one of the next polls. */
   soon(task: () => void): void {
     this.#ready.push(task)
@@ -62,7 +72,7 @@ export class World implements Time {
   }
 
   step(): void {
-    this.steps++
+    if (++this.steps >= this.#nextPlanned) this.#doPlanned()
     const ready = this.#ready
     if (ready.length > 0) {
       for (let n = this.random.between(1, Math.min(ready.length, MOST_IN_A_POLL)); n > 0 && ready.length > 0; n--) {
@@ -77,6 +87,11 @@ export class World implements Time {
     if (ends.length === 0) return
     this.#ends = []
     for (const end of ends) end()
+  }
+
+  #doPlanned(): void {
+    this.#planned.pop()!.task()
+    this.#nextPlanned = this.#planned.at(-1)?.step ?? Infinity
   }
 
   #moveOn(): void {
