@@ -5,7 +5,7 @@ import { Agent, get } from 'node:http'
 import { connect as connectSocket, createServer, type AddressInfo } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import { join } from 'node:path'
-import { expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, test } from 'vitest'
 import { metrics } from '../../src/telemetry/metrics.ts'
 import { askAdmin, readMetrics } from '../support/admin.ts'
 import { startDaemon, type ConfigText, type Daemon } from '../support/daemon.ts'
@@ -32,13 +32,18 @@ async function running(more: Record<string, unknown> = {}, backend?: string): Pr
   return { daemon, admin: join(daemon.folder, 'admin.sock'), tcp }
 }
 
+/** For tests that ask and change nothing. */
+let idle: Running
+beforeAll(async () => { idle = await running() })
+afterAll(() => idle.daemon.stop())
+
 async function client(daemon: Daemon) {
   const { client, ca } = await pki()
   return await connect({ port: daemon.port(), tls: as(client, ca) })
 }
 
 test('the socket is open to its owner and group, and to nobody else', async () => {
-  const { admin } = await running()
+  const { admin } = idle
   expect((statSync(admin).mode & 0o777).toString(8)).toBe('660')
 })
 
@@ -64,7 +69,7 @@ test('while it drains it is not ready, and ends when its clients have left', asy
 })
 
 test('over TCP there is reading and nothing else', async () => {
-  const { daemon, tcp } = await running()
+  const { daemon, tcp } = idle
   for (const path of ['/', '/healthz', '/readyz', '/metrics', '/status', '/connections']) expect((await askAdmin(tcp, path)).status).toBe(200)
   for (const path of ['/reload', '/drain', '/kill/c1']) {
     expect(await askAdmin(tcp, path, 'POST')).toMatchObject({ status: 403, body: expect.stringContaining('unix socket') })
@@ -73,13 +78,13 @@ test('over TCP there is reading and nothing else', async () => {
 })
 
 test('a page in a browser that came by another name learns nothing', async () => {
-  const { tcp } = await running()
+  const { tcp } = idle
   expect((await askAdmin(tcp, '/status', 'GET', { host: 'attacker.example' })).status).toBe(403)
   for (const host of ['localhost', `127.0.0.1:${tcp}`, '[::1]:1']) expect((await askAdmin(tcp, '/status', 'GET', { host })).status).toBe(200)
 })
 
 test('whoever sends no Host is no browser: checks of HTTP/1.0 are answered', async () => {
-  const { tcp } = await running()
+  const { tcp } = idle
   expect(await raw(tcp, 'GET /healthz HTTP/1.0\r\n\r\n')).toMatch(/^HTTP\/1\.1 200 [^]*ok\n$/)
 })
 
@@ -93,7 +98,7 @@ function raw(port: number, text: string): Promise<string> {
 }
 
 test.each(['/metrics', '/status', '/connections', '/healthz'])('whoever sends requests before he has an answer gets the first answer, and is closed: %s', async path => {
-  const { tcp } = await running()
+  const { tcp } = idle
   const reply = await raw(tcp, `GET ${path} HTTP/1.1\r\nhost: localhost\r\ncache-control: no-cache\r\n\r\n`.repeat(2_000))
   expect(reply.match(/^HTTP\/1\.1 200 /gm)).toHaveLength(1)
   expect(reply).toMatch(/^connection: close\r$/m)
@@ -119,7 +124,7 @@ test('one after the other they are answered on one socket, and what each is told
 })
 
 test('what is no path is answered with 400, and the log has no line of it', async () => {
-  const { daemon, tcp } = await running()
+  const { daemon, tcp } = idle
   for (const target of ['//', '//x/status', '/\\\\x', 'http://[/', '//[']) {
     expect(await raw(tcp, `GET ${target} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n`)).toMatch(/^HTTP\/1\.1 400 /)
   }
@@ -200,12 +205,12 @@ test('silent and slow sockets are dropped, and until then a scraper gets in all 
 
 test.each([['GET', '/nothing', 404], ['POST', '/nothing', 404], ['POST', '/kill/x', 404], ['PUT', '/reload', 405], ['GET', '/reload', 404]])(
   '%s %s is answered with %d', async (method, path, status) => {
-    const { admin } = await running()
+    const { admin } = idle
     expect((await askAdmin(admin, path, method)).status).toBe(status)
   })
 
 test('headers without end are cut off', async () => {
-  const { tcp } = await running()
+  const { tcp } = idle
   const socket = connectSocket(tcp, '127.0.0.1')
   let reply = ''
   socket.on('data', (bytes: Buffer) => { reply += bytes })
