@@ -57,7 +57,7 @@ describe.skipIf(process.platform !== 'linux')('resident memory (skipped where th
     const whole = await connect({ port: scene.plainPort })
     expect(await whole.ask(value, 8)).toBe('STORED\r\n')
 
-    await until(() => scene.daemon.logs('closed').length === 1000, () => `all 1,000 closed, not ${scene.daemon.logs('closed').length}`, 120_000)
+    await until(() => scene.daemon.logs('closed').length === 1000, () => `all 1,000 closed, not ${scene.daemon.logs('closed').length}`)
     const reasons = new Set(scene.daemon.logs('closed').map(line => line.reason))
     expect(reasons).toEqual(new Set(['request-memory', 'request-timeout']))
     await isServed(near)

@@ -39,7 +39,7 @@ test.each(['plain', 'TLS'])('%s: one that reads a byte now and then holds up nob
   const others: LoadClient[] = []
   for (let i = 0; i < 8; i++) others.push(new LoadClient(await open(), { key: i % 2 === 0 ? 'small' : 'large', dialect: 'text', depth: 2 }).start())
   onTestFinished(() => { for (const other of others) other.socket.destroy() })
-  await until(() => others.every(other => other.answered >= 50), () => others.map(other => other.told).join('\n'), 150_000)
+  await until(() => others.every(other => other.answered >= 50), () => others.map(other => other.told).join('\n'))
   expect(others.filter(other => other.errors > 0 || other.hasEnded).map(other => other.told)).toEqual([])
   expect(scene.daemon.logs('closed')).toEqual([])
 
@@ -62,6 +62,6 @@ test('one that sends a byte now and then holds up nobody on its lane', async () 
   const others: LoadClient[] = []
   for (let i = 0; i < 4; i++) others.push(new LoadClient(await scene.openPlain(), { key: 'none', dialect: 'text', depth: 2 }).start())
   onTestFinished(() => { for (const other of others) other.socket.destroy() })
-  await until(() => others.every(other => other.answered >= 50), () => others.map(other => other.told).join('\n'), 150_000)
+  await until(() => others.every(other => other.answered >= 50), () => others.map(other => other.told).join('\n'))
   expect(others.filter(other => other.errors > 0 || other.hasEnded).map(other => other.told)).toEqual([])
 })

@@ -137,7 +137,7 @@ function fingerprint({ cert }: Certificate): string {
 }
 
 async function eventually(holds: () => Promise<boolean>, what: () => string): Promise<void> {
-  const deadline = Date.now() + 60_000
+  const deadline = Date.now() + 150_000
   while (!await holds()) {
     if (Date.now() > deadline) throw new Error(`waited in vain until ${what()}`)
     await new Promise(resolve => setTimeout(resolve, 20))

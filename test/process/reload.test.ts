@@ -183,7 +183,7 @@ test('clients go over to another backend without an error', async () => {
   expect(await client.ask('get where\r\n', 5)).toBe('END\r\n')
   expect(await client.ask('set where 0 0 3\r\ntwo\r\n', 8)).toBe('STORED\r\n')
   const before = asked
-  await vi.waitUntil(() => asked > before + 50, { timeout: 60_000 })
+  await vi.waitUntil(() => asked > before + 50, { timeout: 150_000 })
   isDone = true
   await work
   const direct = await connect({ port: other.port })

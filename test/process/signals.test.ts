@@ -30,7 +30,7 @@ const linesOf = (file: string): { event: string, [field: string]: unknown }[] =>
 }
 
 async function seen(file: string, event: string): Promise<Record<string, unknown>> {
-  return await vi.waitUntil(() => linesOf(file).find(line => line.event === event), { timeout: 60_000, interval: 10 })
+  return await vi.waitUntil(() => linesOf(file).find(line => line.event === event), { timeout: 150_000, interval: 10 })
 }
 
 test.each<[string, (daemon: Daemon, admin: string) => unknown]>([
@@ -61,7 +61,7 @@ test('a log that cannot be opened anew goes on where it was, and reload says so'
 
 test('SIGUSR2 writes the status into the log, however little is logged', async () => {
   const daemon = await startDaemon(folder => ({ log: { level: 'error' }, admin: { listen: `unix:${folder}/a.sock` }, services: { cache: service } }), { listeners: 0 })
-  await vi.waitUntil(async () => (await askAdmin(join(daemon.folder, 'a.sock'), '/healthz').catch(() => undefined))?.status === 200, { timeout: 60_000 })
+  await vi.waitUntil(async () => (await askAdmin(join(daemon.folder, 'a.sock'), '/healthz').catch(() => undefined))?.status === 200, { timeout: 150_000 })
   daemon.kill('SIGUSR2')
   const { status, msg } = await daemon.waitForLog('status') as { status: { pid: number, services: { name: string }[] }, msg: string }
   expect(status.pid).toBe(daemon.pid)
@@ -133,13 +133,13 @@ test.skipIf(process.platform !== 'linux').each(['log.file', 'standard output', '
     stdio: ['ignore', where === 'standard output' ? stdio : 'ignore', where === 'standard error' ? stdio : 'ignore'],
   })
   const ended = endOf(child)
-  await vi.waitUntil(async () => (await askAdmin(admin, '/healthz').catch(() => undefined))?.status === 200, { timeout: 60_000 })
+  await vi.waitUntil(async () => (await askAdmin(admin, '/healthz').catch(() => undefined))?.status === 200, { timeout: 150_000 })
   child.kill('SIGTERM')
   expect(await ended).toEqual({ code: 0, signal: null })
 })
 
 test('SIGTERM ends memseal though the disk of its log is full', async () => {
   const daemon = await startDaemon(folder => ({ log: { file: '/dev/full' }, admin: { listen: `unix:${folder}/a.sock` }, services: { cache: service } }), { listeners: 0 })
-  await vi.waitUntil(async () => (await askAdmin(join(daemon.folder, 'a.sock'), '/healthz').catch(() => undefined))?.status === 200, { timeout: 60_000 })
+  await vi.waitUntil(async () => (await askAdmin(join(daemon.folder, 'a.sock'), '/healthz').catch(() => undefined))?.status === 200, { timeout: 150_000 })
   expect(await daemon.stop()).toBe(0)
 })

@@ -68,7 +68,7 @@ test('a log that cannot be written is told on standard output, clients are serve
   void wire.write('get a\r\n')
   expect(await wire.readLine()).toMatch(/^SERVER_ERROR memseal: /)   // there is no memcached here
   mkdirSync(join(daemon.folder, 'late'))
-  await vi.waitUntil(() => existsSync(file) && readFileSync(file, 'utf8').includes('"event":"log-reopened","cause":"retry"'), { timeout: 25_000 })
+  await vi.waitUntil(() => existsSync(file) && readFileSync(file, 'utf8').includes('"event":"log-reopened","cause":"retry"'), { timeout: 150_000 })
   expect(await daemon.stop()).toBe(0)
   expect(readFileSync(file, 'utf8')).toContain('"event":"ended"')
 })

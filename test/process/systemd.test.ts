@@ -172,7 +172,7 @@ test.skipIf(!existsSync(activate))('systemd:NAME serves the TCP 4, TCP 6 and uni
     return answer
   }
   // The tool that passes the sockets has yet to bind them; memseal starts with the first connection.
-  await vi.waitFor(() => expect(daemon.output()).toContain('Listening on'), { timeout: 60_000 })
+  await vi.waitFor(() => expect(daemon.output()).toContain('Listening on'), { timeout: 150_000 })
   expect(await served({ port, tls: as(client, ca) })).toMatch(/^VERSION /)
   expect(await served({ path })).toMatch(/^VERSION /)
   await expect(served({ port, host: '::1', tls: as(client, ca) })).rejects.toThrow()   // not in `allow`

@@ -206,7 +206,7 @@ class Transcript {
 
   /** Twice in a row, since what has been read has its effect only when the loop comes round. */
   async #loopUntil(isSo: () => boolean): Promise<void> {
-    const deadline = Date.now() + 60_000
+    const deadline = Date.now() + 150_000
     for (let times = 0; times < 2; times = isSo() ? times + 1 : 0) {
       if (Date.now() > deadline) throw new Error('bytes are still on their way after a minute')
       await new Promise(setImmediate)
@@ -253,7 +253,7 @@ class Transcript {
   }
 
   async #until(isThere: () => boolean, wanted: string): Promise<void> {
-    const deadline = Date.now() + 60_000
+    const deadline = Date.now() + 150_000
     while (!isThere()) {
       if (Date.now() > deadline) throw new Error(`no ${wanted} within a minute; logged: ${JSON.stringify(this.lines)}`)
       await new Promise<void>(resolve => {

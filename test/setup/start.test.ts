@@ -60,14 +60,14 @@ test.skipIf(!hasNetworks).each(['SIGINT', 'SIGTERM', 'SIGHUP'] as const)('%s whi
   started.child.kill(signal)
   expect(await started.ended).toBeGreaterThan(128)
   expect(started.output()).toContain('Ending npm …')
-  await vi.waitUntil(() => !isRunning(sleeper), { timeout: 60_000 })
+  await vi.waitUntil(() => !isRunning(sleeper), { timeout: 150_000 })
 })
 
 test.skipIf(!hasNetworks)('an npm that does not heed Ctrl-C is ended all the same', async () => {
   const { started, sleeper } = await installing({ DEAF: '1' })
   started.child.kill('SIGINT')
   expect(await started.ended).toBe(128 + 2)
-  await vi.waitUntil(() => !isRunning(sleeper), { timeout: 60_000 })
+  await vi.waitUntil(() => !isRunning(sleeper), { timeout: 150_000 })
 })
 
 test.skipIf(!hasNetworks)('the npm settings of the environment hold, in small letters too; what this npm run has added does not', async () => {

@@ -142,7 +142,7 @@ function binaryGet(key: string): Buffer {
 }
 
 /** Waits until it is so, looking often. */
-export async function until(isSo: () => boolean, what: () => string, ms = 60_000): Promise<void> {
+export async function until(isSo: () => boolean, what: () => string, ms = 150_000): Promise<void> {
   const deadline = Date.now() + ms
   while (!isSo()) {
     if (Date.now() > deadline) throw new Error(`not within ${ms} ms: ${what()}`)

@@ -12,6 +12,9 @@ import { atEndOfTest, whenTestFails } from './test-life.ts'
 
 export const mainFile = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
 
+/** Ends a test that is broken before vitest does, with the log in its message; a busy machine may need most of it. */
+const PATIENCE_MS = 150_000
+
 /** A configuration as YAML text or as the object it stands for. */
 export type ConfigText = string | Record<string, unknown>
 
@@ -125,7 +128,7 @@ export class Daemon {
   }
 
   /** The first log line, past or to come, that fits: an event's name or a predicate. */
-  async waitForLog(fits: string | ((line: LogLine) => boolean), timeoutMs = 60_000): Promise<LogLine> {
+  async waitForLog(fits: string | ((line: LogLine) => boolean), timeoutMs = PATIENCE_MS): Promise<LogLine> {
     const predicate = typeof fits === 'string' ? (line: LogLine) => line.event === fits : fits
     let found: LogLine | undefined
     await this.#until(() => (found = this.#logs.find(predicate)) !== undefined, `log line ${fits}`, timeoutMs)
@@ -133,11 +136,11 @@ export class Daemon {
   }
 
   async listening(count: number): Promise<void> {
-    await this.#until(() => this.logs('listening').length >= count, `${count} listeners listening`, 60_000)
+    await this.#until(() => this.logs('listening').length >= count, `${count} listeners listening`, PATIENCE_MS)
   }
 
   /** Sends SIGTERM and waits for the end. @returns its exit status, null when a signal killed it */
-  async stop(timeoutMs = 60_000): Promise<number | null> {
+  async stop(timeoutMs = PATIENCE_MS): Promise<number | null> {
     this.kill('SIGTERM')
     try {
       return (await this.exited(timeoutMs)).code
@@ -151,7 +154,7 @@ export class Daemon {
     if (this.isRunning) this.#child.kill(signal)
   }
 
-  exited(timeoutMs = 60_000): Promise<Ended> {
+  exited(timeoutMs = PATIENCE_MS): Promise<Ended> {
     return within(timeoutMs, this.#ended, () => `memseal ends\n${this.#output}`)
   }
 
@@ -208,7 +211,7 @@ export async function runMemseal(
   void endOf(child)
   const closed = new Promise<number | null>(resolve => { child.once('close', code => resolve(code)) })
   try {
-    const code = await within(options.timeoutMs ?? 60_000, closed,
+    const code = await within(options.timeoutMs ?? PATIENCE_MS, closed,
       () => `memseal ${args.join(' ')} ends\n${stdout}${stderr}`)
     return { code, stdout, stderr }
   } catch (error) {

@@ -101,7 +101,7 @@ export class Memcached {
       // Another memcached on the same port would answer as well while ours could not bind it.
       if (isGone) throw new Error(`memcached ended at its start: ${this.#stderr}`)
     }
-    await within(60_000, answering(), () => `memcached answers \`version\`; it said: ${this.#stderr}`)
+    await within(150_000, answering(), () => `memcached answers \`version\`; it said: ${this.#stderr}`)
   }
 
   /** Ends it at once, a frozen one too: memcached has nothing to save, and takes a second over SIGTERM. */
@@ -111,7 +111,7 @@ export class Memcached {
 
   async kill9(): Promise<void> {
     this.#child?.kill('SIGKILL')
-    await within(60_000, this.#ended, () => 'memcached ends')
+    await within(150_000, this.#ended, () => 'memcached ends')
     this.#child = undefined
   }
 

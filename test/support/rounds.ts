@@ -16,12 +16,12 @@ export class Rounds {
 
   /** Rounds of memcached, or of a memseal and the memcached behind it. */
   static async of(place: WireOptions): Promise<Rounds> {
-    return new Rounds(await connect({ ...place, timeoutMs: 120_000 }), 'version', 'VERSION ')
+    return new Rounds(await connect({ ...place, timeoutMs: 150_000 }), 'version', 'VERSION ')
   }
 
   /** Rounds of a memseal that answers by itself, whatever its memcached does: it refuses a command. */
   static async ofItself(place: WireOptions): Promise<Rounds> {
-    return new Rounds(await connect({ ...place, timeoutMs: 120_000 }), 'verbosity 1', 'CLIENT_ERROR memseal: ')
+    return new Rounds(await connect({ ...place, timeoutMs: 150_000 }), 'verbosity 1', 'CLIENT_ERROR memseal: ')
   }
 
   private constructor(wire: Wire, question: string, answer: string) {

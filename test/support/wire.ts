@@ -32,7 +32,7 @@ export async function connect(options: WireOptions): Promise<Wire> {
   const { port, host = '127.0.0.1', path, localAddress, tls, allowHalfOpen } = options
   const target = { port, host, path, localAddress, allowHalfOpen }
   const socket = tls ? connectTls({ ...target, ...tls }) : connectPlain(target as NetConnectOpts)
-  const wire = new Wire(socket, options.timeoutMs ?? 60_000)
+  const wire = new Wire(socket, options.timeoutMs ?? 150_000)
   await wire.opened(tls ? 'secureConnect' : 'connect')
   return wire
 }

@@ -75,7 +75,7 @@ test('rotation under load: no line is lost, torn or out of order, and each file 
   }
   const files = [...Array.from({ length: 20 }, (_, at) => `${file}.${at + 1}`), file]
   const linesOf = (each: string): string[] => readFileSync(each, 'utf8').split('\n').slice(0, -1)
-  await vi.waitUntil(() => files.flatMap(linesOf).length === written, { timeout: 60_000 })
+  await vi.waitUntil(() => files.flatMap(linesOf).length === written, { timeout: 150_000 })
   expect(files.flatMap(linesOf).map(line => (JSON.parse(line) as { at: number }).at)).toEqual(Array.from({ length: written }, (_, at) => at))
 })
 
@@ -122,7 +122,7 @@ test.skipIf(process.platform !== 'linux')('a pipe that nobody reads does not kee
     log.log.info({ event: 'count' }, 'x')
     await log.reopen()
     return openedAs(file) <= 4 + 3
-  }, { timeout: 60_000 })
+  }, { timeout: 150_000 })
 })
 
 test.skipIf(process.platform !== 'linux')('a pipe whose reader has gone keeps no descriptor', async () => {
@@ -133,5 +133,5 @@ test.skipIf(process.platform !== 'linux')('a pipe whose reader has gone keeps no
   expect(openedAs(file)).toBe(3)
   log.log.info({ event: 'count' }, 'x')
   closeSync(fd)
-  await vi.waitUntil(() => openedAs(file) === 0, { timeout: 60_000 })
+  await vi.waitUntil(() => openedAs(file) === 0, { timeout: 150_000 })
 })
