@@ -1,4 +1,4 @@
-import type { ClientSnapshot } from '../proxy/client-session.ts'
+import type { ClientSnapshot } from '../proxy/client-record.ts'
 import { exitStatuses } from '../errors.ts'
 import { asking } from './admin-client.ts'
 import { age, bytes, columns, number } from './table.ts'

@@ -6,9 +6,9 @@ import { Repeats } from '../admission/repeats.ts'
 import type { Endpoint } from '../config/endpoint.ts'
 import type { SocketConfig } from '../config/schema.ts'
 import { bind, type Bound } from '../lib/bind.ts'
+import type { Peer } from '../policy/peer.ts'
 import { TlsAcceptor } from '../tls/acceptor.ts'
 import type { ListenerTls } from '../tls/context.ts'
-import type { PeerTls } from '../tls/peer.ts'
 import { passedSockets } from './systemd.ts'
 
 // From accept to a client that is ready to be served. Sockets stay paused: nothing is read before admission. A TLS client
@@ -17,16 +17,6 @@ import { passedSockets } from './systemd.ts'
 //   accept ── Admission ──┬─ plain ─────────────────────┬─ onClient(socket, peer)
 //      (paused)   │       └─ TlsAcceptor (hello, turn, handshake) ───┘
 //                 └─ refused: reset                         the socket's close gives the place back
-
-export interface Peer {
-  id: string              // c17, unique in this process
-  service: string
-  listener: string        // 0.0.0.0:11212, unix:/path
-  address: string         // IPv4-mapped as IPv4; 'unix'
-  countedAs: string       // what limits count as one client: the address, or the network of an IPv6 one
-  port: number            // 0 on a unix socket
-  tls?: PeerTls
-}
 
 export interface ListenerOptions {
   endpoint: Endpoint

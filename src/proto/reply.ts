@@ -6,12 +6,23 @@ const laneShapes = [
   'metaRun', //    meta requests, some of them quiet, up to and including the MN that closes them
   'metaBatch', //  several meta requests of one client that all must answer: one entry instead of many
   'joined', //     a get of one key that went on the same line as the gets behind it: its value, or nothing
-  'local', //      our own words, which wait their turn among the replies
 ] as const
 type AnyShape = ReplyShape | (typeof laneShapes)[number]
 
 export const Shape = Object.fromEntries([...replyShapes, ...laneShapes].map((name, at) => [name, at])) as { readonly [name in AnyShape]: number }
 export const shapeOfRow = Uint8Array.from(commands, (row) => Shape[row.reply ?? 'none'])
+
+/** What the requests in flight may be answered with: a column for each question, a place for each request. */
+export interface Expectations {
+  readonly shape: Uint8Array
+  /** The request's buffer; in it, the keys of a get. */
+  readonly asked: readonly Buffer[]
+  readonly keyFrom: Int32Array
+  readonly keyTo: Int32Array
+  /** Of meta requests that are answered in one go: how many answers may come, and how many must. */
+  readonly mayAnswer: Int32Array
+  readonly mustAnswer: Int32Array
+}
 
 /** What `next()` of a reply framer found. */
 export const Got = {

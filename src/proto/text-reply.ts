@@ -6,7 +6,7 @@
  *  Source: protocol.txt, and PROTOCOL 2.1, 2.4 for what is measured of it. */
 import { indexOfByte, sameBytes, sameRange } from './bytes.ts'
 import { CR, LF, MAX_LINE, SPACE } from './frame.ts'
-import { Got, ProtocolError, Shape } from './reply.ts'
+import { Got, ProtocolError, Shape, type Expectations } from './reply.ts'
 
 /** No header of a VALUE is longer: name, key, flags, length, cas, blanks and line end, as far as their readers go. */
 const LONGEST_VALUE_HEADER = 6 + 250 + 1 + 21 + 1 + 11 + 1 + 21 + 2
@@ -53,20 +53,18 @@ export class TextReplyFramer {
   }
 
   /** @param at start of what has not been consumed   @param end end of what has been received
-   *  @param shape what the head of the queue expects
-   *  @param asked the buffer of its request; `from` to `to` are the keys of a get
-   *  @param from for meta requests that make one entry: how many they are   @param to how many of a run must answer
+   *  @param i which of the expectations is the oldest
    *  @throws ProtocolError when it is something else */
-  next(bytes: Buffer, at: number, end: number, shape: number, asked: Buffer, from: number, to: number): Got {
+  next(bytes: Buffer, at: number, end: number, expected: Expectations, i: number): Got {
     this.at = at
     if (at === end) return Got.more
+    const shape = expected.shape[i]
     switch (shape) {
-      case Shape.values: return this.#values(bytes, end, asked, from, to, false)
-      case Shape.valuesCas: return this.#values(bytes, end, asked, from, to, true)
-      case Shape.joined: return this.#joined(bytes, end, asked, from, to)
-      case Shape.meta: return this.#meta(bytes, end)
-      case Shape.metaRun: return this.#run(bytes, end, from, to)
-      case Shape.metaBatch: return this.#batch(bytes, end, from)
+      case Shape.values: return this.#values(bytes, end, expected.asked[i], expected.keyFrom[i], expected.keyTo[i], false)
+      case Shape.valuesCas: return this.#values(bytes, end, expected.asked[i], expected.keyFrom[i], expected.keyTo[i], true)
+      case Shape.joined: return this.#joined(bytes, end, expected.asked[i], expected.keyFrom[i], expected.keyTo[i])
+      case Shape.metaRun: return this.#run(bytes, end, expected.mayAnswer[i], expected.mustAnswer[i])
+      case Shape.metaBatch: return this.#batch(bytes, end, expected.mustAnswer[i])
       case Shape.lines: return this.#manyLines(bytes, end, false)
       case Shape.dump: return this.#manyLines(bytes, end, true)
       case Shape.endless: this.at = end; return Got.more

@@ -1,6 +1,6 @@
 /** Replies that memcached did not send in one piece are put together here: short copies, side by side in memory of ours,
  *  so that what one client gets in a turn is still one view and one write. */
-import type { ReplyQueue } from './reply-queue.ts'
+import type { Run } from './outbox.ts'
 import type { Slab, SlabPool } from './slab.ts'
 
 export class Assembly {
@@ -13,12 +13,12 @@ export class Assembly {
   }
 
   /** Copies [from, to) and `behind`, which must fit into a slab. */
-  add(replies: ReplyQueue, bytes: Buffer, from: number, to: number, behind: Buffer): void {
+  add(run: Run, bytes: Buffer, from: number, to: number, behind: Buffer): void {
     const slab = this.#roomFor(to - from + behind.length)
     const at = this.#end
     this.#end += bytes.copy(slab.bytes, at, from, to)
     for (let i = 0; i < behind.length; i++) slab.bytes[this.#end++] = behind[i]
-    replies.add(slab.bytes, at, this.#end, slab)
+    run.outbox.deliver(run, slab.bytes, at, this.#end, slab)
   }
 
   /** Never a place that was given out before, unless all that was written here is done with and confirmed. */

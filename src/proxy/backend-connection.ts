@@ -1,31 +1,31 @@
-/** One socket to memcached and what is in flight on it. Text and binary lanes add how requests are queued and how replies
- *  are told apart (text-lane.ts, binary-lane.ts); a private connection is the same with one client on it.
+/** One socket to memcached and what is in flight on it: a lane that clients share, or the private connection of one of them.
  *
- *      clients ─ send(view) ─▶ [ parts of this turn ] ─ flush ─▶ memcached ─▶ slab ─ parse() ─▶ reply queues of clients
- *                                 │                                             │
- *                                 └──────── pending: one entry a request ───────┘  head is whose reply comes next
+ *      connecting ─▶ standby ◀─▶ offered ─▶ retiring ─▶ closed          (from each of them to closed, when it is lost)
  *
- *  Bytes of the slab:   0 ······ from ······ at ······ end ······ SLAB
- *                        delivered │ held     │ not yet  │ Node reads the next bytes here
- *                                  └ checked ─┘ checked  └ */
+ *      clients ─ dialect.enter ─▶ [ parts of this turn ] ─ flush ─▶ memcached ─▶ slab ─ dialect.read ─▶ outboxes of clients
+ *                     │                                                               │
+ *                     └────────────── expected: an entry for each reply ──────────────┘  the oldest is whose reply comes next */
 import type { Socket } from 'node:net'
 import type { Clock } from '../lib/clock.ts'
 import { whyNotSeen } from '../lib/hidden-paths.ts'
 import type { Histogram } from '../lib/histogram.ts'
 import { printable } from '../lib/printable.ts'
 import { systemErrorText } from '../lib/system-error.ts'
-import { ProtocolError, Shape } from '../proto/reply.ts'
+import type { RequestFrame } from '../proto/frame.ts'
+import { ProtocolError } from '../proto/reply.ts'
 import type { BackendClose } from '../telemetry/reasons.ts'
-import type { ClientSession } from './client-session.ts'
 import type { Dial } from './dial.ts'
-import { Fate, Pending } from './pending.ts'
-import type { Slab, SlabPool } from './slab.ts'
+import { SHOWN_BYTES, type Dialect, type Wire } from './dialect.ts'
+import { Expected, Fate } from './expected.ts'
+import { settleLost } from './lost-requests.ts'
+import type { Outbox, Run } from './outbox.ts'
+import { ReplyWindow } from './reply-window.ts'
+import type { SlabPool } from './slab.ts'
+import { Staging } from './staging.ts'
 import type { Route } from './target.ts'
 import type { Turn } from './turn.ts'
 
-export type { BackendClose }
-
-export type BackendSettings = {
+export interface BackendSettings {
   connectTimeoutMs: number
   replyTimeoutMs: number
   /** A lane that was idle for this long is asked for a sign of life; 0: never. */
@@ -35,18 +35,17 @@ export type BackendSettings = {
 }
 
 /** What connections of one service share. */
-export type BackendContext = {
+export interface BackendContext {
   settings: BackendSettings
   turn: Turn
   clock: Clock
   dial: Dial
-  slabs: SlabPool
   /** Seconds, of a sample. */
   latency: { backend: Histogram; own: Histogram }
 }
 
 /** What else the log says of a connection that was lost. */
-export type Loss = {
+export interface Loss {
   /** In place of `BackendClose`, if it is TLS that failed. */
   reason?: string
   advice: string
@@ -65,85 +64,71 @@ export interface BackendOwner {
   heirOf?(connection: BackendConnection): BackendConnection | undefined
 }
 
-/** Requests up to this size are joined in one buffer when several leave in a turn; larger ones leave as views. */
-const JOIN_BYTES = 8 * 1024
-const STAGING_BYTES = 64 * 1024
-/** A read that has less room than this at the end of its slab goes to the next slab. */
-const READ_ROOM = 4
+/** A client that is not read until memcached takes more. */
+export interface WaitsForRoom {
+  backendHasRoom(): void
+}
+
+/** `offered`: its clients stay, and others may come. `standby`: they are to go to another lane, each as soon as nothing of it is in
+ *  flight here. `retiring`: likewise, and it closes when it is empty, since it has a successor. */
+export type BackendState = 'connecting' | 'offered' | 'standby' | 'retiring' | 'closed'
+
 /** Replies are held until they are whole up to this size, so that a client can still be told of an error; larger ones
  *  flow as they come. A fraction of a slab, since what is held moves along to the next one. */
 const STREAM_BYTES = 32 * 1024
-/** What of a request and of its reply is shown in the log when they do not fit. */
-export const SHOWN_BYTES = 80
 /** memcached does not read: clients stop being read. */
 const FULL_BYTES = 8 * 1024 * 1024
 const OUT_OF_STEP_ADVICE =
   'if it comes again, compare what was asked with what was answered: behind backend.connect may be no memcached, or a proxy that answers in another order'
 const NO_MEMORY_ADVICE = 'raise read_buf_mem_limit of memcached (-o), or let clients ask for fewer keys at once'
-/** Buffers that requests are joined in, free for the next turn. Each is written again only after its write was confirmed. */
-const freeStaging: Buffer[] = []
-const MOST_FREE_STAGING = 32
 
-export abstract class BackendConnection {
+export class BackendConnection implements Wire {
   readonly isPrivate: boolean
   readonly route: Route
-  readonly pending = new Pending()
+  readonly dialect: Dialect
+  readonly expected = new Expected()
+  readonly clock: Clock
+  readonly slabs: SlabPool
   /** Release of memcached, as `release()` gives it; 0 when unknown. */
   release = 0
   version = ''
-  state: 'connecting' | 'ready' | 'closed' = 'connecting'
+  state: BackendState = 'connecting'
   /** Clients that have chosen this lane. */
-  sessions = 0
-  /** False: its clients are to go to another lane, each as soon as nothing of it is in flight here. */
-  isOffered = true
-  /** It has a successor and closes when it is empty. */
-  isRetiring = false
+  clients = 0
   readyAt = 0
   /** Nothing was in flight when it closed, so that no client noticed. */
   wasIdle = true
   /** When its successor is due. */
   replaceAt = Infinity
-  /** Everything that arrives is this client's, unread. */
-  rawSession: ClientSession | undefined
+  readonly window: ReplyWindow
 
-  protected readonly context: BackendContext
-  protected slab: Slab
-  protected from = 0
-  protected at = 0
-  protected end = 0
-  /** It was closed because memcached had no memory for its replies. */
-  protected hasLostReplies = false
-
+  readonly #context: BackendContext
   readonly #owner: BackendOwner
   readonly #socket: Socket
-  readonly #slabs: SlabPool
-  readonly #slabBytes: number
-  #window: Buffer
-  #parts: Buffer[] = []
-  #partFrom: number[] = []
-  #partTo: number[] = []
-  #partBytes = 0
+  readonly #staging: Staging
+  /** Everything that arrives is this client's, unread. */
+  #raw: Outbox | undefined
+  #why: BackendClose | undefined
   #isMarked = false
-  #staged: Buffer[] = []
-  #waiting: Set<ClientSession> | undefined
-  #connectBy: number
+  #waiting: Set<WaitsForRoom> | undefined
+  readonly #connectBy: number
   #resumedAt = 0
   #heardAt = 0
   #isPaused = false
   #isUploading = false
   #hasEnded = false
 
-  constructor(context: BackendContext, route: Route, owner: BackendOwner, slabs: SlabPool, isPrivate: boolean) {
-    this.context = context
-    this.route = route
-    this.isPrivate = isPrivate
+  constructor(context: BackendContext, route: Route, owner: BackendOwner, slabs: SlabPool, isPrivate: boolean, dialect: (wire: Wire) => Dialect) {
+    this.#context = context
     this.#owner = owner
-    this.#slabs = slabs
-    this.slab = slabs.take()
-    this.#slabBytes = this.slab.bytes.length
-    this.#window = this.slab.bytes
+    this.route = route
+    this.slabs = slabs
+    this.isPrivate = isPrivate
+    this.clock = context.clock
+    this.window = new ReplyWindow(slabs)
+    this.dialect = dialect(this)
     this.#connectBy = context.clock.read() + context.settings.connectTimeoutMs
-    this.#socket = context.dial(route, { buffer: this.#nextWindow, callback: this.#read }, {
+    this.#socket = context.dial(route, { buffer: this.window.next, callback: this.#read }, {
       ready: () => this.#dialed(),
       failed: (error, failure) => {
         if (this.state !== 'connecting') this.fail('backend-error', describe(error))
@@ -156,186 +141,145 @@ export abstract class BackendConnection {
         else this.fail('tls-failed', failure.words, failure)
       },
     })
+    this.#staging = new Staging(this.#socket)
     this.#socket.on('drain', () => this.#drained())
   }
 
-  /** Asks who is there; calls `becomeReady()` when it is a memcached. */
-  protected abstract greet(): void
-  /** Takes whole replies from `at` to `end`. @throws ProtocolError */
-  protected abstract parse(): void
-  /** A client's input has run dry: whatever it asked quietly gets a fence behind it. */
-  abstract endTurn(): void
-  /** Gives every request in flight an error, or closes clients that hold a part of a reply. A read of which nothing was
-   *  answered goes to the heir instead, if it was not there before. */
-  protected abstract failPending(words: string, heir: BackendConnection | undefined): void
-  /** Asks for a sign of life. */
-  protected abstract probe(): void
-  /** The start of the request at the head of the queue, for the log. */
-  protected abstract asked(head: number): string
+  // Its life.
 
+  /** memcached answers, and has not been given up. */
+  get isReady(): boolean {
+    return this.state === 'offered' || this.state === 'standby' || this.state === 'retiring'
+  }
+
+  get isClosed(): boolean {
+    return this.state === 'closed'
+  }
+
+  /** A private connection's client may find out by itself who is there: all that comes back is its own. */
   #dialed(): void {
-    if (this.state === 'connecting') this.greet()
+    if (this.state !== 'connecting') return
+    if (this.isPrivate) return this.greeted('', 0)
+    this.dialect.greet()
+    this.flush()
   }
 
-  /** Words of ours that wait for their turn among the client's replies. */
-  local(session: ClientSession, reply: Buffer): void {
-    this.endTurn()
-    this.pending.push(session, Shape.local, Fate.forward, 0, reply, 0, 0, this.context.clock.now)
+  greeted(version: string, release: number): void {
+    if (this.state !== 'connecting') return
+    this.version = version
+    this.release = release
+    this.readyAt = this.#heardAt = this.clock.now
+    this.#become('standby')
+    this.#owner.backendReady(this)
   }
 
-  protected settleLocals(): void {
-    const pending = this.pending
-    while (pending.count > 0 && pending.shape[pending.head] === Shape.local) {
-      const session = pending.sessions[pending.head]!
-      const reply = pending.asked[pending.head]
-      pending.shift()
-      session.replies.add(reply, 0, reply.length, undefined)
-      session.repliesGrew()
-      session.settled(1)
-    }
+  /** Whether its clients may stay. */
+  offer(isOffered: boolean): void {
+    if (this.state === 'offered' || this.state === 'standby') this.#become(isOffered ? 'offered' : 'standby')
+  }
+
+  retire(): void {
+    if (this.state === 'connecting') this.fail('replaced', 'the backend is another now')
+    else if (this.isReady) this.#become('retiring')
+  }
+
+  #become(state: BackendState): void {
+    const isOrderly = state === 'closed' && this.isReady && this.#why === 'replaced'
+    this.state = state
+    if (state !== 'closed') return
+    // Over TLS an orderly end says so to the other side. One that is still being opened could wait for that for minutes.
+    if (isOrderly) this.#socket.destroySoon()
+    else this.#socket.destroy()
+    this.window.close()
   }
 
   /** What is in flight will never be answered whole: a watcher's log. */
   get isEndless(): boolean {
-    return this.pending.count > 0 && this.pending.shape[this.pending.head] === Shape.endless
+    return this.expected.count > 0 && this.dialect.isEndless
   }
 
   get isIdle(): boolean {
-    return this.pending.count === 0
+    return this.expected.count === 0
   }
 
-  get isFull(): boolean {
-    return this.#socket.writableLength + this.#partBytes > FULL_BYTES
+  get isRaw(): boolean {
+    return this.#raw !== undefined
+  }
+
+  get joinsGets(): boolean {
+    return this.#context.settings.joinsGets
+  }
+
+  // Requests.
+
+  /** The next request of a client.   @param isHead its data block follows by `send()` */
+  enter(frame: RequestFrame, outbox: Outbox, isHead: boolean): void {
+    this.dialect.enter(frame, outbox.expect(this), isHead)
   }
 
   /** Queues bytes for this turn's write. They may not change until they are written: they are a client's, or ours for good. */
   send(bytes: Buffer, from: number, to: number): void {
-    const last = this.#parts.length - 1
-    this.#partBytes += to - from
-    if (last >= 0 && this.#parts[last] === bytes && this.#partTo[last] === from) {
-      this.#partTo[last] = to
-    } else {
-      this.#parts.push(bytes)
-      this.#partFrom.push(from)
-      this.#partTo.push(to)
-    }
+    this.#staging.add(bytes, from, to)
     if (this.#isMarked) return
     this.#isMarked = true
-    this.context.turn.backend(this)
+    this.#context.turn.backend(this)
   }
 
   flush(): void {
+    // Marked until it has ended: what the end of a turn sends is of this turn.
+    if (this.state !== 'closed' && !this.#hasEnded) this.dialect.endTurn()
     this.#isMarked = false
-    const count = this.#parts.length
-    if (count === 0 || this.state === 'closed' || this.#hasEnded) return
-    if (this.context.turn.startedAt !== 0) this.#timeLast()
-    if (count === 1) this.#socket.write(this.#parts[0].subarray(this.#partFrom[0], this.#partTo[0]))
-    else this.#writeJoined(count)
-    this.#parts.length = this.#partFrom.length = this.#partTo.length = this.#partBytes = 0
+    if (this.#staging.isEmpty || this.state === 'closed' || this.#hasEnded) return
+    if (this.#context.turn.startedAt !== 0) this.#timeLast()
+    this.#staging.write()
   }
 
   /** Of one turn in 16: how long memcached takes over the last request, and how long we had it ourselves. */
   #timeLast(): void {
-    const { turn, latency } = this.context
+    const { turn, latency } = this.#context
     const heldMs = performance.now() - turn.startedAt
-    this.pending.time((backendMs) => {
+    this.expected.time((backendMs) => {
       const answeredAt = performance.now()
       latency.backend.observe(backendMs / 1000)
       turn.whenWritten((writtenAt) => latency.own.observe((heldMs + writtenAt - answeredAt) / 1000))
     })
   }
 
-  #writeJoined(count: number): void {
-    const isOneWrite = this.#partBytes <= STAGING_BYTES
-    if (!isOneWrite) this.#socket.cork()
-    let staging: Buffer | undefined
-    let filled = 0
-    for (let i = 0; i < count; i++) {
-      const bytes = this.#parts[i]
-      const from = this.#partFrom[i]
-      const to = this.#partTo[i]
-      const size = to - from
-      const isJoined = isOneWrite || size <= JOIN_BYTES
-      if (staging !== undefined && (!isJoined || filled + size > STAGING_BYTES)) {
-        this.#writeStaging(staging, filled)
-        staging = undefined
-      }
-      if (!isJoined) {
-        this.#socket.write(bytes.subarray(from, to))
-        continue
-      }
-      if (staging === undefined) {
-        staging = freeStaging.pop() ?? Buffer.allocUnsafeSlow(STAGING_BYTES)
-        filled = 0
-      }
-      bytes.copy(staging, filled, from, to)
-      filled += size
-    }
-    if (staging !== undefined) this.#writeStaging(staging, filled)
-    if (!isOneWrite) this.#socket.uncork()
-  }
-
-  #writeStaging(staging: Buffer, filled: number): void {
-    this.#staged.push(staging)
-    this.#socket.write(staging.subarray(0, filled), this.#onStagingWritten)
-  }
-
-  /** Writes are confirmed in their order. After an error the buffer may still be looked at, and is not used again. */
-  readonly #onStagingWritten = (error: Error | null | undefined): void => {
-    const staging = this.#staged.shift()
-    if (error == null && staging !== undefined && freeStaging.length < MOST_FREE_STAGING) freeStaging.push(staging)
+  get isFull(): boolean {
+    return this.#socket.writableLength + this.#staging.size > FULL_BYTES
   }
 
   /** A client stops being read until memcached takes more. */
-  waitForRoom(session: ClientSession): void {
+  waitForRoom(client: WaitsForRoom): void {
     this.#waiting ??= new Set()
-    this.#waiting.add(session)
+    this.#waiting.add(client)
   }
 
   #drained(): void {
     const waiting = this.#waiting
     if (waiting === undefined) return
     this.#waiting = undefined
-    for (const session of waiting) session.backendHasRoom()
+    for (const client of waiting) client.backendHasRoom()
   }
 
-  /** Where Node reads the next bytes: never a place that was given out before, unless all that was read there is done
-   *  with and confirmed. Node asks for it after each read. */
-  readonly #nextWindow = (): Buffer => {
-    if (this.from === this.end && this.end > 0 && this.slab.isUnshared) this.from = this.at = this.end = 0
-    if (this.slab.bytes.length - this.end < this.slab.bytes.length / READ_ROOM) this.#moveToNextSlab()
-    this.#window = this.slab.bytes.subarray(this.end)
-    return this.#window
-  }
+  // Replies.
 
-  #moveToNextSlab(): void {
-    const next = this.#slabs.take()
-    // It was one slab too many, and the client that had to go was the only one here.
-    if (this.state === 'closed') return next.release()
-    this.slab.bytes.copy(next.bytes, 0, this.from, this.end)
-    this.slab.release()
-    this.slab = next
-    this.end -= this.from
-    this.at -= this.from
-    this.from = 0
-  }
-
-  readonly #read = (count: number, window: Uint8Array): boolean => {
+  readonly #read = (count: number, place: Uint8Array): boolean => {
     if (this.state === 'closed') return false
-    if (window !== this.#window) {
+    const { window } = this
+    if (!this.window.grew(count, place)) {
       // Should Node ever read twice into one place, replies that wait there are no longer what they were.
       this.#outOfStep('Node read into memory that was in use')
       return false
     }
-    this.end += count
-    this.#heardAt = this.context.clock.now
+    this.#heardAt = this.clock.now
     try {
       // What was asked before everything passes unread is followed to its end: a fence of ours may be the last of it.
-      if (this.rawSession === undefined || this.pending.count > 0) {
-        this.parse()
-        if (this.at - this.from >= Math.min(STREAM_BYTES, this.#slabBytes / 8)) this.streamHead()
+      if (this.#raw === undefined || this.expected.count > 0) {
+        this.dialect.read()
+        if (window.at - window.from >= Math.min(STREAM_BYTES, window.bytes.length / 8)) this.deliverPart()
       }
-      if (this.rawSession !== undefined && this.pending.count === 0) this.#passOn(this.rawSession)
+      if (this.#raw !== undefined && this.expected.count === 0) this.#passOn(this.#raw)
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error
       if (this.state === 'connecting') this.fail('not-memcached', `it answered "${this.#answered()}"`)
@@ -345,36 +289,36 @@ export abstract class BackendConnection {
     return !this.#isPaused
   }
 
-  /** The start of what came and was not understood, for people who have to find out why. */
-  #answered(): string {
-    return printable(this.slab.bytes, this.from, this.end, SHOWN_BYTES)
-  }
-
-  #passOn(session: ClientSession): void {
-    if (this.from === this.end) return
-    session.replies.add(this.slab.bytes, this.from, this.end, this.slab)
-    this.from = this.at = this.end
-    session.repliesGrew()
+  deliver(run: Run, isSwallowed: number, to: number): void {
+    const { window } = this
+    if (isSwallowed === 0) run.outbox.deliver(run, window.bytes, window.from, to, window.slab)
+    window.from = to
   }
 
   /** A part of a long reply goes on to its client; from now on only the rest may follow. */
-  protected streamHead(): void {
-    const pending = this.pending
-    const head = pending.head
-    this.deliver(pending.sessions[head], pending.fate[head] & Fate.swallow, this.at)
-    pending.fate[head] |= Fate.started
+  deliverPart(): void {
+    const { run, fate, head } = this.expected
+    const whose = run[head]
+    if (whose === undefined) return
+    this.deliver(whose, fate[head] & Fate.swallow, this.window.at)
+    fate[head] |= Fate.started
   }
 
-  /** Hands [from, to) to a client, if it is still there and wants it. */
-  protected deliver(session: ClientSession | undefined, isSwallowed: number, to: number): void {
-    if (isSwallowed === 0 && session !== undefined && !session.isClosed) {
-      session.replies.add(this.slab.bytes, this.from, to, this.slab)
-      session.repliesGrew()
-    }
-    this.from = to
+  #passOn(outbox: Outbox): void {
+    const { bytes, from, end, slab } = this.window
+    if (from === end) return
+    this.window.clear()
+    outbox.pass(bytes, from, end, slab)
   }
 
-  /** Only for a private connection: its client does not take its replies. */
+  /** The start of what came and was not understood, for people who have to find out why. */
+  #answered(): string {
+    return printable(this.window.bytes, this.window.from, this.window.end, SHOWN_BYTES)
+  }
+
+  // A private connection's client.
+
+  /** It does not take its replies. */
   pauseReading(): void {
     if (this.#isPaused) return
     this.#isPaused = true
@@ -384,102 +328,92 @@ export abstract class BackendConnection {
   resumeReading(): void {
     if (!this.#isPaused) return
     this.#isPaused = false
-    this.#resumedAt = this.context.clock.now
+    this.#resumedAt = this.clock.now
     this.#socket.resume()
   }
 
   /** A client's value is on its way in pieces. Until its end memcached answers nothing, earlier requests included. */
   uploading(isUnderWay: boolean): void {
     this.#isUploading = isUnderWay
-    this.#resumedAt = this.context.clock.now
+    this.#resumedAt = this.clock.now
   }
 
   /** The value in hand will never be whole, so nobody is owed an answer to it. memcached closes when it learns of it. */
   abandonUpload(): void {
-    this.pending.fate[(this.pending.head + this.pending.count - 1) & (this.pending.sessions.length - 1)] |= Fate.swallow
+    this.expected.fate[this.expected.last] |= Fate.swallow
     this.endWriting()
   }
 
-  /** In raw mode: the client has sent all it will. */
+  /** Both directions pass unread from now on, once what was asked before is answered. */
+  passUnread(outbox: Outbox): void {
+    this.#raw = outbox
+  }
+
+  /** The client has sent all it will. */
   endWriting(): void {
     this.flush()
     this.#hasEnded = true
     this.#socket.end()
   }
 
-  protected becomeReady(version: string, release: number): void {
-    this.state = 'ready'
-    this.readyAt = this.#heardAt = this.context.clock.now
-    this.version = version
-    this.release = release
-    this.#owner.backendReady(this)
-  }
+  // The end.
 
   /** Called at every tick. A request without an answer closes the connection. */
   checkDeadline(now: number): void {
+    const { connectTimeoutMs, replyTimeoutMs, probeIntervalMs } = this.#context.settings
+    const { expected } = this
     if (this.state === 'connecting' && now > this.#connectBy) {
-      this.fail('connect-timeout', `no answer within ${this.context.settings.connectTimeoutMs} ms`)
-    } else if (this.pending.count > 0 && !this.#isPaused && !this.#isUploading && this.isWaiting()) {
-      const since = Math.max(this.pending.sentAt[this.pending.head], this.#resumedAt)
-      if (now - since > this.context.settings.replyTimeoutMs) this.fail('reply-timeout', `no reply within ${this.context.settings.replyTimeoutMs} ms`)
-    } else if (this.state === 'ready' && !this.isPrivate && this.pending.count === 0) {
-      const interval = this.context.settings.probeIntervalMs
-      if (interval > 0 && now - this.#heardAt >= interval) this.probe()
+      this.fail('connect-timeout', `no answer within ${connectTimeoutMs} ms`)
+    } else if (expected.count > 0 && !this.#isPaused && !this.#isUploading && !this.dialect.isEndless) {
+      const since = Math.max(expected.sentAt[expected.head], this.#resumedAt)
+      if (now - since > replyTimeoutMs) this.fail('reply-timeout', `no reply within ${replyTimeoutMs} ms`)
+    } else if (this.isReady && !this.isPrivate && this.isIdle) {
+      if (probeIntervalMs > 0 && now - this.#heardAt >= probeIntervalMs) this.dialect.probe()
     }
-  }
-
-  /** False when the head of the queue may rightly stay without an answer for long. */
-  protected isWaiting(): boolean {
-    return true
   }
 
   /** The stream is no longer in step: nobody can say whose bytes come next, so every client with a request on it goes. */
   #outOfStep(words: string): void {
-    const { pending } = this
-    const mask = pending.sessions.length - 1
-    const clients = new Set<ClientSession>()
-    for (let n = 0; n < pending.count; n++) {
-      const session = pending.sessions[(pending.head + n) & mask]
-      if (session !== undefined && !session.isClosed) clients.add(session)
+    const { expected } = this
+    const outboxes = new Set<Outbox>()
+    for (let n = 0; n < expected.count; n++) {
+      const run = expected.run[expected.at(n)]
+      if (run !== undefined && !run.outbox.isClosed) outboxes.add(run.outbox)
     }
-    const asked = pending.count === 0 ? '' : this.asked(pending.head)
-    const loss = { advice: OUT_OF_STEP_ADVICE, asked, answered: this.#answered(), clients: clients.size }
-    // Told even when nobody waited for anything: there it may be somebody's reply the next time.
+    const asked = expected.count === 0 ? '' : this.dialect.asked(expected.head)
+    const loss = { advice: OUT_OF_STEP_ADVICE, asked, answered: this.#answered(), clients: outboxes.size }
+    // Logged even when nobody waited for anything: there it may be somebody's reply the next time.
     this.wasIdle = false
     this.#close('out-of-step')
-    for (const session of clients) session.destroy('backend-out-of-step')
-    while (pending.count > 0) pending.shift()
+    for (const { client } of outboxes) client.destroy('backend-out-of-step')
+    while (expected.count > 0) expected.shift()
     this.#tellClosed('out-of-step', words, undefined, loss)
   }
 
   /** memcached dropped replies, and nobody can say whose. None of what it said is wrong, so clients stay: it is as if the
    *  connection had been lost. */
   #repliesLost(words: string): void {
-    this.hasLostReplies = true
     // The line that says so is nobody's answer.
-    this.from = this.at = this.end
+    this.window.clear()
     this.fail('replies-lost', words, { advice: NO_MEMORY_ADVICE })
   }
 
   fail(why: BackendClose, words: string, loss?: Loss): void {
     if (this.state === 'closed') return
-    this.wasIdle = this.pending.count === 0
+    this.wasIdle = this.isIdle
     this.#close(why)
     // After `reply_timeout` a client has waited as long as it may.
     this.#tellClosed(why, words, why === 'reply-timeout' || this.wasIdle ? undefined : this.#owner.heirOf?.(this), loss)
   }
 
   #close(why: BackendClose): void {
-    const isOrderly = why === 'replaced' && this.state === 'ready'
-    this.state = 'closed'
-    // Over TLS an orderly end says so to the other side. One that is still being opened could wait for that for minutes.
-    if (isOrderly) this.#socket.destroySoon()
-    else this.#socket.destroy()
-    this.slab.spoil()
+    this.#why = why
+    this.#become('closed')
   }
 
   #tellClosed(why: BackendClose, words: string, heir: BackendConnection | undefined, loss: Loss | undefined): void {
-    this.failPending(words, heir)
+    settleLost(this, heir, words, this.#context.settings.replyTimeoutMs / 2, why === 'replies-lost')
+    this.dialect.close()
     this.#drained()
     this.#owner.backendClosed(this, why, words, loss)
   }

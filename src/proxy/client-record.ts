@@ -1,7 +1,10 @@
 /** What one client has done: for its line in the log, for `memseal connections`, and for the counters of its service. */
 import { groupOfRow, groups, isReadRow } from '../proto/commands.ts'
-import type { Peer } from '../process/listener.ts'
-import type { PrivateReason } from '../telemetry/reasons.ts'
+import type { Peer } from '../policy/peer.ts'
+import type { Dialect } from '../proto/frame.ts'
+import type { Departure } from '../telemetry/departures.ts'
+import type { ClientClose, PrivateReason } from '../telemetry/reasons.ts'
+import type { Outbox } from './outbox.ts'
 
 export interface RecordFields extends Pick<Peer, 'service' | 'listener' | 'address' | 'port' | 'tls'> {
   seconds: number
@@ -10,6 +13,18 @@ export interface RecordFields extends Pick<Peer, 'service' | 'listener' | 'addre
   hits: number
   refused: number
   bytesIn: number
+}
+
+/** What `memseal connections` shows of a client. */
+export interface ClientSnapshot extends RecordFields {
+  id: string
+  dialect: Dialect
+  idleSeconds: number
+  bytesOut: number
+  inFlight: number
+  backlogBytes: number
+  /** Why it has a backend connection of its own; undefined: it shares. */
+  isPrivate: PrivateReason | undefined
 }
 
 export class ClientRecord {
@@ -51,6 +66,17 @@ export class ClientRecord {
       service, listener, address, port, tls, seconds: Math.round(now - this.since) / 1000, requests: this.requests,
       by: this.#requestsByGroup(), hits: this.hits, refused: this.refused, bytesIn: this.bytesIn,
     }
+  }
+
+  snapshot(now: number, dialect: Dialect, { bytesOut, inFlight, backlog }: Outbox, isPrivate: boolean): ClientSnapshot {
+    return {
+      id: this.peer.id, dialect, ...this.fields(now), idleSeconds: Math.round(now - this.activeAt) / 1000,
+      bytesOut, inFlight, backlogBytes: backlog, isPrivate: isPrivate ? this.whyPrivate : undefined,
+    }
+  }
+
+  departure(now: number, dialect: Dialect, { bytesOut }: Outbox, isPrivate: boolean, reason: ClientClose): Departure {
+    return { client: this.peer.id, dialect, ...this.fields(now), bytesOut, isPrivate, reason }
   }
 
   #requestsByGroup(): Record<string, number> {

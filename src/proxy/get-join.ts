@@ -9,19 +9,19 @@
  *  Later releases gather the replies to one pipeline themselves; there only gets of different clients are joined, which
  *  spares memcached a third of its work at one request in flight each.
  *
- *  A value still goes to nobody but a client that asked for its key: each is an entry of `pending` with a key of its own.
+ *  A value still goes to nobody but a client that asked for its key: each is an entry of `expected` with a key of its own.
  *
  *  The line stays open, without its end, until something else is to be sent or the turn is over. */
 import { release, sameRange } from '../proto/bytes.ts'
 import type { RequestFrame } from '../proto/frame.ts'
-import type { ClientSession } from './client-session.ts'
-import type { Pending } from './pending.ts'
+import type { Expected } from './expected.ts'
+import type { Outbox, Run } from './outbox.ts'
 
 /** From here on memcached gathers the replies to the gets of a pipeline itself. */
 const GATHERS_SINCE = release('1.6.35')
 /** A line of more than 1024 bytes is one that some releases take only if it comes in one piece (PROTOCOL 1.1, 7). */
 export const LONGEST_JOIN_BYTES = 1024
-/** A later client waits for the values of the earlier ones; and each is looked at for a key that comes twice. */
+/** Bounds the wait behind earlier clients' values, and the cost of the scan for a key that stands twice. */
 export const MOST_JOINED = 64
 /** Up to this size a value is copied, so that its END can stand behind it. Larger ones cost so much themselves that
  *  gathering their replies saves nothing. */
@@ -47,11 +47,11 @@ export class GetJoin {
     this.#areSmall = valueBytes <= COPY_BYTES
   }
 
-  /** True when the get that the framer holds can be one more of the open line.   @param version of memcached */
-  takes(pending: Pending, session: ClientSession, frame: RequestFrame, version: number): boolean {
+  /** True when the get can be one more of the open line.   @param version of memcached */
+  takes(expected: Expected, run: Run, frame: RequestFrame, version: number): boolean {
     if (this.#members === 0 || this.#members >= MOST_JOINED || !this.#areSmall) return false
-    if (version >= GATHERS_SINCE && pending.sessions[pending.last] === session) return false
-    return this.#lengthWith(frame) <= LONGEST_JOIN_BYTES && !this.#hasAsked(pending, session, frame)
+    if (version >= GATHERS_SINCE && expected.run[expected.last]!.outbox === run.outbox) return false
+    return this.#lengthWith(frame) <= LONGEST_JOIN_BYTES && !this.#hasAsked(expected, run.outbox, frame)
   }
 
   /** Its blank and key go before the end of the line, and its own end takes that one's place. */
@@ -59,13 +59,12 @@ export class GetJoin {
     return this.#bytes - (this.tailTo - this.tailFrom) + 1 + end - keyStart
   }
 
-  /** Of a key that comes twice only one may be answered, if it is stored or lost in between, and nobody can say which one
-   *  that was. Between clients it makes no difference; one client must not see the later state first. */
-  #hasAsked(pending: Pending, session: ClientSession, { chunk, keyStart, keyEnd }: RequestFrame): boolean {
-    const mask = pending.sessions.length - 1
-    for (let n = pending.count - this.#members; n < pending.count; n++) {
-      const i = (pending.head + n) & mask
-      if (pending.sessions[i] === session && sameRange(pending.asked[i], pending.from[i], pending.to[i], chunk, keyStart, keyEnd)) return true
+  /** If a key stands twice in one get and changes in between, memcached may answer only one of the two, and we cannot tell
+   *  which. Between clients that is harmless; one client must not see the newer state first. */
+  #hasAsked(expected: Expected, outbox: Outbox, { chunk, keyStart, keyEnd }: RequestFrame): boolean {
+    for (let n = expected.count - this.#members; n < expected.count; n++) {
+      const i = expected.at(n)
+      if (expected.run[i]!.outbox === outbox && sameRange(expected.asked[i], expected.keyFrom[i], expected.keyTo[i], chunk, keyStart, keyEnd)) return true
     }
     return false
   }

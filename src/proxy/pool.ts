@@ -8,11 +8,16 @@
 import type { BackendConfig } from '../config/schema.ts'
 import type { Logger } from '../telemetry/log.ts'
 import type { BackendConnection } from './backend-connection.ts'
-import type { ClientSession } from './client-session.ts'
 import type { Target } from './target.ts'
 import { TargetLanes, type TargetLanesOptions } from './target-lanes.ts'
 
-export interface PoolOptions<Lane extends BackendConnection> extends Omit<TargetLanesOptions<Lane>, 'target' | 'onChange' | 'heirOf'> {
+/** A client for which no lane is ready yet. */
+export interface WaitsForLane {
+  /** One is ready, or none can be had. */
+  laneDecided(): void
+}
+
+export interface PoolOptions extends Omit<TargetLanesOptions, 'target' | 'onChange' | 'heirOf'> {
   targets: readonly Target[]
   policy: 'failover' | 'rotate'
   returnAfterMs: number
@@ -29,15 +34,15 @@ export function mostLanes({ connect, connections, policy }: Pick<BackendConfig, 
 /** Measured at 1, 16 and 100 requests in flight: one lane beats several, since requests of more clients leave together. */
 export const AUTO_LANES = 1
 
-export class Pool<Lane extends BackendConnection> {
-  readonly #options: PoolOptions<Lane>
-  readonly #groups: TargetLanes<Lane>[]
-  #active: TargetLanes<Lane> | undefined
-  #waiting = new Set<ClientSession>()
+export class Pool {
+  readonly #options: PoolOptions
+  readonly #groups: TargetLanes[]
+  #active: TargetLanes | undefined
+  #waiting = new Set<WaitsForLane>()
   #isOpen = false
   #isRetired = false
 
-  constructor(options: PoolOptions<Lane>) {
+  constructor(options: PoolOptions) {
     this.#options = options
     this.#groups = options.targets.map((target, at) => new TargetLanes({
       ...options, target,
@@ -57,7 +62,7 @@ export class Pool<Lane extends BackendConnection> {
     return this.#groups.every((group) => group.isDown)
   }
 
-  get lanes(): readonly Lane[] {
+  get lanes(): readonly BackendConnection[] {
     return this.#groups.flatMap((group) => group.lanes)
   }
 
@@ -104,23 +109,23 @@ export class Pool<Lane extends BackendConnection> {
   }
 
   /** @returns the ready lane with the fewest clients, or undefined: then `isDown` says whether to wait */
-  choose(): Lane | undefined {
+  choose(): BackendConnection | undefined {
     if (this.#options.policy === 'failover') return this.#active?.choose()
-    let best: Lane | undefined
+    let best: BackendConnection | undefined
     for (const group of this.#offered()) {
       const lane = group.choose()
-      if (lane !== undefined && (best === undefined || lane.sessions < best.sessions)) best = lane
+      if (lane !== undefined && (best === undefined || lane.clients < best.clients)) best = lane
     }
     return best
   }
 
   /** The client is told when a lane is ready, or that none can be had. */
-  wait(session: ClientSession): void {
-    this.#waiting.add(session)
+  wait(client: WaitsForLane): void {
+    this.#waiting.add(client)
   }
 
-  forget(session: ClientSession): void {
-    this.#waiting.delete(session)
+  forget(client: WaitsForLane): void {
+    this.#waiting.delete(client)
   }
 
   checkDeadlines(now: number): void {
@@ -138,13 +143,13 @@ export class Pool<Lane extends BackendConnection> {
   }
 
   /** Those that never failed or have been healthy for long enough; if there is none, those that are ready. */
-  #offered(): TargetLanes<Lane>[] {
+  #offered(): TargetLanes[] {
     const ready = this.#groups.filter((group) => group.isReady)
     const trusted = ready.filter((group) => this.#isTrusted(group))
     return trusted.length > 0 ? trusted : ready
   }
 
-  #isTrusted(group: TargetLanes<Lane>): boolean {
+  #isTrusted(group: TargetLanes): boolean {
     const healthyMs = this.#options.clock.now - Math.max(group.failedAt, group.readySince)
     if (group.failedAt > -Infinity && healthyMs >= this.#options.returnAfterMs) group.failedAt = -Infinity
     return group.failedAt === -Infinity
@@ -174,7 +179,7 @@ export class Pool<Lane extends BackendConnection> {
       `requests now go to ${next.target.text}: ${why}`)
   }
 
-  #next(): TargetLanes<Lane> | undefined {
+  #next(): TargetLanes | undefined {
     for (const group of this.#groups) {
       if (!group.isDown && this.#isTrusted(group)) return group      // ready, or in its first try: clients wait for that
     }
@@ -185,6 +190,6 @@ export class Pool<Lane extends BackendConnection> {
   #wake(): void {
     const waiting = this.#waiting
     this.#waiting = new Set()
-    for (const session of waiting) session.laneDecided()
+    for (const client of waiting) client.laneDecided()
   }
 }

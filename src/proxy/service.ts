@@ -6,20 +6,22 @@ import type { Clock } from '../lib/clock.ts'
 import { CommandPolicy } from '../policy/command-policy.ts'
 import { groups } from '../proto/commands.ts'
 import type { Dialect } from '../proto/frame.ts'
-import type { Peer } from '../process/listener.ts'
+import type { Peer } from '../policy/peer.ts'
 import { isDeepStrictEqual } from 'node:util'
 import { Traffic } from '../telemetry/counters.ts'
 import type { Logger } from '../telemetry/log.ts'
+import type { BackendClose, ClientClose, PrivateReason } from '../telemetry/reasons.ts'
 import type { BackendTls } from '../tls/backend.ts'
-import type { BackendClose, BackendConnection, BackendContext, Loss } from './backend-connection.ts'
-import { BinaryLane } from './binary-lane.ts'
-import { ClientSession, type ClientClose } from './client-session.ts'
+import { BackendConnection, type BackendContext, type BackendOwner, type Loss } from './backend-connection.ts'
+import { BinaryDialect } from './binary-dialect.ts'
+import { ClientSession, type Home } from './client-session.ts'
 import { dial, type Dial } from './dial.ts'
+import type { Dialect as ConnectionDialect, Wire } from './dialect.ts'
 import { AUTO_LANES, Pool } from './pool.ts'
 import { ReplyMemory, SlabPool } from './slab.ts'
 import { addressText, lossText } from './target-lanes.ts'
 import { Target, type Route } from './target.ts'
-import { TextLane } from './text-lane.ts'
+import { TextDialect } from './text-dialect.ts'
 import type { Turn } from './turn.ts'
 import { Departures } from '../telemetry/departures.ts'
 import { Repeats } from '../admission/repeats.ts'
@@ -47,12 +49,12 @@ interface Backend {
   tls: BackendTls | undefined
   context: BackendContext
   resolveIntervalMs: number
-  text: Pool<TextLane>
-  binary: Pool<BinaryLane>
+  text: Pool
+  binary: Pool
   hasLanes: boolean
 }
 
-export class Service {
+export class Service implements Home {
   readonly name: string
   limits: ServiceConfig['limits']
   sharing: 'shared' | 'private'
@@ -78,10 +80,10 @@ export class Service {
   readonly #memory: ReplyMemory
   readonly #slabBytes: typeof SLAB_BYTES
   readonly #privateSlabs: SlabPool
-  #text!: Pool<TextLane>
-  #binary!: Pool<BinaryLane>
+  #text!: Pool
+  #binary!: Pool
   /** Of backends that the configuration no longer names: closed when nothing is in flight there. */
-  readonly #retired = new Set<Pool<TextLane> | Pool<BinaryLane>>()
+  readonly #retired = new Set<Pool>()
   readonly #sessions = new Set<ClientSession>()
   readonly #repeats = new Repeats()
   /** Connections to the backend that belong to one client each. */
@@ -148,9 +150,10 @@ export class Service {
     })
     const context: BackendContext = {
       settings: { connectTimeoutMs: backend.connect_timeout, replyTimeoutMs: backend.reply_timeout, probeIntervalMs: backend.probe_interval, joinsGets: backend.join_gets },
-      turn: this.turn, clock: this.clock, dial: this.#dial, slabs: new SlabPool(this.#slabBytes.shared, this.#memory),
+      turn: this.turn, clock: this.clock, dial: this.#dial,
       latency: { backend: this.traffic.backendSeconds, own: this.traffic.ownSeconds },
     }
+    const slabs = new SlabPool(this.#slabBytes.shared, this.#memory)
     const isShared = backend.sharing === 'shared'
     const pool = {
       service: this.name, targets, policy: backend.policy, onLoss: (why: BackendClose) => this.lost(why), returnAfterMs: backend.return_after, longestRetryMs: backend.longest_retry,
@@ -158,8 +161,8 @@ export class Service {
     }
     return {
       targets, tls, context, resolveIntervalMs: backend.resolve_interval,
-      text: new Pool({ ...pool, dialect: 'text', connect: (route, owner) => new TextLane(context, route, owner, context.slabs, false) }),
-      binary: new Pool({ ...pool, dialect: 'binary', connect: (route, owner) => new BinaryLane(context, route, owner, context.slabs, false) }),
+      text: new Pool({ ...pool, dialect: 'text', connect: (route, owner) => new BackendConnection(context, route, owner, slabs, false, dialects.text) }),
+      binary: new Pool({ ...pool, dialect: 'binary', connect: (route, owner) => new BackendConnection(context, route, owner, slabs, false, dialects.binary) }),
       // Where clients have connections of their own, a lane that no client uses says which target is healthy.
       hasLanes: isShared || tls !== undefined || targets.length > 1,
     }
@@ -196,38 +199,32 @@ export class Service {
     else new ClientSession(this, socket, peer)
   }
 
-  forget(session: ClientSession): void {
-    this.#text.forget(session)
-    this.#binary.forget(session)
-    for (const pool of this.#retired) pool.forget(session)
-  }
-
   add(session: ClientSession): void {
     this.#sessions.add(session)
   }
 
   remove(session: ClientSession, why: ClientClose): void {
     this.#sessions.delete(session)
+    for (const pool of [this.#text, this.#binary, ...this.#retired]) pool.forget(session)
     this.traffic.closed[why]++
     add(this.traffic, session)
     if (this.#sessions.size === 0) this.#onEmpty?.()
   }
 
   /** Lanes for binary clients are opened when the first of them comes. */
-  pool(dialect: Dialect): Pool<TextLane> | Pool<BinaryLane> {
+  pool(dialect: Dialect): Pool {
     const pool = dialect === 'binary' ? this.#binary : this.#text
     if (!this.#isDraining) pool.open()
     return pool
   }
 
   /** @returns undefined when there are as many as there may be */
-  openPrivate(dialect: Dialect, session: ClientSession): TextLane | BinaryLane | undefined {
+  openPrivate(dialect: Dialect, owner: BackendOwner, why: PrivateReason): BackendConnection | undefined {
     const most = this.sharing === 'private' ? this.limits.connections : this.limits.private_connections
     if (this.#privates.size >= most) return undefined
-    const Connection = dialect === 'binary' ? BinaryLane : TextLane
-    this.traffic.privates[session.record.whyPrivate]++
+    this.traffic.privates[why]++
     const route = this.#hasLanes ? this.#text.target.routeNow : this.#targets[0].routeByName
-    const connection = new Connection(this.#context, route, session, this.#privateSlabs, true)
+    const connection = new BackendConnection(this.#context, route, owner, this.#privateSlabs, true, dialects[dialect])
     this.#privates.add(connection)
     return connection
   }
@@ -270,7 +267,7 @@ export class Service {
     while (this.heldBytes > this.limits.request_memory) {
       let oldest: ClientSession | undefined
       for (const session of this.#sessions) {
-        if (session.holdsSince < (oldest?.holdsSince ?? Infinity)) oldest = session
+        if (session.intake.holdsSince < (oldest?.intake.holdsSince ?? Infinity)) oldest = session
       }
       if (oldest === undefined) return
       oldest.destroy('request-memory')
@@ -330,9 +327,9 @@ export class Service {
   #closeMostBehind(): void {
     let most: ClientSession | undefined
     for (const session of this.#sessions) {
-      if (most === undefined || session.replies.backlog > most.replies.backlog) most = session
+      if (most === undefined || session.outbox.backlog > most.outbox.backlog) most = session
     }
-    if (most !== undefined && most.replies.backlog > 0) most.destroy('reply-memory')
+    if (most !== undefined && most.outbox.backlog > 0) most.destroy('reply-memory')
   }
 
   /** Closes idle clients now and busy ones when they have what they are owed. @returns when none is left */
@@ -363,16 +360,16 @@ export class Service {
     const total: Traffic = { ...traffic, requests: traffic.requests.slice() }
     for (const session of this.#sessions) {
       now.inFlight += session.inFlight
-      now.replyBacklogBytes += session.replies.backlog
+      now.replyBacklogBytes += session.outbox.backlog
       add(total, session)
     }
     return { now, traffic: total }
   }
 
   lanes(): LaneSnapshot[] {
-    const of = (pool: Pool<TextLane> | Pool<BinaryLane>): LaneSnapshot[] => pool.lanes.map((lane) => ({
-      backend: lane.route.host || 'unix', dialect: lane.dialect, state: lane.isRetiring ? 'retiring' : lane.state, version: lane.version,
-      clients: lane.sessions, inFlight: lane.pending.count,
+    const of = (pool: Pool): LaneSnapshot[] => pool.lanes.map((lane) => ({
+      backend: lane.route.host || 'unix', dialect: lane.dialect.name, state: shownState(lane), version: lane.version,
+      clients: lane.clients, inFlight: lane.expected.count,
     }))
     return [this.#text, this.#binary, ...this.#retired].flatMap(of)
   }
@@ -389,6 +386,13 @@ export class Service {
   }
 }
 
+const dialects: Record<Dialect, (wire: Wire) => ConnectionDialect> = {
+  text: (wire) => new TextDialect(wire),
+  binary: (wire) => new BinaryDialect(wire),
+}
+
+const shownState = ({ state }: BackendConnection): string => (state === 'offered' || state === 'standby' ? 'ready' : state)
+
 /** Whatever else goes wrong, nothing that was to be sealed leaves plain. */
 function assertTogether(backend: ServiceConfig['backend'], tls: BackendTls | undefined): void {
   assert((backend.tls === undefined) === (tls === undefined), 'backend.tls and what was made of it go together')
@@ -400,5 +404,5 @@ function add(total: Traffic, session: ClientSession): void {
   total.hits += session.record.hits
   total.misses += session.record.misses
   total.bytesIn += session.record.bytesIn
-  total.bytesOut += session.replies.bytesOut
+  total.bytesOut += session.outbox.bytesOut
 }

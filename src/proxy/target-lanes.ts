@@ -7,7 +7,8 @@
 import { Backoff } from '../lib/backoff.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { Logger } from '../telemetry/log.ts'
-import type { BackendClose, BackendConnection, BackendOwner, Loss } from './backend-connection.ts'
+import type { BackendClose } from '../telemetry/reasons.ts'
+import type { BackendConnection, BackendOwner, Loss } from './backend-connection.ts'
 import type { Route, Target } from './target.ts'
 
 const FIRST_RETRY_MS = 50
@@ -17,7 +18,7 @@ const STEADY_MS = 1000
 /** A failed connection asks DNS again, but a storm of failures does not. */
 const LOOKUP_AT_MOST_EVERY_MS = 1000
 
-export interface TargetLanesOptions<Lane extends BackendConnection> {
+export interface TargetLanesOptions {
   service: string
   dialect: 'text' | 'binary'
   target: Target
@@ -27,13 +28,13 @@ export interface TargetLanesOptions<Lane extends BackendConnection> {
   maxAgeMs: number
   log: Logger
   clock: Clock
-  connect: (route: Route, owner: BackendOwner) => Lane
+  connect: (route: Route, owner: BackendOwner) => BackendConnection
   onChange: () => void
   onLoss: (why: BackendClose) => void
   heirOf: (lane: BackendConnection) => BackendConnection | undefined
 }
 
-export class TargetLanes<Lane extends BackendConnection> implements BackendOwner {
+export class TargetLanes implements BackendOwner {
   /** No lane is ready and the last try failed. */
   isDown = false
   /** When the target was lost in the middle of its work, or could not be reached; -Infinity: never yet. */
@@ -43,8 +44,8 @@ export class TargetLanes<Lane extends BackendConnection> implements BackendOwner
   /** What the last failure was, for people. */
   words = 'it was not tried yet'
 
-  readonly #options: TargetLanesOptions<Lane>
-  readonly #lanes: Lane[] = []
+  readonly #options: TargetLanesOptions
+  readonly #lanes: BackendConnection[] = []
   readonly #backoff: Backoff
   readonly #retries = new Set<() => void>()
   /** Reasons that the log has been told since a lane was last ready. */
@@ -55,7 +56,7 @@ export class TargetLanes<Lane extends BackendConnection> implements BackendOwner
   #isOpen = false
   #isOffered = false
 
-  constructor(options: TargetLanesOptions<Lane>) {
+  constructor(options: TargetLanesOptions) {
     this.#options = options
     this.#backoff = new Backoff(FIRST_RETRY_MS, options.longestRetryMs)
   }
@@ -64,12 +65,12 @@ export class TargetLanes<Lane extends BackendConnection> implements BackendOwner
     return this.#options.target
   }
 
-  get lanes(): readonly Lane[] {
+  get lanes(): readonly BackendConnection[] {
     return this.#lanes
   }
 
   get isReady(): boolean {
-    return this.#lanes.some((lane) => lane.state === 'ready')
+    return this.#lanes.some((lane) => lane.isReady)
   }
 
   open(): void {
@@ -89,29 +90,25 @@ export class TargetLanes<Lane extends BackendConnection> implements BackendOwner
     this.#isOpen = false
     for (const endRetry of this.#retries) endRetry()
     this.#retries.clear()
-    for (const lane of [...this.#lanes]) {
-      lane.isRetiring = true
-      lane.isOffered = false
-      if (lane.state === 'connecting') lane.fail('replaced', 'the backend is another now')
-    }
+    for (const lane of [...this.#lanes]) lane.retire()
   }
 
   replaceAll(): void {
-    for (const lane of this.#lanes) if (lane.state === 'ready' && !lane.isRetiring) lane.replaceAt = this.#options.clock.now
+    for (const lane of this.#lanes) if (isInUse(lane)) lane.replaceAt = this.#options.clock.now
   }
 
   /** Whether clients are to use these lanes now. */
   offer(isOffered: boolean): void {
     if (this.#isOffered === isOffered) return
     this.#isOffered = isOffered
-    for (const lane of this.#lanes) lane.isOffered = isOffered && !lane.isRetiring
+    for (const lane of this.#lanes) lane.offer(isOffered)
   }
 
   /** @returns the ready lane with the fewest clients */
-  choose(): Lane | undefined {
-    let best: Lane | undefined
+  choose(): BackendConnection | undefined {
+    let best: BackendConnection | undefined
     for (const lane of this.#lanes) {
-      if (lane.state === 'ready' && !lane.isRetiring && (best === undefined || lane.sessions < best.sessions)) best = lane
+      if (isInUse(lane) && (best === undefined || lane.clients < best.clients)) best = lane
     }
     return best
   }
@@ -121,7 +118,7 @@ export class TargetLanes<Lane extends BackendConnection> implements BackendOwner
       const lane = this.#lanes[i]
       if (lane === undefined) continue
       lane.checkDeadline(now)
-      if (lane.isRetiring && lane.isIdle) lane.fail('replaced', 'it was replaced')
+      if (lane.state === 'retiring' && lane.isIdle) lane.fail('replaced', 'it was replaced')
     }
     this.#fill()
   }
@@ -131,7 +128,7 @@ export class TargetLanes<Lane extends BackendConnection> implements BackendOwner
     if (!this.#isOpen) return
     const now = this.#options.clock.now
     let missing = this.#options.size - this.#retries.size - this.#lookups
-    for (const lane of this.#lanes) if (!lane.isRetiring && now < lane.replaceAt) missing--
+    for (const lane of this.#lanes) if (lane.state !== 'retiring' && now < lane.replaceAt) missing--
     for (; missing > 0; missing--) this.#connect()
   }
 
@@ -151,14 +148,13 @@ export class TargetLanes<Lane extends BackendConnection> implements BackendOwner
     })
   }
 
-  backendReady(connection: BackendConnection): void {
-    const lane = connection as Lane
+  backendReady(lane: BackendConnection): void {
     const { log, service, dialect, target, clock, maxAgeMs } = this.#options
-    const old = this.#lanes.find((each) => each !== lane && each.state === 'ready' && !each.isRetiring && clock.now >= each.replaceAt)
+    const old = this.#lanes.find((each) => each !== lane && isInUse(each) && clock.now >= each.replaceAt)
     this.#told.clear()
     target.succeeded()
-    if (!this.#lanes.some((each) => each !== lane && each.state === 'ready')) this.readySince = clock.now
-    lane.isOffered = this.#isOffered
+    if (!this.#lanes.some((each) => each !== lane && each.isReady)) this.readySince = clock.now
+    lane.offer(this.#isOffered)
     // A tenth more or less, so that the lanes of many hosts do not stay in step.
     lane.replaceAt = maxAgeMs === 0 ? Infinity : clock.now + maxAgeMs * (0.9 + Math.random() * 0.2)
     this.isDown = false
@@ -166,14 +162,12 @@ export class TargetLanes<Lane extends BackendConnection> implements BackendOwner
     if (old === undefined) log.info({ event: 'backend-ready', ...about }, 'the backend answers')
     else {
       log.debug({ event: 'backend-replaced', ...about }, 'a connection was replaced by a new one')
-      old.isRetiring = true
-      old.isOffered = false
+      old.retire()
     }
     this.#options.onChange()
   }
 
-  backendClosed(connection: BackendConnection, why: BackendClose, words: string, loss: Loss | undefined): void {
-    const lane = connection as Lane
+  backendClosed(lane: BackendConnection, why: BackendClose, words: string, loss: Loss | undefined): void {
     const { target, clock } = this.#options
     this.#lanes.splice(this.#lanes.indexOf(lane), 1)
     if (why === 'replaced' || why === 'drained') return
@@ -240,6 +234,9 @@ export class TargetLanes<Lane extends BackendConnection> implements BackendOwner
     log.warn({ event: 'backend-lost', service, dialect, backend: target.text, ...loss, reason, words, retryMs }, lossText(words, loss))
   }
 }
+
+/** It is ready and has no successor. */
+const isInUse = (lane: BackendConnection): boolean => lane.state === 'offered' || lane.state === 'standby'
 
 export function addressText({ address }: Route): string {
   return 'path' in address ? `unix:${address.path}` : `${address.host}:${address.port}`

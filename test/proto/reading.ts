@@ -3,7 +3,7 @@ import { BinaryReplyFramer } from '../../src/proto/binary-reply.ts'
 import { BinaryRequestFramer, HEADER } from '../../src/proto/binary-request.ts'
 import { commands } from '../../src/proto/commands.ts'
 import { Found, MAX_KEY, MAX_LINE } from '../../src/proto/frame.ts'
-import { Got, ProtocolError, Shape } from '../../src/proto/reply.ts'
+import { Got, ProtocolError, Shape, type Expectations } from '../../src/proto/reply.ts'
 import { TextReplyFramer } from '../../src/proto/text-reply.ts'
 import { TextRequestFramer } from '../../src/proto/text-request.ts'
 
@@ -109,6 +109,14 @@ const behind = (): Buffer => latin1(behinds[turn++ % behinds.length])
 
 export interface Asked { shape: keyof typeof Shape, keys?: string, count?: number, loud?: number }
 
+/** One request in flight, as a lane notes it. A meta request by itself is a batch of one. */
+export function expecting({ shape, keys = '', count = 1, loud = 0 }: Asked): Expectations {
+  return {
+    shape: Uint8Array.of(Shape[shape === 'meta' ? 'metaBatch' : shape]), asked: [latin1(keys)], keyFrom: Int32Array.of(0), keyTo: Int32Array.of(keys.length),
+    mayAnswer: Int32Array.of(count), mustAnswer: Int32Array.of(shape === 'metaRun' ? loud : count),
+  }
+}
+
 /** Reads replies as a lane does: into one memory, asking again whenever there is more. Each reply comes back as its text,
  *  the parts of a run as texts of their own; a broken stream as its code. */
 export function replies(pieces: Buffer[], asked: Asked[], isPrivate = false): string[] {
@@ -125,10 +133,8 @@ export function replies(pieces: Buffer[], asked: Asked[], isPrivate = false): st
       end += piece.length
       while (at < end) {
         if (n === asked.length) return [...seen, `unasked: ${slab.toString('latin1', at, at + 1)}`]
-        const { shape, keys = '', count = 0, loud = 0 } = asked[n]
-        const isRun = shape === 'metaRun'
-        const isCounted = isRun || shape === 'metaBatch'
-        const got = framer.next(slab, at, end, Shape[shape], latin1(keys), isCounted ? count : 0, isRun ? loud : keys.length)
+        const { shape } = asked[n]
+        const got = framer.next(slab, at, end, expecting(asked[n]), 0)
         assert(framer.at >= at && framer.at <= end, 'what was consumed had been received')
         at = framer.at
         if (got === Got.more) break

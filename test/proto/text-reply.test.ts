@@ -1,9 +1,9 @@
 import { expect, test } from 'vitest'
-import { Got, Shape } from '../../src/proto/reply.ts'
+import { Got } from '../../src/proto/reply.ts'
 import { TextReplyFramer } from '../../src/proto/text-reply.ts'
 import { everySplit } from '../support/every-split.ts'
 import { expectReplies } from './frames.ts'
-import { latin1, replies, type Asked } from './reading.ts'
+import { expecting, latin1, replies, type Asked } from './reading.ts'
 
 const values = (keys: string): Asked => ({ shape: 'values', keys })
 const valuesCas = (keys: string): Asked => ({ shape: 'valuesCas', keys })
@@ -177,7 +177,7 @@ test('a batch: as many answers as requests, hits counted however they arrive', (
     for (const piece of pieces) {
       end += piece.copy(slab, end)
       for (let got: Got = Got.part; at < end && got !== Got.more;) {
-        got = framer.next(slab, at, end, Shape.metaBatch, slab, 5, 0)
+        got = framer.next(slab, at, end, expecting({ shape: 'metaBatch', count: 5 }), 0)
         at = framer.at
         if (got !== Got.more) hits += framer.hits
       }

@@ -81,8 +81,9 @@ test('blanks around keys go as they came', async () => {
 test('a refusal between two gets keeps its place', async () => {
   const t = await old({ commands: '[read]' })
   t.client(1).sends('get a\r\ndelete b\r\nget c\r\n')
-  await t.backend.sees('get a\r\nget c\r\n')
-  t.backend.says(value('a', '1'), 'END\r\n', value('c', '2'), 'END\r\n')
+  // It is said by memseal itself, and no lane hears of it.
+  await t.backend.sees('get a c\r\n')
+  t.backend.says(value('a', '1'), value('c', '2'), 'END\r\n')
   await t.client(1).gets(value('a', '1'), 'END\r\nCLIENT_ERROR memseal: command not allowed\r\n', value('c', '2'), 'END\r\n')
 })
 

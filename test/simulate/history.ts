@@ -149,9 +149,9 @@ class History {
     const { requestMemory, replyBacklog } = this.#widest
     const { now } = this.#service.measure()
     if (now.requestHeldBytes > requestMemory) return `${now.requestHeldBytes} bytes of requests are held, and limits.request_memory is ${requestMemory}`
-    for (const { replies, peer } of this.#service.sessions) {
+    for (const { outbox, peer } of this.#service.sessions) {
       // Errors for what was in flight come in one go, and are looked at with the next reply.
-      if (replies.backlog > replyBacklog + ERRORS_BYTES) return `${peer.id} has left ${replies.backlog} bytes unread, and limits.reply_backlog is ${replyBacklog}`
+      if (outbox.backlog > replyBacklog + ERRORS_BYTES) return `${peer.id} has left ${outbox.backlog} bytes unread, and limits.reply_backlog is ${replyBacklog}`
     }
     return undefined
   }

@@ -1,13 +1,16 @@
-/** Requests in flight on one backend connection, first in first out.
+/** What is expected on one backend connection, first in first out: an entry for each reply that is to come, or for several that
+ *  come in one go.
  *
- *  Columns instead of objects: nothing is allocated for a request, and with tens of thousands in flight taking the head
- *  stays at 10 ns (an array's shift(): 10,800 ns). */
-import type { ClientSession } from './client-session.ts'
+ *  Columns instead of objects: nothing is allocated for a request, and with tens of thousands in flight taking the head stays at
+ *  10 ns (an array's shift(): 10,800 ns). */
+import type { Expectations } from '../proto/reply.ts'
+import type { Run } from './outbox.ts'
 
 const FIRST_SIZE = 256
 const NO_BYTES = Buffer.alloc(0)
 
-/** What becomes of the reply, as bits. */
+/** What becomes of the reply, as bits. Possible together: `swallow` and `again` stand alone, `quiet` may go with `ourFence`, each of
+ *  the others with `started`. */
 export const Fate = {
   forward: 0,
   /** The client asked for none (`noreply`), or the request was ours. */
@@ -24,22 +27,26 @@ export const Fate = {
   changes: 32,
 } as const
 
-export class Pending {
+export class Expected implements Expectations {
   count = 0
   /** Index of the oldest. */
   head = 0
-  sessions: (ClientSession | undefined)[] = new Array(FIRST_SIZE)
-  /** The buffer of the request (its keys are compared), or the words of a local reply. */
+  /** Whose the reply is; undefined: the request was ours. */
+  run: (Run | undefined)[] = new Array(FIRST_SIZE)
+  /** The buffer of the request: its keys are compared. */
   asked: Buffer[] = new Array(FIRST_SIZE).fill(NO_BYTES)
   shape = new Uint8Array(FIRST_SIZE)
   fate = new Uint8Array(FIRST_SIZE)
   row = new Uint8Array(FIRST_SIZE)
   opcode = new Uint8Array(FIRST_SIZE)
-  /** Keys of the request in `asked`; for a run, how many requests it has and how many of them must answer. */
-  from = new Int32Array(FIRST_SIZE)
-  to = new Int32Array(FIRST_SIZE)
-  /** Of a run or batch: where the first line begins in `asked`. */
+  /** Where the line begins in `asked`; of several the first one. */
   start = new Int32Array(FIRST_SIZE)
+  keyFrom = new Int32Array(FIRST_SIZE)
+  keyTo = new Int32Array(FIRST_SIZE)
+  /** Requests that are answered when it is, and how many answers those that are no fence may have, and must. */
+  requests = new Int32Array(FIRST_SIZE)
+  mayAnswer = new Int32Array(FIRST_SIZE)
+  mustAnswer = new Int32Array(FIRST_SIZE)
   /** Number that we put in the place of the client's opaque, and the client's own. */
   ticket = new Uint32Array(FIRST_SIZE)
   opaque = new Uint32Array(FIRST_SIZE)
@@ -55,24 +62,29 @@ export class Pending {
     return (this.head + this.count - 1) & this.#mask
   }
 
-  /** @returns the index of the new last one */
-  push(session: ClientSession | undefined, shape: number, fate: number, row: number, asked: Buffer, from: number, to: number, now: number): number {
+  /** @param n 0: the oldest   @returns its index */
+  at(n: number): number {
+    return (this.head + n) & this.#mask
+  }
+
+  /** One request. What is not given here is that of a request without keys.   @returns the index of the new last one */
+  push(run: Run | undefined, shape: number, fate: number, row: number, asked: Buffer, sentAt: number): number {
     if (this.count > this.#mask) this.#grow()
     const i = (this.head + this.count++) & this.#mask
-    this.sessions[i] = session
+    this.run[i] = run
     this.asked[i] = asked
     this.shape[i] = shape
     this.fate[i] = fate
     this.row[i] = row
-    this.from[i] = from
-    this.to[i] = to
-    this.sentAt[i] = now
+    this.start[i] = this.keyFrom[i] = this.keyTo[i] = 0
+    this.requests[i] = this.mayAnswer[i] = this.mustAnswer[i] = 1
+    this.sentAt[i] = sentAt
     return i
   }
 
   shift(): void {
     if (this.head === this.timed) this.#answered()
-    this.sessions[this.head] = undefined
+    this.run[this.head] = undefined
     this.asked[this.head] = NO_BYTES
     this.head = (this.head + 1) & this.#mask
     this.count--
@@ -81,7 +93,7 @@ export class Pending {
   /** Times the last request from now, when it is written, until it leaves the queue, answered or failed. */
   time(onAnswer: (backendMs: number) => void): void {
     if (this.timed !== -1 || this.count === 0) return
-    this.timed = (this.head + this.count - 1) & this.#mask
+    this.timed = this.last
     this.#timedFrom = performance.now()
     this.#onAnswer = onAnswer
   }
@@ -103,19 +115,22 @@ export class Pending {
       order(old, (i, value) => (wider[i] = value))
       return wider
     }
-    const sessions = new Array<ClientSession | undefined>(size)
+    const run = new Array<Run | undefined>(size)
     const asked = new Array<Buffer>(size).fill(NO_BYTES)
-    order(this.sessions, (i, value) => (sessions[i] = value))
+    order(this.run, (i, value) => (run[i] = value))
     order(this.asked, (i, value) => (asked[i] = value))
-    this.sessions = sessions
+    this.run = run
     this.asked = asked
     this.shape = typed(this.shape)
     this.fate = typed(this.fate)
     this.row = typed(this.row)
     this.opcode = typed(this.opcode)
-    this.from = typed(this.from)
-    this.to = typed(this.to)
     this.start = typed(this.start)
+    this.keyFrom = typed(this.keyFrom)
+    this.keyTo = typed(this.keyTo)
+    this.requests = typed(this.requests)
+    this.mayAnswer = typed(this.mayAnswer)
+    this.mustAnswer = typed(this.mustAnswer)
     this.ticket = typed(this.ticket)
     this.opaque = typed(this.opaque)
     this.sentAt = typed(this.sentAt)

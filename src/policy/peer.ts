@@ -1,0 +1,12 @@
+/** Who is at the other end of a client's connection. */
+import type { PeerTls } from '../tls/peer.ts'
+
+export interface Peer {
+  id: string              // c17, unique in this process
+  service: string
+  listener: string        // 0.0.0.0:11212, unix:/path
+  address: string         // IPv4-mapped as IPv4; 'unix'
+  countedAs: string       // what limits count as one client: the address, or the network of an IPv6 one
+  port: number            // 0 on a unix socket
+  tls?: PeerTls
+}

@@ -1,0 +1,75 @@
+/** What becomes of the requests that were in flight on a connection that is lost.
+ *
+ *      a read of which nothing was answered ─▶ asked once more, at the heir: another connection that is ready
+ *      half a reply has gone out            ─▶ its client is closed: nothing else may stand in the place of the rest
+ *      everything else                      ─▶ an error, in its turn */
+import type { Clock } from '../lib/clock.ts'
+import type { Dialect } from './dialect.ts'
+import { Fate, type Expected } from './expected.ts'
+import type { Run, Source } from './outbox.ts'
+import type { ReplyWindow } from './reply-window.ts'
+
+export interface LostConnection {
+  readonly dialect: Dialect
+  readonly expected: Expected
+  readonly clock: Clock
+  readonly release: number
+  readonly window: ReplyWindow
+}
+
+export interface Heir extends Source {
+  readonly dialect: Dialect
+  readonly release: number
+}
+
+const NO_BYTES = Buffer.alloc(0)
+
+/** @param words for the errors
+ *  @param mostAgeMs a client that has waited for longer does not wait for another answer
+ *  @param lacksMemory memcached had no memory for the replies to a get of several keys */
+export function settleLost(lost: LostConnection, heir: Heir | undefined, words: string, mostAgeMs: number, lacksMemory: boolean): void {
+  const { expected, dialect } = lost
+  const runs = new Set<Run>()
+  const hasBytes = lost.window.end > lost.window.from || dialect.hasBegun
+  const tooMany = lacksMemory ? tooManyKeys(lost) : Infinity
+  heir?.dialect.endRun()
+  for (let isFirst = true; expected.count > 0; isFirst = false) {
+    const { head } = expected
+    const run = expected.run[head]
+    if (run !== undefined) {
+      runs.add(run)
+      const { outbox } = run
+      const count = expected.requests[head]
+      const isTooMuch = dialect.keys(head) >= tooMany
+      const mayGo = heir !== undefined && !outbox.isClosed && !(isFirst && hasBytes) && !isTooMuch
+      const bytes = mayGo ? again(lost, head, heir, mostAgeMs, lacksMemory) : undefined
+      if (bytes !== undefined) {
+        heir!.dialect.enterAgain(expected, head, bytes, outbox.askAgain(run, count, heir!))
+        outbox.client.goesOnAt(heir!)
+      } else {
+        if ((expected.fate[head] & Fate.started) !== 0) outbox.client.destroy('backend-lost-mid-reply')
+        outbox.replace(run, count, outbox.isClosed ? NO_BYTES : isTooMuch ? dialect.noMemory : dialect.inPlaceOf(head, words, isFirst))
+      }
+    }
+    expected.shift()
+  }
+  for (const run of runs) run.outbox.lose(run)
+}
+
+/** @returns the bytes to send to the heir; undefined when the request may not be sent a second time: it changes something, it was
+ *  sent twice before, or its client has waited too long. What asks for one key was not what memcached lacked the memory for: it may
+ *  go on as often as others take its lane along. */
+function again({ expected, dialect, clock, release }: LostConnection, entry: number, heir: Heir, mostAgeMs: number, lacksMemory: boolean): Buffer | undefined {
+  const fate = expected.fate[entry]
+  const mayGo = fate === Fate.forward || (fate === Fate.again && lacksMemory && dialect.keys(entry) <= 1)
+  if (!mayGo || heir.release < release || clock.now - expected.sentAt[entry] > mostAgeMs) return undefined
+  return dialect.again(entry)
+}
+
+/** Nothing tells which get it was: those of the most keys are not asked again, or they would take along the next lane and whoever
+ *  is there. */
+function tooManyKeys({ expected, dialect }: LostConnection): number {
+  let most = 0
+  for (let n = 0; n < expected.count; n++) most = Math.max(most, dialect.keys(expected.at(n)))
+  return most > 1 ? Math.max(2, most / 2) : Infinity
+}

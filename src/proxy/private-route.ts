@@ -1,0 +1,171 @@
+/** The way of a client that has a connection to memcached of its own.
+ *
+ *      (nothing in flight elsewhere) ─▶ connecting ─▶ followed: requests framed, uploads in pieces ─▶ unread: both directions pass
+ *
+ *  It is opened by the first request that may not be shared, and opened anew after a loss, when the next request comes. */
+import type { Clock } from '../lib/clock.ts'
+import type { Peer } from '../policy/peer.ts'
+import { Status } from '../proto/binary-request.ts'
+import { Found, type Dialect, type RequestFrame } from '../proto/frame.ts'
+import type { BackendClose, PrivateReason } from '../telemetry/reasons.ts'
+import type { BackendConnection, BackendOwner, Loss } from './backend-connection.ts'
+import { Pause } from './intake.ts'
+import type { Route } from './target.ts'
+import type { Traveller } from './traveller.ts'
+
+/** What private connections need of the service. */
+export interface PrivateHome {
+  readonly clock: Clock
+  /** @returns undefined when there are as many as there may be */
+  openPrivate(dialect: Dialect, owner: BackendOwner, why: PrivateReason): BackendConnection | undefined
+  privateClosed(connection: BackendConnection): void
+  /** A client's own connection ended, and the client noticed. */
+  privateLost(peer: Peer, route: Route, reason: string, words: string, loss: Loss | undefined): void
+  lost(why: BackendClose): void
+}
+
+export class PrivateRoute implements BackendOwner {
+  readonly #home: PrivateHome
+  readonly #client: Traveller
+  #connection: BackendConnection | undefined
+  /** What waits now, and all behind it, is to pass unread. */
+  #wantsRaw = false
+  #isRaw = false
+
+  constructor(home: PrivateHome, client: Traveller) {
+    this.#home = home
+    this.#client = client
+  }
+
+  get isOpen(): boolean {
+    return this.#connection !== undefined
+  }
+
+  get isEndless(): boolean {
+    return this.#connection?.isEndless === true
+  }
+
+  /** @param isUnread from this request on bytes pass unread */
+  take(frame: RequestFrame, found: Found, isUnread: boolean): void {
+    const client = this.#client
+    this.#wantsRaw = isUnread
+    const connection = this.#connection
+    // Replies that are still to come on the shared lane come first.
+    if (connection === undefined) return client.outbox.inFlight > 0 ? client.move(found) : this.#open(frame, found)
+    // Being opened; or lost a moment ago, and still telling those in flight: `backendClosed` comes next, and another with it.
+    if (!connection.isReady) return client.move(found)
+    if (isUnread) return client.outbox.inFlight > 0 ? client.move(found) : this.#turnRaw(connection)
+    client.arrived()
+    const isHead = found === Found.head
+    connection.enter(frame, client.outbox, isHead)
+    if (isHead) {
+      client.intake.stream()
+      connection.uploading(true)
+    }
+    client.counted(frame)
+    this.#waitIfFull(connection)
+  }
+
+  #open(frame: RequestFrame, found: Found): void {
+    const client = this.#client
+    const connection = this.#connection = this.#home.openPrivate(client.intake.dialect, this, client.record.whyPrivate)
+    // Its memory was more than there may be, and this client was the one that had to go for it.
+    if (client.isClosed) this.close()
+    else if (connection !== undefined) client.move(found)
+    else {
+      client.answer(frame, found, 'SERVER_ERROR memseal: too many private connections', Status.unavailable)
+      client.finish('private-limit')
+    }
+  }
+
+  backendReady(): void {
+    this.#client.arrived()
+  }
+
+  /** No fence in the middle of a data block: memcached would take it for a part of the value. */
+  endRun(): void {
+    if (!this.#client.intake.isStreaming) this.#connection?.dialect.endRun()
+  }
+
+  #waitIfFull(connection: BackendConnection): void {
+    if (!connection.isFull) return
+    connection.waitForRoom(this.#client)
+    this.#client.intake.pause(Pause.backendFull)
+  }
+
+  // A data block that passes in pieces.
+
+  takePiece(piece: Buffer): void {
+    this.#connection?.send(piece, 0, piece.length)
+  }
+
+  bodyEnded(): void {
+    this.#connection?.uploading(false)
+    this.#client.bodyDone()
+    if (this.#connection !== undefined) this.#waitIfFull(this.#connection)
+  }
+
+  /** Its client has ended in the midst of it. */
+  abandonUpload(): void {
+    this.#connection?.abandonUpload()
+  }
+
+  // Unread.
+
+  #turnRaw(connection: BackendConnection): void {
+    this.#isRaw = true
+    connection.passUnread(this.#client.outbox)
+    for (const piece of this.#client.intake.takeRest()) connection.send(piece, 0, piece.length)
+    this.#client.turnedRaw()
+  }
+
+  passOn(chunk: Buffer): void {
+    if (this.#connection === undefined) return
+    this.#connection.send(chunk, 0, chunk.length)
+    this.#waitIfFull(this.#connection)
+  }
+
+  /** The client has sent all it will. */
+  endWriting(): void {
+    this.#connection?.endWriting()
+  }
+
+  // The client does not take its replies.
+
+  pauseReading(): void {
+    this.#connection?.pauseReading()
+  }
+
+  resumeReading(): void {
+    this.#connection?.resumeReading()
+  }
+
+  // The end.
+
+  backendClosed(connection: BackendConnection, why: BackendClose, words: string, loss: Loss | undefined): void {
+    const client = this.#client
+    this.#home.privateClosed(connection)
+    if (this.#connection !== connection) return
+    this.#connection = undefined
+    const wasConnecting = why === 'connect-failed' || why === 'connect-timeout' || why === 'tls-failed'
+    const isCutShort = this.#isRaw || client.intake.isStreaming
+    if (why !== 'client-gone') {
+      this.#home.lost(why)
+      const isNoticed = wasConnecting || !connection.wasIdle || isCutShort
+      if (isNoticed) this.#home.privateLost(client.peer, connection.route, loss?.reason ?? why, words, loss)
+    }
+    if (client.isClosed) return
+    if (isCutShort) return client.finish('backend-closed')
+    // Nobody answers: the request that waits gets its error; one whose end is not known cannot be skipped.
+    const waiting = wasConnecting ? client.intake.takeBackWaiting() : undefined
+    if (waiting !== undefined) {
+      client.answer(waiting.frame, waiting.found, 'SERVER_ERROR memseal: backend unavailable', Status.unavailable)
+      if (this.#wantsRaw || (waiting.found !== Found.request && waiting.found !== Found.head)) return client.finish('backend-unavailable')
+    }
+    client.wentBack()
+  }
+
+  close(): void {
+    this.#connection?.fail('client-gone', 'its client has left')
+  }
+}

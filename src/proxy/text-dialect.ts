@@ -1,0 +1,361 @@
+/** The text protocol, classic and meta, on a connection to memcached.
+ *
+ *  Requests are written one client's run after the other; each is an entry of `expected`, in the same order:
+ *
+ *      get a        → forward                    set b … noreply → `noreply` cut off, reply swallowed
+ *      mg x q ┐
+ *      mg y q ├ one entry, a run: closed by `mn`, the client's own (its MN is forwarded) or ours (its MN is kept)
+ *      mn     ┘
+ *      mg x v ┐ one entry, a batch: as many answers as requests
+ *      mg y v ┘
+ *      get b ┐ an entry each, one line `get b c`: `joined` but for the last, which has the END (get-join.ts)
+ *      get c ┘
+ *
+ *  The last entry may be an open run only while its client's input is being read: nobody else writes in between. */
+import assert from 'node:assert'
+import { commands, GET, isAgainRow, isReadRow, MG, MN, VERSION } from '../proto/commands.ts'
+import { printable } from '../lib/printable.ts'
+import { release } from '../proto/bytes.ts'
+import { LF, SPACE, type RequestFrame } from '../proto/frame.ts'
+import { textLine } from '../proto/refusal.ts'
+import { Got, ProtocolError, Shape, shapeOfRow } from '../proto/reply.ts'
+import { TextReplyFramer } from '../proto/text-reply.ts'
+import { Assembly } from './assembly.ts'
+import { SHOWN_BYTES, type Dialect, type Wire } from './dialect.ts'
+import { Fate, type Expected } from './expected.ts'
+import { COPY_BYTES, GetJoin } from './get-join.ts'
+import type { Run } from './outbox.ts'
+
+const VERSION_REQUEST = Buffer.from('version\r\n')
+const MN_REQUEST = Buffer.from('mn\r\n')
+const NO_BYTES = Buffer.alloc(0)
+const END_LINE = Buffer.from('END\r\n')
+/** memcached's own words, whole. */
+const NO_MEMORY = Buffer.from('SERVER_ERROR out of memory writing get response\r\n')
+const MN_TEXT = Buffer.from('MN\r\n')
+const META_SINCE = release('1.6.18')
+/** A run is closed by a fence of ours at the latest after this many requests. */
+const LONGEST_RUN = 256
+
+const isMetaRow = Uint8Array.from(commands, ({ reply }) => (reply === 'meta' ? 1 : 0))
+
+export class TextDialect implements Dialect {
+  readonly name = 'text'
+  readonly #wire: Wire
+  readonly #framer: TextReplyFramer
+  #hasOpenRun = false
+  #hasOpenBatch = false
+  readonly #join = new GetJoin()
+  readonly #assembly: Assembly
+
+  constructor(wire: Wire) {
+    this.#wire = wire
+    this.#framer = new TextReplyFramer(wire.isPrivate)
+    this.#assembly = new Assembly(wire.slabs)
+  }
+
+  // Requests.
+
+  /** Proves that this is a memcached with room for us, and says which. */
+  greet(): void {
+    this.#own(VERSION_REQUEST, VERSION)
+  }
+
+  probe(): void {
+    if (this.#wire.release >= META_SINCE) this.#own(MN_REQUEST, MN)
+    else this.#own(VERSION_REQUEST, VERSION)
+  }
+
+  /** A request of ours, whose reply nobody gets. */
+  #own(request: Buffer, row: number): void {
+    this.#wire.expected.push(undefined, shapeOfRow[row], Fate.swallow, row, request, this.#wire.clock.now)
+    this.#put(request, 0, request.length)
+  }
+
+  takes({ needs }: RequestFrame): boolean {
+    return needs === 0 || this.#wire.release >= needs
+  }
+
+  enter(frame: RequestFrame, run: Run, isHead: boolean): void {
+    if (frame.row === GET && frame.keys === 1 && this.#mayJoin && run.outbox.isCoalescing) return this.#get(frame, run)
+    this.#expect(frame, run)
+    const end = isHead ? frame.lineEnd : frame.end
+    if (frame.silent) {
+      this.#put(frame.chunk, frame.start, frame.cutStart)
+      this.#put(frame.chunk, frame.cutEnd, end)
+    } else this.#put(frame.chunk, frame.start, end)
+    if (!isHead && frame.rest.length > 0) for (const piece of frame.rest) this.#put(piece, 0, piece.length)
+    if (this.#hasOpenRun && this.#wire.expected.mayAnswer[this.#wire.expected.last] >= LONGEST_RUN) this.endRun()
+  }
+
+  /** What does not tell its release may be no memcached, and answer the keys of one get out of their order. */
+  get #mayJoin(): boolean {
+    return !this.#wire.isPrivate && this.#wire.joinsGets && this.#wire.release > 0
+  }
+
+  #get(frame: RequestFrame, run: Run): void {
+    if (this.#hasOpenRun) this.endRun()
+    this.#hasOpenBatch = false
+    const { expected, release: version, clock } = this.#wire
+    const isMember = this.#join.takes(expected, run, frame, version)
+    if (isMember) expected.shape[expected.last] = Shape.joined
+    else this.#closeJoin()
+    const i = expected.push(run, Shape.values, Fate.forward, GET, frame.chunk, clock.now)
+    expected.start[i] = frame.start
+    expected.keyFrom[i] = frame.keyStart
+    expected.keyTo[i] = frame.keyEnd
+    if (isMember) this.#join.add(frame)
+    else this.#join.open(frame)
+    this.#wire.send(frame.chunk, isMember ? frame.keyStart - 1 : frame.start, frame.keyEnd)
+  }
+
+  /** All that is written but for the parts of a line that gets share: that line ends first. */
+  #put(bytes: Buffer, from: number, to: number): void {
+    this.#closeJoin()
+    this.#wire.send(bytes, from, to)
+  }
+
+  #closeJoin(): void {
+    const { tail, tailFrom, tailTo, isOpen } = this.#join
+    if (!isOpen) return
+    this.#join.close()
+    this.#wire.send(tail, tailFrom, tailTo)
+  }
+
+  #expect(frame: RequestFrame, run: Run): void {
+    const { expected, clock } = this.#wire
+    const { row } = frame
+    assert(!this.#hasOpenRun || expected.run[expected.last] === run, 'a run is closed before another client writes')
+    if ((this.#hasOpenRun || frame.quiet) && this.#isOfRun(frame, run)) return
+    if (isMetaRow[row] === 1) return this.#expectInBatch(frame, run)
+    this.#hasOpenBatch = false
+    const i = expected.push(run, shapeOfRow[row], frame.silent ? Fate.swallow : Fate.forward, row, frame.chunk, clock.now)
+    expected.start[i] = frame.start
+    expected.keyFrom[i] = frame.keyStart
+    expected.keyTo[i] = frame.keyEnd
+  }
+
+  /** Meta requests of one kind that follow each other make one entry: as many must answer as were asked. */
+  #expectInBatch(frame: RequestFrame, run: Run): void {
+    const { expected, clock } = this.#wire
+    if (this.#hasOpenBatch) {
+      const { last } = expected
+      if (expected.run[last] === run && expected.row[last] === frame.row) {
+        expected.requests[last]++
+        expected.mustAnswer[last]++
+        return
+      }
+    }
+    const i = expected.push(run, Shape.metaBatch, frame.changes ? Fate.changes : Fate.forward, frame.row, frame.chunk, clock.now)
+    expected.start[i] = frame.start
+    this.#hasOpenBatch = true
+  }
+
+  /** @returns true when the request is now part of the run at the end of the queue */
+  #isOfRun(frame: RequestFrame, run: Run): boolean {
+    const { expected, clock } = this.#wire
+    this.#hasOpenBatch = false
+    if (isMetaRow[frame.row] === 1) {
+      if (!this.#hasOpenRun) {
+        const i = expected.push(run, Shape.metaRun, Fate.quiet, frame.row, frame.chunk, clock.now)
+        expected.start[i] = frame.start
+        expected.mustAnswer[i] = 0
+        this.#hasOpenRun = true
+        return true
+      }
+      const { last } = expected
+      expected.requests[last]++
+      expected.mayAnswer[last]++
+      if (!frame.quiet) expected.mustAnswer[last]++
+      // Hits are counted in a run that has a read in it.
+      if (frame.row === MG) expected.row[last] = MG
+      return true
+    }
+    if (frame.row === MN) {
+      this.#hasOpenRun = false
+      expected.requests[expected.last]++
+      return true
+    }
+    this.endRun()
+    return false
+  }
+
+  endRun(): void {
+    this.#hasOpenBatch = false
+    if (!this.#hasOpenRun) return
+    const { expected } = this.#wire
+    expected.fate[expected.last] |= Fate.ourFence
+    this.#hasOpenRun = false
+    this.#put(MN_REQUEST, 0, MN_REQUEST.length)
+  }
+
+  endTurn(): void {
+    this.#closeJoin()
+  }
+
+  // Replies.
+
+  get hasBegun(): boolean {
+    return this.#framer.answers > 0
+  }
+
+  get isEndless(): boolean {
+    const { shape, head } = this.#wire.expected
+    return shape[head] === Shape.endless
+  }
+
+  read(): void {
+    const wire = this.#wire
+    const { expected, window } = wire
+    const { bytes, end } = window
+    const framer = this.#framer
+    while (window.at < end && !wire.isClosed) {
+      if (expected.count === 0) {
+        if (wire.isRaw) return
+        throw new ProtocolError('unasked', 'memcached sent something that nobody asked for')
+      }
+      const { head } = expected
+      const got = framer.next(bytes, window.at, end, expected, head)
+      window.at = framer.at
+      switch (got) {
+        case Got.more:
+          // A watcher's lines are news: they do not wait until there are many.
+          if (expected.shape[head] === Shape.endless) wire.deliverPart()
+          return
+        case Got.part: this.#deliverAnswers(head); break
+        case Got.whole:
+          if (expected.run[head] === undefined) this.#ownReply(head)
+          else this.#settle(head, expected.run[head])
+          break
+        case Got.absent: this.#answerInPlace(head, window.at, END_LINE); break
+        case Got.refused: this.#answerInPlace(head, framer.partTo, NO_BYTES); break
+        default: got satisfies never
+      }
+    }
+  }
+
+  #deliverAnswers(head: number): void {
+    const { expected } = this.#wire
+    const run = expected.run[head]!
+    if (isReadRow[expected.row[head]] === 1) run.outbox.client.record.hits += this.#framer.hits
+    this.#wire.deliver(run, 0, this.#framer.partTo)
+    // Of a batch it is known which requests have their answers; of a run with silent ones it is not.
+    if (expected.shape[head] === Shape.metaBatch) expected.fate[head] &= ~Fate.started
+    else expected.fate[head] |= Fate.started
+  }
+
+  #settle(head: number, run: Run): void {
+    const wire = this.#wire
+    const { expected, window } = wire
+    const fate = expected.fate[head]
+    const row = expected.row[head]
+    const isStarted = (fate & Fate.started) !== 0
+    if (row === GET) this.#join.saw(isStarted ? Infinity : window.at - window.from)
+    if (isReadRow[row] === 1 && expected.shape[head] !== Shape.metaRun) run.outbox.client.record.hits += this.#framer.hits
+    if ((fate & Fate.ourFence) !== 0) window.from = window.at
+    else if (expected.shape[head] === Shape.joined) this.#deliverWithEnd(run, isStarted)
+    else wire.deliver(run, fate & Fate.swallow, window.at)
+    if (wire.isClosed) return
+    const count = expected.requests[head]
+    expected.shift()
+    run.outbox.settle(run, count)
+  }
+
+  /** A joined get that got nothing of its own from memcached. What is here up to `to` is for it too, but stays. */
+  #answerInPlace(head: number, to: number, behind: Buffer): void {
+    const { expected } = this.#wire
+    const run = expected.run[head]!
+    this.#assemble(run, to, behind)
+    expected.shift()
+    run.outbox.settle(run, 1)
+  }
+
+  /** @param isStarted a part of the value has gone out */
+  #deliverWithEnd(run: Run, isStarted: boolean): void {
+    const wire = this.#wire
+    const { window } = wire
+    if (isStarted || window.at - window.from > COPY_BYTES) wire.deliver(run, 0, window.at)
+    this.#assemble(run, window.at, END_LINE)
+    window.from = window.at
+  }
+
+  #assemble(run: Run, to: number, behind: Buffer): void {
+    if (!run.outbox.isClosed) this.#assembly.add(run, this.#wire.window.bytes, this.#wire.window.from, to, behind)
+  }
+
+  #ownReply(head: number): void {
+    const wire = this.#wire
+    const { window } = wire
+    const reply = window.bytes.toString('latin1', window.from, window.at - 2)
+    const isVersion = wire.expected.row[head] === VERSION
+    window.from = window.at
+    wire.expected.shift()
+    if (!isVersion) return
+    if (!reply.startsWith('VERSION ')) throw new ProtocolError('not-memcached', `memcached refused the question for its version: ${reply}`)
+    const version = reply.slice('VERSION '.length)
+    wire.greeted(version, release(version))
+  }
+
+  // A connection that was lost.
+
+  /** Its line, as the client wrote it; of several the first one's. */
+  asked(entry: number): string {
+    const { asked, start } = this.#wire.expected
+    const bytes = asked[entry]
+    return printable(bytes, start[entry], bytes.indexOf(LF, start[entry]) + 1, SHOWN_BYTES)
+  }
+
+  keys(entry: number): number {
+    const { shape, asked, keyFrom, keyTo } = this.#wire.expected
+    if (shape[entry] !== Shape.values && shape[entry] !== Shape.valuesCas && shape[entry] !== Shape.joined) return 0
+    let keys = 1
+    for (let at = keyFrom[entry]; at < keyTo[entry]; at++) if (asked[entry][at] === SPACE) keys++
+    return keys
+  }
+
+  readonly noMemory = NO_MEMORY
+
+  /** Each request of a run may answer with an error, quiet or not; the MN behind them tells the client where they end. */
+  inPlaceOf(entry: number, words: string, isFirst: boolean): Buffer {
+    const { shape, fate, mayAnswer, mustAnswer } = this.#wire.expected
+    const error = textLine(`SERVER_ERROR memseal: ${words}`)
+    const errors = (count: number): Buffer[] => new Array<Buffer>(Math.max(count, 0)).fill(error)
+    switch (shape[entry]) {
+      case Shape.metaRun: return Buffer.concat([...errors(mayAnswer[entry]), (fate[entry] & Fate.ourFence) !== 0 ? NO_BYTES : MN_TEXT])
+      case Shape.metaBatch: return Buffer.concat(errors(mustAnswer[entry] - (isFirst ? this.#framer.answers : 0)))
+      case Shape.mn: return MN_TEXT
+      default: return (fate[entry] & Fate.swallow) !== 0 ? NO_BYTES : error
+    }
+  }
+
+  again(entry: number): Buffer | undefined {
+    const { shape, row, asked, start, requests, keyFrom, keyTo } = this.#wire.expected
+    if (isAgainRow[row[entry]] !== 1) return undefined
+    const bytes = asked[entry]
+    if (shape[entry] !== Shape.metaBatch) {
+      return Buffer.from(`${commands[row[entry]].verb} ${bytes.toString('latin1', keyFrom[entry], keyTo[entry])}\r\n`, 'latin1')
+    }
+    // Only a batch of one: of more, the requests need not lie side by side.
+    return requests[entry] === 1 ? bytes.subarray(start[entry], bytes.indexOf(LF, start[entry]) + 1) : undefined
+  }
+
+  enterAgain(lost: Expected, entry: number, bytes: Buffer, run: Run): void {
+    const { expected } = this.#wire
+    this.#hasOpenBatch = false
+    const row = lost.row[entry]
+    const shape = lost.shape[entry] === Shape.joined ? Shape.values : lost.shape[entry]
+    // It keeps the time of its first sending, so that nobody waits longer than for one request.
+    const i = expected.push(run, shape, Fate.again, row, bytes, lost.sentAt[entry])
+    if (shape !== Shape.metaBatch) {
+      expected.keyFrom[i] = commands[row].verb!.length + 1
+      expected.keyTo[i] = bytes.length - 2
+    }
+    this.#put(bytes, 0, bytes.length)
+  }
+
+  close(): void {
+    this.#hasOpenRun = this.#hasOpenBatch = false
+    this.#join.close()
+    this.#assembly.close()
+  }
+}

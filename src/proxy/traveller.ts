@@ -1,0 +1,31 @@
+/** A client, as the ways to memcached see it: the shared one (shared-route.ts) and its own (private-route.ts). */
+import type { Peer } from '../policy/peer.ts'
+import type { Found, RequestFrame } from '../proto/frame.ts'
+import type { ClientClose } from '../telemetry/reasons.ts'
+import type { WaitsForRoom } from './backend-connection.ts'
+import type { ClientRecord } from './client-record.ts'
+import type { Intake } from './intake.ts'
+import type { Outbox } from './outbox.ts'
+import type { WaitsForLane } from './pool.ts'
+
+export interface Traveller extends WaitsForRoom, WaitsForLane {
+  readonly peer: Peer
+  readonly outbox: Outbox
+  readonly intake: Intake
+  readonly record: ClientRecord
+  readonly isClosed: boolean
+  /** The request waits until nothing is in flight, or until the connection stands. */
+  move(found: Found): void
+  /** Its own connection stands. */
+  arrived(): void
+  /** Nothing that it sends is looked at any more. */
+  turnedRaw(): void
+  /** The connection is gone; the next request opens another. */
+  wentBack(): void
+  /** The request is in flight. */
+  counted(frame: RequestFrame): void
+  bodyDone(): void
+  /** The request is answered in memcached's stead. */
+  answer(frame: RequestFrame, found: Found, words: string, status: number): void
+  finish(why: ClientClose): void
+}
