@@ -2,7 +2,7 @@
 import type { OnReadOpts } from 'node:net'
 import type { DialEvents } from '../../src/proxy/dial.ts'
 import type { Note } from './client.ts'
-import { ModelConnection, type Item, type Mark } from './model.ts'
+import { ModelConnection, type Item, type Mark, type Oddity } from './model.ts'
 import type { Fault, Told } from './plan.ts'
 import { SimSocket } from './sim-socket.ts'
 import type { World } from './world.ts'
@@ -12,6 +12,7 @@ export interface BackendOptions {
   version: string
   latencyMs: number
   fault: Fault | undefined
+  oddity: Oddity | undefined
   note: Note | undefined
   told(kind: Told): void
   asked(backend: Backend, command: string, items: readonly Item[], changes: boolean): void
@@ -39,7 +40,7 @@ export class Backend {
   constructor(number: number, onread: OnReadOpts, on: DialEvents, options: BackendOptions) {
     this.number = number
     this.#options = options
-    this.#model = new ModelConnection(options.version, { asked: (command, items, changes) => options.asked(this, command, items, changes) })
+    this.#model = new ModelConnection(options.version, { asked: (command, items, changes) => options.asked(this, command, items, changes) }, options.oddity)
     this.socket = new SimSocket(options.world, `b${number}`, this, onread)
     this.socket.on('end', () => on.ended(undefined))
     this.socket.on('close', () => on.ended(undefined))

@@ -122,7 +122,7 @@ export class Client {
   #wait(): void {
     if (this.plan.waits && this.gotBytes < this.#owedBytes) {
       this.#isWaiting = true
-      this.#world.later(this.#world.random.between(0, 30), () => this.#isWaiting && this.#goOn())
+      if (this.plan.waits !== 'for ever') this.#world.later(this.#world.random.between(0, 30), () => this.#isWaiting && this.#goOn())
     } else this.#goOn()
   }
 

@@ -83,7 +83,7 @@ class History {
     this.#clock = new Clock(this.world)
     this.#hasNarrowing = events.some(({ kind }) => kind === 'narrow')
     this.#forbidden = this.#hasNarrowing ? new Set() : forbiddenBy(settings.commands)
-    this.#isTight = isTight(settings.limits) || events.some(({ limits }) => limits !== undefined && isTight(limits))
+    this.#isTight = plan.isUnexcused !== true && (isTight(settings.limits) || events.some(({ limits }) => limits !== undefined && isTight(limits)))
     this.#widest = events.reduce((widest, { limits }) => limits === undefined ? widest : widerOf(widest, limits), settings.limits)
     this.#checksInFlight = plan.clients.some(({ requests }) => requests.length > this.#widest.inFlight)
     const log = isRecorded
@@ -227,7 +227,7 @@ class History {
     const isLane = (onread.buffer as () => Buffer)().length === settings.slabBytes.shared
     if (fault?.kind === 'garbage' && !isLane) fault = { ...fault, kind: 'reset' }
     const backend = new Backend(number, onread, on, {
-      world: this.world, version: settings.version, latencyMs: settings.latencyMs, fault, note: this.#isRecorded ? this.#note : undefined,
+      world: this.world, version: settings.version, latencyMs: settings.latencyMs, fault, oddity: this.#plan.oddity, note: this.#isRecorded ? this.#note : undefined,
       told: kind => {
         this.told.push(kind)
         if (isFault.has(kind)) this.#hasFaults = true

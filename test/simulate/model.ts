@@ -95,6 +95,7 @@ export function answerTo(line: string): Answer {
 
 const storing = new Set(['set', 'add', 'replace', 'append', 'prepend', 'cas', 'ms'])
 const changing = new Set([...storing, 'incr', 'decr', 'delete', 'touch', 'gat', 'gats', 'md', 'ma', 'flush_all'])
+const isMeta = new Set(['mg', 'ms', 'md', 'ma'])
 const keyless = new Set(['stats', 'flush_all', 'version', 'quit', 'mn', 'nonsense'])
 const NO_ITEMS: readonly Item[] = []
 
@@ -104,7 +105,7 @@ function makeAnswer(line: string): Answer {
   const keys = command === 'get' || command === 'gets' ? words.slice(1) : command === 'gat' || command === 'gats' ? words.slice(2) : undefined
   return {
     command, reply: textReplyTo(words), changes: changing.has(command), block: storing.has(command) ? Number(words[command === 'ms' ? 2 : 4]) : -1,
-    items: keys !== undefined ? keys.map(itemOf) : words.length > 1 && !keyless.has(command) ? [itemOf(words[1])] : NO_ITEMS,
+    items: keys !== undefined ? keys.map(itemOf) : words.length > 1 && !keyless.has(command) ? [isMeta.has(command) ? metaItem(words) : itemOf(words[1])] : NO_ITEMS,
   }
 }
 
@@ -138,7 +139,7 @@ function textReplyTo(words: readonly string[]): string {
 
 function metaReplyTo(words: readonly string[]): string {
   const [verb, key] = words
-  const { isHit, bytes, flags, cas, value } = itemOf(key)
+  const { isHit, bytes, flags, cas, value } = metaItem(words)
   let isQuiet = false
   let wantsValue = false
   let shownFlags = ''
@@ -147,7 +148,7 @@ function metaReplyTo(words: readonly string[]): string {
     if (flag === 'q') isQuiet = true
     else if (flag === 'v') wantsValue = true
     else if (flag === 'k') shownFlags += ` k${key}`
-    else if (flag[0] === 'O') shownFlags += ` ${flag}`
+    else if (flag[0] === 'O' || flag === 'b') shownFlags += ` ${flag}`
     else if (isHit && flag === 'f') shownFlags += ` f${flags}`
     else if (flag === 'c' && (isHit || verb === 'ms')) shownFlags += ` c${isHit ? cas : 0}`
     else if (isHit && flag === 's' && verb === 'mg') shownFlags += ` s${bytes}`
@@ -162,6 +163,9 @@ function metaReplyTo(words: readonly string[]): string {
   if (verb === 'ma' && wantsValue) return `VA 2${shownFlags}\r\n42\r\n`
   return `HD${shownFlags}\r\n`
 }
+
+/** With `b` its key is base64. */
+const metaItem = (words: readonly string[]): Item => itemOf(words.includes('b', 2) ? Buffer.from(words[1], 'base64').toString('latin1') : words[1])
 
 export const uint16 = (value: number): string => String.fromCharCode(value >>> 8 & 255, value & 255)
 export const uint32 = (value: number): string => String.fromCharCode(value >>> 24, value >>> 16 & 255, value >>> 8 & 255, value & 255)
@@ -232,10 +236,26 @@ export interface Heard {
   asked(command: string, items: readonly Item[], changes: boolean): void
 }
 
+/** What other memcacheds do, or proxies in the place of one. Ordinary histories meet none of it. */
+export const oddities = {
+  /** It leaves out the reply to some meta get that has an opaque. */
+  'leaves out a reply': ({ command, items: [item], reply }, line) => command === 'mg' && / O/.test(line) && !/ q/.test(line) && item.hash % 2 === 0 ? '' : reply,
+  /** As memcached's own proxy does it for a key without a pool. */
+  'error line': ({ command, items: [item], reply }) => command === 'mg' && item.hash % 5 === 0 ? 'CLIENT_ERROR no such pool\r\n' : reply,
+  /** As twemproxy does it. */
+  'other order': ({ command, items: named, reply }) => command === 'get' ? named.map(({ key }) => valueText(key, false)).reverse().join('') + 'END\r\n' : reply,
+  'value of nobody': ({ command, items: named, reply }) => command === 'get' && named.length > 1 ? 'VALUE nobody 0 1\r\nx\r\nEND\r\n' : reply,
+  /** As memcached does it since 1.6.35: what it has answered waits while a data block is not whole. */
+  gathers: ({ reply }) => reply,
+} satisfies Record<string, (answer: Answer, line: string) => string>
+export type Oddity = keyof typeof oddities
+
 /** One connection to it: bytes in, replies out. */
 export class ModelConnection {
   readonly #version: string
   readonly #heard: Heard
+  readonly #oddity: Oddity | undefined
+  #gathered = ''
   #in = ''
   #at = 0
   #items = NO_ITEMS
@@ -243,9 +263,10 @@ export class ModelConnection {
   /** Bytes of the last reply. */
   lastBytes = 0
 
-  constructor(version: string, heard: Heard) {
+  constructor(version: string, heard: Heard, oddity?: Oddity) {
     this.#version = version
     this.#heard = heard
+    this.#oddity = oddity
   }
 
   /** @param marks takes one for each reply   @returns what it answers to what is whole now */
@@ -262,14 +283,23 @@ export class ModelConnection {
       if (reply !== '') this.lastBytes = reply.length
       if (marks !== undefined && reply !== '') marks.push({ items: this.#items, bytes: reply.length })
     }
-    return out
+    return this.#oddity === 'gathers' ? this.#gather(out) : out
+  }
+
+  #gather(out: string): string {
+    this.#gathered += out
+    if (this.#at < this.#in.length) return ''
+    const all = this.#gathered
+    this.#gathered = ''
+    return all
   }
 
   #line(): string {
     const end = this.#in.indexOf('\n', this.#at)
     if (end < 0) return ''
     const line = this.#in.slice(this.#at, this.#in.charCodeAt(end - 1) === 13 ? end - 1 : end)
-    const { command, reply, items: named, changes, block } = answerTo(line)
+    const answer = answerTo(line)
+    const { command, reply, items: named, changes, block } = answer
     let behind = end + 1
     if (block >= 0) {
       if (this.#in.length < behind + block + 2) return ''
@@ -288,7 +318,7 @@ export class ModelConnection {
     }
     this.#items = named
     this.#heard.asked(command, named, changes)
-    return reply
+    return this.#oddity === undefined ? reply : oddities[this.#oddity](answer, line)
   }
 
   #packet(): string {

@@ -1,6 +1,6 @@
 /** What happens in one history, all of it drawn from one seed; data, so that a failing one can be made smaller. */
 import { prng, type Prng } from '../support/prng.ts'
-import { forgetAnswers } from './model.ts'
+import { forgetAnswers, type Oddity } from './model.ts'
 import { binaryRefusal, lastRequest, makeRequest, NOT_ALLOWED, quietGet, statistics, type Asker, type Request } from './requests.ts'
 
 export interface Plan {
@@ -9,6 +9,9 @@ export interface Plan {
   clients: ClientPlan[]
   faults: Fault[]
   events: Event[]
+  /** Only in expected failures (expected-failures.ts): what is not quite a memcached, and that no limit excuses an error. */
+  oddity?: Oddity
+  isUnexcused?: true
 }
 
 export interface Settings {
@@ -35,8 +38,8 @@ export interface ClientPlan {
   requests: Request[]
   /** How many requests leave together, in turn. */
   batches: number[]
-  /** Waits for its replies before it sends the next batch. */
-  waits: boolean
+  /** Waits for its replies before it sends the next batch; `for ever`: whatever happens. */
+  waits: boolean | 'for ever'
   /** Longest pause between two batches, in ms. */
   pauseMs: number
   /** Longest pause before it reads on, in ms. */

@@ -1,5 +1,6 @@
 // The data path under histories drawn by lot: see simulate.ts. The seed is in the output of a failure.
 import { expect, test } from 'vitest'
+import { expectedFailures } from './expected-failures.ts'
 import { simulate, story } from './simulate.ts'
 
 test('histories from a fresh seed: every client gets its own replies, in their order, and nothing is left', () => {
@@ -14,4 +15,10 @@ test('histories from a fresh seed: every client gets its own replies, in their o
 test('the same seed gives the same history', () => {
   const first = simulate(1, 50)
   expect(simulate(1, 50)).toEqual(first)
+})
+
+// Each fails as it is written there, or its row goes: what is mended must not stand as known. Where a change of the plans alone gave
+// the seed another history, another seed is to be found that fails like that.
+test.each(expectedFailures.map(row => [row.name, row] as const))('not mended yet: %s', (_, { seed, run, words }) => {
+  expect(run(seed)).toMatch(words)
 })

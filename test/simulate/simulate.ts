@@ -7,6 +7,7 @@ import { availableParallelism } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { parseDuration } from '../../src/config/units.ts'
+import { fairnessTable } from './fairness.ts'
 import { runPlan, type Outcome } from './history.ts'
 import { eventKinds, faultKinds, limitKinds, makePlan } from './plan.ts'
 import { shrink } from './shrink.ts'
@@ -87,9 +88,10 @@ function work([from, count, forMs]: readonly number[]): void {
 async function main(args: readonly string[]): Promise<void> {
   if (args[0] === 'worker') return work(args.slice(1).map(Number))
   const { values } = parseArgs({
-    args: [...args], options: { seed: { type: 'string' }, for: { type: 'string' }, from: { type: 'string' }, count: { type: 'string' } },
+    args: [...args], options: { seed: { type: 'string' }, for: { type: 'string' }, from: { type: 'string' }, count: { type: 'string' }, fairness: { type: 'boolean' } },
   })
-  if (values.seed !== undefined) process.exitCode = repeat(Number(values.seed))
+  if (values.fairness === true) for (const line of fairnessTable(Number(values.from ?? 1), Number(values.count ?? 20))) console.log(line)
+  else if (values.seed !== undefined) process.exitCode = repeat(Number(values.seed))
   else {
     const forMs = values.for !== undefined ? parseDuration(values.for) : values.count === undefined ? 20_000 : 0
     if (forMs === undefined) throw new Error(`"${values.for}" is not a duration such as 60s or 10m`)
