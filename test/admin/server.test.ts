@@ -180,6 +180,12 @@ test.skipIf(!mayUnshare)('this host reads by any of its own addresses, strangers
 
 test('silent and slow sockets are dropped, and until then a scraper gets in all the same', async () => {
   const { daemon, tcp } = await running()
+  // A server with the same limits that looks every 25 s, a little before memseal would at Node's own pace of 30 s from its start.
+  const rival = createHttpServer({ headersTimeout: 5_000, requestTimeout: 5_000, connectionsCheckingInterval: 25_000 }).listen(0, '127.0.0.1')
+  onTestFinished(() => { rival.close() })
+  await once(rival, 'listening')
+  const silent = connectSocket((rival.address() as AddressInfo).port, '127.0.0.1').on('error', () => {}).resume()
+  onTestFinished(() => { silent.destroy() })
   const dial = async (text: string): Promise<{ closed: Promise<unknown> }> => {
     const socket = connectSocket(tcp, '127.0.0.1').on('error', () => {}).resume()
     const closed = once(socket, 'close')
@@ -187,12 +193,6 @@ test('silent and slow sockets are dropped, and until then a scraper gets in all 
     socket.write(text)
     return { closed }
   }
-  // A server with the same limits and Node's own pace for looking at them, half a minute: memseal's are gone before.
-  const rival = createHttpServer({ headersTimeout: 5_000, requestTimeout: 5_000 }).listen(0, '127.0.0.1')
-  onTestFinished(() => { rival.close() })
-  await once(rival, 'listening')
-  const silent = connectSocket((rival.address() as AddressInfo).port, '127.0.0.1').on('error', () => {}).resume()
-  onTestFinished(() => { silent.destroy() })
   const sockets = []
   for (let i = 0; i < 64; i++) sockets.push(await dial(i % 2 === 0 ? '' : 'GET /metrics HTTP/1.1\r\nhost: loc'))
   const keepAlive = new Agent({ keepAlive: true, maxSockets: 1 })

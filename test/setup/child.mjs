@@ -12,9 +12,6 @@ const PATIENCE_MS = 1000
  *  second after the signal is killed (a package manager of the system, halfway through a package, is not)
  *  @returns {Promise<{ status: number | null, output: string }>} status null: it could not be started, or a signal ended it */
 export function runToEnd(program, args, { cwd, env, mayBeKilled = false } = {}) {
-  const child = spawn(program, args, { cwd, env, detached: true, stdio: ['ignore', 'pipe', 'pipe'] })
-  let output = ''
-  for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', text => { output += text })
   /** @type {NodeJS.Signals | undefined} */
   let endedBy
   const passOn = (/** @type {NodeJS.Signals} */ signal) => {
@@ -23,7 +20,11 @@ export function runToEnd(program, args, { cwd, env, mayBeKilled = false } = {}) 
     endedBy ??= signal
     signalGroup(child.pid, signal)
   }
+  // Before it is started: a signal in between would end this process alone.
   for (const signal of endingSignals) process.on(signal, passOn)
+  const child = spawn(program, args, { cwd, env, detached: true, stdio: ['ignore', 'pipe', 'pipe'] })
+  let output = ''
+  for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', text => { output += text })
   return new Promise(resolve => {
     const end = (/** @type {number | null} */ status) => {
       for (const signal of endingSignals) process.off(signal, passOn)
