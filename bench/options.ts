@@ -33,14 +33,14 @@ export interface Options {
 
 export const HELP = `npm run bench -- [options]
   --only a,b           workloads (default: all; --list shows them)
-  --contestants x,y    who takes part in each of them (default: memseal twice, and who is installed of those that the
-                       workload names)
+  --contestants x,y    who takes part in each of them, in every round (default: memseal twice, nginx, and in every
+                       third round others that the workload names)
   --before FOLDER      another checkout of memseal takes part too, as "before": what did a change do?
   --memcached PATH     the memcached behind all (default: the one that is installed)
   --quick              the essential workloads in two minutes, for use while tuning; nothing is written
   --starts N           how often all processes are started (3); each start plays all workloads
-  --rounds N           slices of each contestant in each start (4)
-  --slice MS           how long a slice is (250)
+  --rounds N           rounds of slices in each start (6)
+  --slice MS           how long a slice is (200)
   --others SHARE       a slice is thrown away when others used more than this share of the machine (0.05)
   --loaders N          load processes (default: half as many as the machine has cores; a second one
                        on two cores only takes turns with the measured process)
@@ -72,8 +72,8 @@ export function readOptions(argv: string[]): Options {
       .filter(workload => given.only !== undefined || !isQuick || workload.isEssential)
       .map(workload => changed(workload, given)),
     starts: number('starts', given.starts, isQuick ? 1 : 3),
-    rounds: number('rounds', given.rounds, 4),
-    sliceMs: number('slice', given.slice, 250),
+    rounds: number('rounds', given.rounds, 6),
+    sliceMs: number('slice', given.slice, 200),
     mostOthers: number('others', given.others, MOST_OTHERS),
     loadProcesses: number('loaders', given.loaders, Math.max(1, availableParallelism() >> 1)),
     isQuick,

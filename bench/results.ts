@@ -36,7 +36,8 @@ export interface Entry {
   thrown: number
   failed?: string
   figures: Partial<Record<MeasureName, Spread>>
-  /** the reference's figure divided by this one's, slice by slice: what moves both at once falls out */
+  /** the reference's figure divided by this one's, slice by slice: what moves both at once falls out. Where memseal takes
+   *  part twice, the mean of both is the reference of all others, which halves what chance adds to it */
   ratios: Partial<Record<MeasureName, Spread>>
 }
 
@@ -52,13 +53,15 @@ export interface Score {
 export function resultOf({ name, about, judge, measures }: Workload, scores: Score[]): WorkloadResult {
   const played = scores.filter(score => score.samples.some(Boolean))
   const reference = ['memseal', 'nginx'].map(wanted => played.find(score => score.contestant === wanted)).find(Boolean) ?? played[0]
+  const again = reference?.contestant === 'memseal' ? played.find(score => score.contestant === 'again') : undefined
+  const references = [reference, again].filter(score => score !== undefined)
   return {
     name, about, judge, measures, reference: reference?.contestant,
     entries: scores.map(score => ({
       contestant: score.contestant, kept: score.samples.filter(Boolean).length, wanted: score.wanted, thrown: score.thrown,
       failed: score.failed,
       figures: spreadsOf(measures, measure => score.samples.flatMap(sample => sample?.[measure] ?? [])),
-      ratios: spreadsOf(measures, measure => reference ? ratios(reference, score, measure) : []),
+      ratios: spreadsOf(measures, measure => ratios(score === again ? [reference!] : references, score, measure)),
     })),
   }
 }
@@ -70,11 +73,11 @@ function spreadsOf(names: MeasureName[], values: (name: MeasureName) => number[]
   }))
 }
 
-function ratios(ours: Score, theirs: Score, measure: MeasureName): number[] {
-  return ours.samples.flatMap((sample, round) => {
-    const above = sample?.[measure]
-    const below = theirs.samples[round]?.[measure]
-    return above === undefined || !below ? [] : [above / below]
+function ratios(references: Score[], theirs: Score, measure: MeasureName): number[] {
+  return theirs.samples.flatMap((sample, round) => {
+    const below = sample?.[measure]
+    const above = references.flatMap(each => each.samples[round]?.[measure] ?? [])
+    return above.length < references.length || !below ? [] : [above.reduce((sum, value) => sum + value, 0) / above.length / below]
   })
 }
 

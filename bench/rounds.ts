@@ -11,7 +11,9 @@ export interface Turns {
   contestant: string
   needsWarming?: boolean
   bout: Bout
-  /** one a round, so that those of different contestants can be set side by side; null: none was kept */
+  /** it takes a slice in every n-th round */
+  every: number
+  /** one a round, so that those of different contestants can be set side by side; null: none was kept, or it had no turn */
   samples: (Sample | null)[]
   /** slices thrown away, since others had used too much of the machine */
   thrown: number
@@ -25,13 +27,13 @@ export interface RoundPlan {
   mostOthers: number
 }
 
-/** Rounds in which each contestant takes one slice. Each round begins with another one, and every other round goes
+/** Rounds in which contestants take one slice each. Each round begins with another one, and every other round goes
  *  backwards, so that what the machine does in a minute meets all of them alike. A slice that is thrown away is taken
  *  again at once, as long as the contestant has tries left. */
 export async function playRounds(all: Turns[], { rounds, sliceMs, mostOthers }: RoundPlan): Promise<void> {
-  const triesLeft = new Map(all.map(turns => [turns, rounds * TRIES]))
+  const triesLeft = new Map(all.map(turns => [turns, turnsIn(rounds, turns.every) * TRIES]))
   for (let round = 0; round < rounds; round++) {
-    for (const turns of orderOf(all, round)) turns.samples.push(await keptSlice(turns))
+    for (const turns of orderOf(all, round)) turns.samples.push(round % turns.every === 0 ? await keptSlice(turns) : null)
   }
 
   async function keptSlice(turns: Turns): Promise<Sample | null> {
@@ -47,6 +49,11 @@ export async function playRounds(all: Turns[], { rounds, sliceMs, mostOthers }: 
     }
     return null
   }
+}
+
+/** How many slices one gets who has a turn in every n-th round. */
+export function turnsIn(rounds: number, every: number): number {
+  return Math.ceil(rounds / every)
 }
 
 function orderOf<T>(all: T[], round: number): T[] {

@@ -6,7 +6,7 @@ import { describeMachine } from './measure/machine.ts'
 import { format } from './measures.ts'
 import type { Options } from './options.ts'
 import { resultOf, type Results, type Score } from './results.ts'
-import { playRounds, type Turns } from './rounds.ts'
+import { playRounds, turnsIn, type Turns } from './rounds.ts'
 import { spreadOf } from './statistics.ts'
 import { workloads, type Workload } from './workloads.ts'
 
@@ -14,6 +14,9 @@ const STORM_NICENESS = 10
 /** Load for those whose code is optimised while they run, before anything is measured: of a new process, and of one that
  *  meets another workload. Others get a slice, for their caches and the load process. */
 const WARMING_MS = { newProcess: 2000, newWorkload: 600 }
+
+/** Rounds for each turn of those whom a workload has for an overview. */
+const SELDOM = 3
 
 /** Runs everything that was asked for. Progress goes to `tell`, one short line at a time.
  *
@@ -42,7 +45,7 @@ export async function runBench(options: Options, tell: (line: string) => void): 
       await field.open()
       await warmUp(field, loaders, options)
       for (const workload of options.workloads) {
-        if (start > (workload.starts ?? options.starts)) continue
+        if (start > 1 && workload.isPlayedOnce) continue
         const told = await playWorkload(field, workload, loaders, options, scores.get(workload)!)
         tell(`start ${start}/${options.starts} ${workload.name}: ${told}`)
       }
@@ -83,9 +86,10 @@ async function playWorkload(
   const entered: Turns[] = []
   for (const contestant of invited(workload, options)) {
     const score = scores.find(each => each.contestant === contestant.name) ?? newScore(contestant, scores)
-    score.wanted += roundsOf(workload, options)
+    const every = !options.isChosen && workload.seldom?.includes(contestant.name) ? SELDOM : 1
+    score.wanted += turnsIn(roundsOf(workload, options), every)
     try {
-      entered.push(await enter(field, workload, contestant, loaders))
+      entered.push({ ...await enter(field, workload, contestant, loaders), every })
     } catch (error) {
       score.failed = (error as Error).message
       score.samples.push(...Array.from({ length: roundsOf(workload, options) }, () => null))
@@ -111,9 +115,9 @@ async function playWorkload(
 
 /** memseal twice, and the peers of the workload; those that were asked for by name, whatever the workload says. */
 function invited(workload: Workload, options: Options): Contestant[] {
-  const { peers, isPair } = workload
-  const takesPart = ({ name }: Contestant) => options.isChosen || name === 'memseal' || peers.includes(name)
-    || (name === 'again' && peers.length > 0)
+  const { peers, seldom = [], isPair } = workload
+  const takesPart = ({ name }: Contestant) => options.isChosen || name === 'memseal' || name === 'before'
+    || peers.includes(name) || seldom.includes(name) || (name === 'again' && peers.length > 0)
   return options.contestants.filter(each => !each.absent() && takesPart(each) && (!isPair || each.sidecar))
 }
 
@@ -127,7 +131,7 @@ async function enter(field: Field, workload: Workload, contestant: Contestant, l
     await bout.close().catch(() => {})
     throw error
   }
-  return { contestant: contestant.name, needsWarming: contestant.needsWarming, bout, samples: [], thrown: 0 }
+  return { contestant: contestant.name, needsWarming: contestant.needsWarming, bout, every: 1, samples: [], thrown: 0 }
 }
 
 async function warm(entered: Turns[], options: Options): Promise<void> {
@@ -141,7 +145,8 @@ async function warm(entered: Turns[], options: Options): Promise<void> {
 }
 
 function roundsOf(workload: Workload, options: Options): number {
-  return Math.min(options.rounds, workload.rounds ?? options.rounds)
+  const rounds = workload.isPlayedOnce ? options.rounds * options.starts : options.rounds
+  return Math.min(rounds, workload.mostRounds ?? rounds)
 }
 
 function newScore(contestant: Contestant, scores: Score[]): Score {

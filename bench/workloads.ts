@@ -11,14 +11,16 @@ export interface Workload {
   judge: MeasureName
   /** through a sidecar and a server of the same kind */
   isPair?: boolean
-  /** who takes part beside memseal, unless others are asked for */
+  /** who takes part beside memseal in each round, unless others are asked for */
   peers: string[]
+  /** who does in every third round */
+  seldom?: string[]
   /** part of --quick */
   isEssential?: boolean
-  /** in how many of a run's starts it is played; left out: in all */
-  starts?: number
-  /** slices in each start; left out: as many as the run has */
-  rounds?: number
+  /** only in the first start of a run, with the rounds of all of them: what it needs is slow to set up */
+  isPlayedOnce?: boolean
+  /** rounds in each start, at most; left out: as many as the run has */
+  mostRounds?: number
   /** length of its slices in milliseconds; left out: as the run has it */
   sliceMs?: number
 }
@@ -42,57 +44,59 @@ const perHandshake: MeasureName[] = [
   'proxyUs', 'handshakesPerCpuSecond', 'requestsPerSecond', 'p50Us', 'p99Us', 'resumedShare', 'othersShare',
 ]
 
-const all = ['memcached', 'native', 'nginx', 'hitch', 'haproxy', 'stunnel', 'ghostunnel']
-const few = ['nginx', 'haproxy']
+// Ratios to nginx are what runs are compared by, so nginx has as many slices as memseal.
+const peers = ['nginx']
+const all = ['memcached', 'native', 'hitch', 'haproxy', 'stunnel', 'ghostunnel']
+const few = ['haproxy']
 
 export const workloads: Workload[] = [
   {
     name: 'pingpong', about: '50 clients, 1 request in flight each, 100 B values, 10 % sets',
     shape: { kind: 'steady', traffic: small, clients: 50, depth: 1 },
-    measures: perRequest, judge: 'proxyUs', peers: all, isEssential: true,
+    measures: perRequest, judge: 'proxyUs', peers, seldom: all, isEssential: true,
   },
   {
     name: 'many', about: '500 clients, 1 in flight, 100 B, 10 % sets',
     shape: { kind: 'steady', traffic: small, clients: 500, depth: 1 },
-    measures: perRequest, judge: 'proxyUs', peers: ['nginx', 'hitch', 'haproxy', 'stunnel'], starts: 2, rounds: 6,
+    measures: perRequest, judge: 'proxyUs', peers, seldom: ['hitch', 'haproxy', 'stunnel'], isPlayedOnce: true,
   },
   {
     name: 'lonely', about: '1 client, 1 in flight, 100 B, 10 % sets',
     shape: { kind: 'steady', traffic: small, clients: 1, depth: 1 },
-    measures: perRequest, judge: 'p50Us', peers: few,
+    measures: perRequest, judge: 'p50Us', peers, seldom: few, isPlayedOnce: true,
   },
-  { ...pipeline('pipeline', 'text', 16), peers: all, isEssential: true },
+  { ...pipeline('pipeline', 'text', 16), seldom: all, isEssential: true },
   { ...pipeline('pipeline-meta', 'meta', 16), isEssential: true },
   pipeline('pipeline-binary', 'binary', 16),
-  pipeline('pipeline-100', 'text', 100),
+  { ...pipeline('pipeline-100', 'text', 100), isPlayedOnce: true },
   {
     name: 'multiget', about: '50 clients, 1 in flight, gets of 100 keys, 100 B each, all hits',
     shape: { kind: 'steady', traffic: many, clients: 50, depth: 1 },
-    measures: perByte, judge: 'proxyUs', peers: few, isEssential: true,
+    measures: perByte, judge: 'proxyUs', peers, seldom: few, isEssential: true,
   },
-  large('large-10k', 10_000, 1000, 50),
-  { ...large('large-100k', 100_000, 100, 20), peers: all, isEssential: true },
+  { ...large('large-10k', 10_000, 1000, 50), isPlayedOnce: true },
+  { ...large('large-100k', 100_000, 100, 20), seldom: all, isEssential: true },
   large('large-1m', 2 ** 20, 16, 10),
   {
     name: 'handshakes-full', about: 'connect, full mutual TLS handshake, one get, close; 8 at a time',
     shape: { kind: 'reconnecting', traffic: { ...small, sets: 0 }, atOnce: 8, resume: false },
-    measures: perHandshake, judge: 'proxyUs', peers: all.filter(name => name !== 'memcached'), isEssential: true,
+    measures: perHandshake, judge: 'proxyUs', peers, seldom: all.filter(name => name !== 'memcached'), isEssential: true,
   },
   {
     name: 'handshakes-resumed', about: 'the same with the tickets of earlier connections, each used once',
     shape: { kind: 'reconnecting', traffic: { ...small, sets: 0 }, atOnce: 8, resume: true },
-    measures: perHandshake, judge: 'proxyUs', peers: few,
+    measures: perHandshake, judge: 'proxyUs', peers, seldom: few, isPlayedOnce: true,
   },
   {
     name: 'storm', about: '50 established clients (2 000 req/s, open loop) while 500 new ones connect at once',
     shape: { kind: 'storm', traffic: small, established: 50, requestsPerSecond: 2000, newcomers: 500 },
     measures: ['p50Us', 'p99Us', 'maxUs', 'stormSeconds', 'othersShare'], judge: 'p99Us',
-    peers: ['nginx', 'hitch', 'haproxy'],
+    peers, seldom: few, mostRounds: 4,
   },
   {
     name: 'idle', about: '1 000 connections that say nothing, in a fresh process',
     shape: { kind: 'idle', connections: 1000 },
-    measures: ['bytesPerConnection', 'residentMiB'], judge: 'bytesPerConnection', peers: all, starts: 1, rounds: 1,
+    measures: ['bytesPerConnection', 'residentMiB'], judge: 'bytesPerConnection', peers: [...peers, ...all], isPlayedOnce: true, mostRounds: 1,
   },
   {
     name: 'short', about: 'a new plain connection per get, through sidecar, TLS and server; 16 at a time',
@@ -103,14 +107,14 @@ export const workloads: Workload[] = [
   {
     name: 'pair', about: '50 plain clients, 1 in flight, through sidecar, TLS and server; 100 B, 10 % sets',
     shape: { kind: 'steady', traffic: small, clients: 50, depth: 1 },
-    measures: perRequest, judge: 'proxyUs', isPair: true, peers: ['nginx', 'haproxy', 'stunnel'],
+    measures: perRequest, judge: 'proxyUs', isPair: true, peers, seldom: ['haproxy', 'stunnel'],
   },
   {
     name: 'admin-scrape',
     about: 'pingpong while autocannon scrapes the metrics 10 times in the first half of each second, and in the second half another server',
     shape: { kind: 'steady', traffic: small, clients: 50, depth: 1, scrapesPerSecond: 10 },
     measures: [...perRequest, 'scrapesPerSecond', 'scrapeUs', 'scrapedP99Us', 'unscrapedP99Us', 'scrapedP99Ratio'],
-    judge: 'scrapedP99Ratio', peers: [], sliceMs: 1000,
+    judge: 'scrapedP99Ratio', peers: [], sliceMs: 1000, mostRounds: 4,
   },
 ]
 
@@ -118,7 +122,7 @@ function pipeline(name: string, dialect: Traffic['dialect'], depth: number): Wor
   return {
     name, about: `50 clients, ${depth} in flight, 100 B, 10 % sets, ${dialect} protocol`,
     shape: { kind: 'steady', traffic: { ...small, dialect }, clients: 50, depth },
-    measures: perRequest, judge: 'proxyUs', peers: few,
+    measures: perRequest, judge: 'proxyUs', peers, seldom: few,
   }
 }
 
@@ -126,6 +130,6 @@ function large(name: string, valueBytes: number, keys: number, clients: number):
   return {
     name, about: `${clients} clients, 1 get in flight, values of ${valueBytes} B, all hits`,
     shape: { kind: 'steady', traffic: { ...small, valueBytes, keys, sets: 0 }, clients, depth: 1 },
-    measures: perByte, judge: 'proxyUs', peers: [...few, 'stunnel'],
+    measures: perByte, judge: 'proxyUs', peers, seldom: [...few, 'stunnel'],
   }
 }

@@ -5,7 +5,7 @@ import { readMemory } from '../measure/memory.ts'
 import type { Shape } from '../workloads.ts'
 import type { Bout, Loaders, Slice } from './bout.ts'
 
-const SETTLE_MS = 1000
+const SETTLE_MS = 500
 
 /** Connections that say nothing, in a process that has done nothing yet. Other work of the machine does not show in what
  *  they take, so every slice is kept. */

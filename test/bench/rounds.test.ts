@@ -33,6 +33,13 @@ test('each round begins with another one, and every other round goes backwards',
   expect(order.join('')).toBe('abc' + 'acb' + 'cab' + 'cba')
 })
 
+test('one that has a turn in every third round has no sample in the others, and its tries are for its turns', async () => {
+  const seldom = { ...taking([0, 0, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5]), every: 3 }
+  await playRounds([seldom], { ...plan, rounds: 8 })
+  expect(seldom.samples).toEqual([{ proxyUs: 0 }, null, null, { proxyUs: 1 }, null, null, null, null])
+  expect(seldom.thrown).toBe(7)
+})
+
 /** A contestant whose slices are numbered.   @param shares of others in each, or why it falls over */
 function taking(shares: (number | string)[], onSlice = () => {}): Turns {
   let count = 0
@@ -47,5 +54,5 @@ function taking(shares: (number | string)[], onSlice = () => {}): Turns {
     },
     close: async () => {},
   }
-  return { contestant: 'x', bout, samples: [], thrown: 0 }
+  return { contestant: 'x', bout, every: 1, samples: [], thrown: 0 }
 }

@@ -17,11 +17,12 @@ afterAll(() => worker.stop())
 const absent = memcachedAt('memcached').absent()
 
 test.skipIf(absent)('plain memcached, from start to report', async () => {
-  const options = readOptions('--only pingpong,handshakes-full --contestants memcached --starts 2 --rounds 2 --slice 50 --others 1'.split(' '))
+  const options = readOptions('--only pingpong,handshakes-full,many --clients 5 --contestants memcached --starts 2 --rounds 2 --slice 50 --others 1'.split(' '))
   const results = await runBench(options, () => {})
-  const [pingpong] = results.workloads
+  const [pingpong, , many] = results.workloads
   expect(pingpong.entries).toHaveLength(1)
   expect(pingpong.entries[0]).toMatchObject({ kept: 4, wanted: 4, thrown: 0 })
+  expect(many.entries[0]).toMatchObject({ kept: 4, wanted: 4 })   // all in the first start
   expect(pingpong.entries[0].failed).toBeUndefined()
   expect(pingpong.entries[0].figures.requestsPerSecond!.low).toBeGreaterThan(0)
   expect(pingpong.entries[0].ratios.proxyUs).toEqual({ low: 1, median: 1, high: 1, count: 4 })
