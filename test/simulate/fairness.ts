@@ -238,7 +238,7 @@ class Greedy {
       // One that takes longer than a reply may be awaited.
       case 'large value': return this.#n > 0 ? undefined : socket.arrive(this.#multiget(1, 1_200_000))
       case 'flood': {
-        if (this.#n > 10_000) return
+        if (this.#n > 4000) return
         let lines = ''
         for (let left = 1000; left > 0; left--) lines += this.#asked(`get c99n${this.#n++}_h20`)
         return socket.arrive(lines)

@@ -27,7 +27,6 @@ const mutations: readonly Mutation[] = [
   { name: 'a joined get keeps no END', file: 'text-dialect', from: 'this.#assemble(run, window.at, END_LINE)', to: 'this.#assemble(run, window.at, NO_BYTES)' },
   { name: 'a joined get takes the value of another key', file: '../proto/text-reply', from: "if (!sameRange(bytes, key, keyEnd, asked, from, to) || bytes[keyEnd] !== SPACE) return Got.absent", to: 'if (bytes[keyEnd] !== SPACE) return Got.absent' },
   { name: 'gets of several keys are joined too', file: 'text-dialect', from: 'frame.row === GET && frame.keys === 1 && this.#mayJoin', to: 'frame.row === GET && this.#mayJoin' },
-  { name: 'a run of ours does not wait for the one before it', file: 'outbox', from: '    if (run === this.#head) this.#queue.add(bytes, from, to, slab)\n    else this.#hold', to: '    if (run.source !== LOST) this.#queue.add(bytes, from, to, slab)\n    else this.#hold' },
   { name: 'an error takes the place of the run behind it', file: 'outbox', from: '    made.next = behind.next\n    behind.next = made', to: '    made.next = run.next\n    run.next = made' },
   // Silence.
   { name: 'a fence is forgotten', file: 'text-dialect', from: "    this.#hasOpenRun = false\n    this.#put(MN_REQUEST, 0, MN_REQUEST.length)\n", to: '    this.#hasOpenRun = false\n' },
@@ -42,7 +41,7 @@ const mutations: readonly Mutation[] = [
   { name: 'a read is asked again though a part of its answer has come', file: 'lost-requests', from: 'const hasBytes = lost.window.end > lost.window.from || dialect.hasBegun', to: 'const hasBytes = false' },
   { name: 'a lost run owes its client no MN', file: 'text-dialect', from: '(fate[entry] & Fate.ourFence) !== 0 ? NO_BYTES : MN_TEXT', to: 'NO_BYTES' },
   { name: 'reads of clients that have gone are asked again', file: 'lost-requests', from: 'heir !== undefined && !outbox.isClosed && ', to: 'heir !== undefined && ' },
-  { name: 'a request is written to a private connection that was lost', file: 'private-route', from: 'if (!connection.isReady) return client.move(found)', to: "if (connection.state === 'connecting') return client.move(found)" },
+  { name: 'a client outlives its own connection in the midst of an upload, or with bytes that pass unread', file: 'private-route', from: "    if (isCutShort) return client.finish('backend-closed')\n", to: '' },
   // Order and limits.
   { name: 'a client changes connections while it is owed replies', file: 'private-route', from: 'return client.outbox.inFlight > 0 ? client.move(found) : this.#open(frame, found)', to: 'return this.#open(frame, found)' },
   { name: 'in_flight lets one more in', file: 'client-session', from: 'if (this.outbox.inFlight >= this.#home.limits.in_flight &&', to: 'if (this.outbox.inFlight > this.#home.limits.in_flight &&' },

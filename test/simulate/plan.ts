@@ -130,8 +130,8 @@ export function makePlan(seed: number): Plan {
     latencyMs: !isDeep && !isRaw && random.chance(0.65) ? 0 : random.between(1, 10),
   }
   const events = someEvents(random)
-  const count = isBulky ? 1 : isDeep ? random.between(1, 2) : random.between(1, 6)
-  const skew = random.next() ** 5
+  const count = isBulky || isDeep ? 1 : random.between(1, 6)
+  const skew = random.next() ** 7
   const most = isDeep ? 700 : isBulky ? 100 : LEAST_REQUESTS + Math.floor(skew * (MOST_REQUESTS - LEAST_REQUESTS))
   const kinds = { narrows: events.some(event => event.kind === 'narrow'), isBulky, isDeep, isRaw }
   const clients: ClientPlan[] = []
