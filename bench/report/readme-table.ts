@@ -1,5 +1,5 @@
 import { digits, format, measures, type MeasureName } from '../measures.ts'
-import { entryOf, MOST_NOISE, titleOf, type Results } from '../results.ts'
+import { entryOf, isOfRecord, MOST_NOISE, titleOf, type Results } from '../results.ts'
 import type { Spread } from '../statistics.ts'
 import { markdownGrid } from './grid.ts'
 import { machineLines } from './terminal.ts'
@@ -33,11 +33,11 @@ export function readmeTables(all: Results[]): string {
         shown.map(row => [
           row.title,
           ...all.map(results => format(measure, memsealOf(results, row.workload, measure)?.median)),
-          ...peers.flatMap(peer => all.map(results => cell(ratioOf(results, row.workload, peer, measure), measure))),
+          ...peers.flatMap(peer => all.map(results => cell(results, row.workload, peer, measure))),
         ])), '',
     ]),
-    'Bold: memseal loses. ' + all.flatMap(results => ['nginx', 'haproxy'].map(peer => losses(results, peer))).join(' '), '',
-    ...all.map(results => `${machineLines(results)[0]}.`), '',
+    'Bold: memseal loses. *: fewer slices than wanted were undisturbed. ' + all.flatMap(results => ['nginx', 'haproxy'].map(peer => losses(results, peer))).join(' '), '',
+    ...all.flatMap(results => [`${machineLines(results)[0]}.`, '']),
   ].join('\n')
 }
 
@@ -61,9 +61,16 @@ function losses(results: Results, peer: string): string {
   return `To ${titleOf(results, peer)}, memcached ${results.memcached}: ${lost.join('; ') || 'nowhere here'}.`
 }
 
-function cell(ratio: Spread | undefined, measure: MeasureName): string {
+function cell(results: Results, workload: string, peer: string, measure: MeasureName): string {
+  const ratio = ratioOf(results, workload, peer, measure)
   if (!ratio) return '-'
-  return isLost(ratio, measure) ? `**${digits(ratio.median)}**` : digits(ratio.median)
+  const mark = hasEnough(results, workload, peer) && hasEnough(results, workload, 'memseal') ? '' : ' *'
+  return (isLost(ratio, measure) ? `**${digits(ratio.median)}**` : digits(ratio.median)) + mark
+}
+
+function hasEnough(results: Results, name: string, contestant: string): boolean {
+  const entry = results.workloads.find(each => each.name === name)?.entries.find(each => each.contestant === contestant)
+  return entry !== undefined && isOfRecord(entry)
 }
 
 function isLost(ratio: Spread | undefined, measure: MeasureName): boolean {

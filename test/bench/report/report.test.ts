@@ -34,6 +34,7 @@ test('a figure from fewer slices than wanted is marked wherever it is told', () 
   nginx.thrown = 33
   expect(workloadTable(told, told.workloads[0]).rows[2][3]).toBe('3 of 12 *')
   expect(verdicts(told)[0].at(-1)).toBe('met *')
+  expect(readmeTables([told])).toContain('| 50 clients, 1 request in flight | 9.00 | 0.90 * | - | - |')
   expect(machineLines(told).join('\n')).toContain('33 thrown away, in which others used more than 5.00 % of the machine')
   expect(machineLines(told).join('\n')).toContain('* 1 rows have fewer slices than wanted and are NOT OF RECORD')
   expect(machineLines(results()).join('\n')).not.toContain('NOT OF RECORD')
