@@ -58,7 +58,7 @@ function serviceText({ name, listeners, tls, clientCa, backendTls, certificates,
   const labels = { cert: '', crl: 'revocations', backend_cert: 'shown to backend' }
   for (const { key, file, notAfter } of certificates) rows.push([labels[key], `${key === 'backend_cert' ? 'certificate in ' : ''}${file}, ${untilText(notAfter, now)}`])
   rows.push(...clientCa.map(authority => ['client CA', loadedText(authority, now)] as const))
-  rows.push(...Object.entries(state.backends).map(([backend, isUp]) => ['backend', `${backend}: ${isUp ? 'up' : 'DOWN'}`] as const))
+  rows.push(...Object.entries(state.backendStates).map(([backend, now]) => ['backend', `${backend}: ${backendWords[now]}`] as const))
   const versions = [...new Set(lanes.map(lane => lane.version).filter(version => version !== ''))]
   const inFlight = `${counted(state.inFlight, 'request')} in flight`
   rows.push(['', `${counted(lanes.length, 'shared connection')}, ${number(state.privateConnections)} private, ${inFlight}${versions.length > 0 ? `, memcached ${versions.join(', ')}` : ''}`])
@@ -72,6 +72,12 @@ function serviceText({ name, listeners, tls, clientCa, backendTls, certificates,
   if (reads > 0) rows.push(['keys read', `${number(reads)}, ${(100 * traffic.hits / reads).toFixed(1)} % of them hits`])
   rows.push(['traffic', `${bytes(traffic.bytesIn)} from clients, ${bytes(traffic.bytesOut)} to them; ${bytes(state.replyBacklogBytes)} not taken yet`])
   return `\nservice ${name}\n${facts(rows)}`
+}
+
+const backendWords: Record<Sent<ServiceSnapshot>['now']['backendStates'][string], string> = {
+  'up': 'up', 'down': 'DOWN',
+  'wants-login': 'up, and wants a login: each client has a connection of its own, and logs in there',
+  'binary-only': 'up, and speaks the binary protocol alone',
 }
 
 function handshakesText({ handshakes, resumed, handshakesFailed }: Sent<ServiceSnapshot>['edge']): string {

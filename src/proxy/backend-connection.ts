@@ -76,6 +76,8 @@ export type BackendState = 'connecting' | 'offered' | 'standby' | 'retiring' | '
 /** Replies are held until they are whole up to this size, so that a client can still be told of an error; larger ones
  *  flow as they come. A fraction of a slab, since what is held moves along to the next one. */
 const STREAM_BYTES = 32 * 1024
+/** What memcached with `-Y` says to whoever has not logged in, instead of its version. */
+const LOGIN_WANTED = /^CLIENT_ERROR unauthenticated/
 /** memcached does not read: clients stop being read. */
 const FULL_BYTES = 8 * 1024 * 1024
 const OUT_OF_STEP_ADVICE =
@@ -98,6 +100,8 @@ export class BackendConnection implements Wire {
   readyAt = 0
   /** Nothing was in flight when it closed, so that no client noticed. */
   wasIdle = true
+  /** It was asked who is there, and has not said a word yet. */
+  isUnanswered = false
   /** When its successor is due. */
   replaceAt = Infinity
   readonly window: ReplyWindow
@@ -160,6 +164,7 @@ export class BackendConnection implements Wire {
   #dialed(): void {
     if (this.state !== 'connecting') return
     if (this.isPrivate) return this.greeted('', 0)
+    this.isUnanswered = true
     this.dialect.greet()
     this.flush()
   }
@@ -273,6 +278,7 @@ export class BackendConnection implements Wire {
       return false
     }
     this.#heardAt = this.clock.now
+    this.isUnanswered = false
     try {
       // What was asked before everything passes unread is followed to its end: a fence of ours may be the last of it.
       if (this.#raw === undefined || this.expected.count > 0) {
@@ -282,7 +288,9 @@ export class BackendConnection implements Wire {
       if (this.#raw !== undefined && this.expected.count === 0) this.#passOn(this.#raw)
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error
-      if (this.state === 'connecting') this.fail('not-memcached', `it answered "${this.#answered()}"`)
+      if (error.code === 'login-wanted') this.fail('login-wanted', error.message)
+      else if (this.state === 'connecting' && LOGIN_WANTED.test(this.#answered())) this.fail('login-wanted', `it answered "${this.#answered()}"`)
+      else if (this.state === 'connecting') this.fail('not-memcached', `it answered "${this.#answered()}"`)
       else if (error.code === 'lost-replies') this.#repliesLost(error.message)
       else this.#outOfStep(error.message)
     }

@@ -19,6 +19,8 @@ const OPAQUE = 12
 const VERSION_OPCODE = commands[VERSION].opcode!
 const NOOP_OPCODE = commands[MN].opcode!
 const STAT_OPCODE = commands[STATS].opcode!
+/** "Auth error" of protocol-binary.txt. */
+const LOGIN_WANTED = 0x20
 const NO_BYTES = Buffer.alloc(0)
 
 export class BinaryDialect implements Dialect {
@@ -28,6 +30,8 @@ export class BinaryDialect implements Dialect {
   #nextTicket = 1
   /** The last request may stay silent. */
   #isQuietBehind = false
+  /** Told while it is not known whether we may do more than ask for it. */
+  #version = ''
 
   constructor(wire: Wire) {
     this.#wire = wire
@@ -35,8 +39,10 @@ export class BinaryDialect implements Dialect {
 
   // Requests.
 
+  /** A memcached that wants a login tells its version all the same, and nothing else. */
   greet(): void {
     this.#own(VERSION_OPCODE)
+    this.#own(NOOP_OPCODE)
   }
 
   probe(): void {
@@ -171,9 +177,10 @@ export class BinaryDialect implements Dialect {
     const words = window.bytes.toString('latin1', keyStart, window.at)
     window.from = window.at
     this.#settle()
-    if (opcode !== VERSION_OPCODE) return
+    if (status === LOGIN_WANTED) throw new ProtocolError('login-wanted', `it answered "${words}"`)
+    if (opcode !== VERSION_OPCODE) return wire.greeted(this.#version, release(this.#version))
     if (status !== Status.ok) throw new ProtocolError('not-memcached', `memcached refused the question for its version: ${words}`)
-    wire.greeted(words, release(words))
+    this.#version = words
   }
 
   // A connection that was lost.

@@ -134,9 +134,9 @@ export class ClientSession implements Receiver, Taker, Traveller, Answered {
     if (!policy.allows(frame.row, frame.alsoRow)) return this.#answers.refuse(frame, found)
     if (frame.row === QUIT) return this.#quit(frame)
     if (this.#goal === 'shared') {
-      const obstacle = this.#shared.obstacle(frame)
-      if (obstacle === undefined && this.#shared.take(frame, found)) return
-      this.#leaveSharing(obstacle === 'oversize' ? 'followed' : 'raw', obstacle ?? 'release')
+      const obstacle = this.#shared.obstacle(frame) ?? this.#shared.take(frame, found)
+      if (obstacle === undefined) return
+      this.#leaveSharing(obstacle === 'oversize' || obstacle === 'login' ? 'followed' : 'raw', obstacle)
     } else if (this.#goal === 'followed' && policy.isOpen && !frame.strict) this.#goal = 'raw'
     this.#privately(frame, found)
   }

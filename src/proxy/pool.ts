@@ -17,6 +17,8 @@ export interface WaitsForLane {
   laneDecided(): void
 }
 
+export type BackendNow = 'up' | 'wants-login' | 'down'
+
 export interface PoolOptions extends Omit<TargetLanesOptions, 'target' | 'onChange' | 'heirOf'> {
   targets: readonly Target[]
   policy: 'failover' | 'rotate'
@@ -57,6 +59,18 @@ export class Pool {
     return this.#groups.some((group) => group.isReady)
   }
 
+  /** memcached answers, be it that it wants a login. */
+  get isReachable(): boolean {
+    return this.#groups.some((group) => group.isReachable)
+  }
+
+  /** There is no lane, and will be none: memcached serves those alone who log in. */
+  get wantsLogin(): boolean {
+    const { policy } = this.#options
+    return policy === 'failover' ? this.#active?.wantsLogin === true && !this.#active.isReady
+      : !this.isReady && this.#groups.some((group) => group.wantsLogin)
+  }
+
   /** Requests cannot be answered now: no lane, and the last tries to get one failed. */
   get isDown(): boolean {
     return this.#groups.every((group) => group.isDown)
@@ -69,7 +83,7 @@ export class Pool {
   /** Where a connection of a client's own goes. */
   get target(): Target {
     if (this.#options.policy === 'failover' && this.#active !== undefined) return this.#active.target
-    const usable = this.#groups.filter((group) => group.isReady)
+    const usable = this.#groups.filter((group) => group.isReachable)
     const among = usable.length > 0 ? usable : this.#groups
     return among[this.#options.policy === 'rotate' ? Math.floor(Math.random() * among.length) : 0].target
   }
@@ -98,9 +112,9 @@ export class Pool {
     this.#wake()
   }
 
-  /** By target: is one of its lanes ready? */
-  get states(): Record<string, boolean> {
-    return Object.fromEntries(this.#groups.map((group) => [group.target.text, group.isReady]))
+  /** By target: does memcached answer there? */
+  get states(): Record<string, BackendNow> {
+    return Object.fromEntries(this.#groups.map(({ target, isReady, isReachable }) => [target.text, !isReachable ? 'down' : isReady ? 'up' : 'wants-login']))
   }
 
   /** Every lane gets a successor now: certificates or addresses are others. */
@@ -163,7 +177,7 @@ export class Pool {
       const offered = this.#offered()
       for (const group of this.#groups) group.offer(offered.includes(group))
     }
-    if (this.#waiting.size > 0 && (this.choose() !== undefined || this.isDown)) this.#wake()
+    if (this.#waiting.size > 0 && (this.choose() !== undefined || this.isDown || this.wantsLogin)) this.#wake()
   }
 
   #decideActive(): void {
@@ -184,7 +198,7 @@ export class Pool {
       if (!group.isDown && this.#isTrusted(group)) return group      // ready, or in its first try: clients wait for that
     }
     // All have failed lately. Whoever is in use stays, so that clients do not go to and fro.
-    return this.#active?.isReady ? this.#active : this.#groups.find((group) => group.isReady) ?? this.#active ?? this.#groups[0]
+    return this.#active?.isReachable ? this.#active : this.#groups.find((group) => group.isReachable) ?? this.#active ?? this.#groups[0]
   }
 
   #wake(): void {

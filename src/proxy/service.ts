@@ -17,7 +17,7 @@ import { BinaryDialect } from './binary-dialect.ts'
 import { ClientSession, type Home } from './client-session.ts'
 import { dial, type Dial } from './dial.ts'
 import type { Dialect as ConnectionDialect, Wire } from './dialect.ts'
-import { AUTO_LANES, Pool } from './pool.ts'
+import { AUTO_LANES, Pool, type BackendNow } from './pool.ts'
 import { ReplyMemory, SlabPool } from './slab.ts'
 import { addressText, lossText } from './target-lanes.ts'
 import { Target, type Route } from './target.ts'
@@ -37,8 +37,9 @@ export interface ServiceNow {
   /** Memory that replies are read into, or lie in until their clients have taken them. */
   replyMemoryBytes: number
   privateConnections: number
-  /** By the text of its endpoint: does memcached answer there? */
+  /** By the text of its endpoint: does memcached answer there, and what does that mean? */
   backends: Record<string, boolean>
+  backendStates: Record<string, BackendNow | 'binary-only'>
 }
 
 export interface LaneSnapshot { backend: string; dialect: string; state: string; version: string; clients: number; inFlight: number }
@@ -161,8 +162,9 @@ export class Service implements Home {
     }
     return {
       targets, tls, context, resolveIntervalMs: backend.resolve_interval,
-      text: new Pool({ ...pool, dialect: 'text', connect: (route, owner) => new BackendConnection(context, route, owner, slabs, false, dialects.text) }),
-      binary: new Pool({ ...pool, dialect: 'binary', connect: (route, owner) => new BackendConnection(context, route, owner, slabs, false, dialects.binary) }),
+      // Silence, or an end, is what memcached -B binary has for a question in text; only the other question tells.
+      text: new Pool({ ...pool, dialect: 'text', onUnanswered: () => this.pool('binary'), connect: (route, owner) => new BackendConnection(context, route, owner, slabs, false, dialects.text) }),
+      binary: new Pool({ ...pool, dialect: 'binary', onUnanswered: () => {}, connect: (route, owner) => new BackendConnection(context, route, owner, slabs, false, dialects.binary) }),
       // Where clients have connections of their own, a lane that no client uses says which target is healthy.
       hasLanes: isShared || tls !== undefined || targets.length > 1,
     }
@@ -218,12 +220,18 @@ export class Service implements Home {
     return pool
   }
 
+  downWords(dialect: Dialect): string {
+    const isSilent = dialect === 'text' && this.#binary.isReachable
+    return `SERVER_ERROR memseal: ${isSilent ? 'memcached speaks the binary protocol alone' : 'backend unavailable'}`
+  }
+
   /** @returns undefined when there are as many as there may be */
   openPrivate(dialect: Dialect, owner: BackendOwner, why: PrivateReason): BackendConnection | undefined {
     const most = this.sharing === 'private' ? this.limits.connections : this.limits.private_connections
     if (this.#privates.size >= most) return undefined
     this.traffic.privates[why]++
-    const route = this.#hasLanes ? this.#text.target.routeNow : this.#targets[0].routeByName
+    const pool = dialect === 'binary' && this.#binary.isReachable ? this.#binary : this.#text
+    const route = this.#hasLanes ? pool.target.routeNow : this.#targets[0].routeByName
     const connection = new BackendConnection(this.#context, route, owner, this.#privateSlabs, true, dialects[dialect])
     this.#privates.add(connection)
     return connection
@@ -306,7 +314,7 @@ export class Service implements Home {
     if (isReady === this.#wasReady) return
     const isFirst = this.#wasReady === undefined
     this.#wasReady = isReady
-    if (isReady) this.log.info({ event: 'ready', service: this.name }, 'ready: the backend answers')
+    if (isReady) this.log.info({ event: 'ready', service: this.name, backends: this.#backendsNow().backendStates }, 'ready: the backend answers')
     else if (!isFirst || this.#text.isDown) this.log.warn({ event: 'not-ready', service: this.name, reasons }, `not ready: ${reasons.join('; ')}`)
     else this.#wasReady = undefined
   }
@@ -316,10 +324,10 @@ export class Service implements Home {
   }
 
   /** Why no request can be answered now, one sentence for each reason; empty: one connection to the backend stands, and over
-   *  TLS it is verified. Without lanes (`sharing: private` to one plain target) there is nothing to go by. */
+   *  TLS it is verified; or memcached has said that it wants a login first. Without lanes (`sharing: private` to one plain target) there is nothing to go by. */
   readiness(): string[] {
     if (this.#isDraining) return [`service ${this.name} is draining`]
-    if (!this.#hasLanes || this.#text.isReady || this.#binary.isReady) return []
+    if (!this.#hasLanes || this.#text.isReachable || this.#binary.isReachable) return []
     return [`service ${this.name} has no connection to its backend (${this.#text.reasons.join('; ')})`]
   }
 
@@ -355,7 +363,7 @@ export class Service implements Home {
     const { traffic } = this
     const now: ServiceNow = {
       connections: this.#sessions.size, inFlight: 0, replyBacklogBytes: 0, requestHeldBytes: this.heldBytes,
-      replyMemoryBytes: this.#memory.liveBytes, privateConnections: this.#privates.size, backends: { ...this.#text.states },
+      replyMemoryBytes: this.#memory.liveBytes, privateConnections: this.#privates.size, ...this.#backendsNow(),
     }
     const total: Traffic = { ...traffic, requests: traffic.requests.slice() }
     for (const session of this.#sessions) {
@@ -364,6 +372,15 @@ export class Service implements Home {
       add(total, session)
     }
     return { now, traffic: total }
+  }
+
+  #backendsNow(): Pick<ServiceNow, 'backends' | 'backendStates'> {
+    const binary = this.#binary.states
+    const states = Object.entries(this.#text.states).map(([backend, text]) => {
+      const isSilent = text === 'down' && binary[backend] !== 'down'
+      return [backend, !isSilent ? text : binary[backend] === 'up' ? 'binary-only' : binary[backend]] as const
+    })
+    return { backends: Object.fromEntries(states.map(([backend, state]) => [backend, state !== 'down'])), backendStates: Object.fromEntries(states) }
   }
 
   lanes(): LaneSnapshot[] {

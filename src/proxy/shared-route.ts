@@ -16,6 +16,8 @@ import type { Traveller } from './traveller.ts'
 export interface SharedHome {
   readonly limits: ServiceConfig['limits']
   pool(dialect: Dialect): Pool
+  /** What a request gets that no lane can take. */
+  downWords(dialect: Dialect): string
 }
 
 export class SharedRoute {
@@ -34,11 +36,12 @@ export class SharedRoute {
     return isShareableRow[frame.row] === 0 ? 'command' : 'unframed'
   }
 
-  /** @returns false when the release of memcached at the lane may take the request for another */
-  take(frame: RequestFrame, found: Found): boolean {
+  /** @returns why it is not taken: memcached wants a login, or its release at the lane may take the request for another */
+  take(frame: RequestFrame, found: Found): PrivateReason | undefined {
     const lane = this.#laneFor(frame, found)
-    if (lane === undefined) return true
-    if (!lane.dialect.takes(frame)) return false
+    if (lane === 'login') return lane
+    if (lane === undefined) return undefined
+    if (!lane.dialect.takes(frame)) return 'release'
     // The data block has to be whole before the request may enter a connection that others use.
     if (found === Found.head) this.#hold(frame)
     // What waits here counts among the unfinished requests; once handed over, only the lane's own limit applies.
@@ -49,7 +52,7 @@ export class SharedRoute {
       lane.enter(frame, this.#client.outbox, false)
       this.#client.counted(frame)
     }
-    return true
+    return undefined
   }
 
   #hold(frame: RequestFrame): void {
@@ -58,7 +61,7 @@ export class SharedRoute {
   }
 
   /** @returns undefined when there is none: the request waits, or was answered with an error */
-  #laneFor(frame: RequestFrame, found: Found): BackendConnection | undefined {
+  #laneFor(frame: RequestFrame, found: Found): BackendConnection | 'login' | undefined {
     const client = this.#client
     const lane = this.#lane
     if (lane !== undefined && lane.state === 'offered') return lane
@@ -70,7 +73,8 @@ export class SharedRoute {
     const pool = this.#home.pool(client.intake.dialect)
     const next = pool.choose()
     if (next !== undefined) this.use(next)
-    else if (pool.isDown) client.answer(frame, found, 'SERVER_ERROR memseal: backend unavailable', Status.unavailable)
+    else if (pool.wantsLogin) return 'login'
+    else if (pool.isDown) client.answer(frame, found, this.#home.downWords(client.intake.dialect), Status.unavailable)
     else {
       pool.wait(client)
       client.intake.wait(found, Pause.lane)

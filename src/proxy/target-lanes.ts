@@ -15,6 +15,8 @@ const FIRST_RETRY_MS = 50
 /** A lane that held for this long is replaced at once when it goes, and so is the first that did not; the next ones in a row
  *  wait as after a failure, or a backend that drops whoever comes would be asked without a pause. */
 const STEADY_MS = 1000
+/** How often one that wants a login is asked whether it still does. */
+const LOGIN_RETRY_MS = 5000
 /** A failed connection asks DNS again, but a storm of failures does not. */
 const LOOKUP_AT_MOST_EVERY_MS = 1000
 
@@ -31,12 +33,16 @@ export interface TargetLanesOptions {
   connect: (route: Route, owner: BackendOwner) => BackendConnection
   onChange: () => void
   onLoss: (why: BackendClose) => void
+  /** Whoever is there took a connection, and said nothing when it was asked in this dialect. */
+  onUnanswered: () => void
   heirOf: (lane: BackendConnection) => BackendConnection | undefined
 }
 
 export class TargetLanes implements BackendOwner {
   /** No lane is ready and the last try failed. */
   isDown = false
+  /** memcached is there, and serves those alone who log in: each client on a connection of its own. */
+  wantsLogin = false
   /** When the target was lost in the middle of its work, or could not be reached; -Infinity: never yet. */
   failedAt = -Infinity
   /** Since when a lane has been ready without interruption. */
@@ -71,6 +77,11 @@ export class TargetLanes implements BackendOwner {
 
   get isReady(): boolean {
     return this.#lanes.some((lane) => lane.isReady)
+  }
+
+  /** memcached answers, be it that it wants a login. */
+  get isReachable(): boolean {
+    return this.wantsLogin || this.isReady
   }
 
   open(): void {
@@ -157,7 +168,7 @@ export class TargetLanes implements BackendOwner {
     lane.offer(this.#isOffered)
     // A tenth more or less, so that the lanes of many hosts do not stay in step.
     lane.replaceAt = maxAgeMs === 0 ? Infinity : clock.now + maxAgeMs * (0.9 + Math.random() * 0.2)
-    this.isDown = false
+    this.isDown = this.wantsLogin = false
     const about = { service, dialect, backend: target.text, address: addressText(lane.route), version: lane.version }
     if (old === undefined) log.info({ event: 'backend-ready', ...about }, 'the backend answers')
     else {
@@ -173,6 +184,7 @@ export class TargetLanes implements BackendOwner {
     if (why === 'replaced' || why === 'drained') return
     // Of a backend that the configuration no longer names nothing is opened again; clients that still waited there are told of.
     if (!this.#isOpen && lane.wasIdle) return
+    if (why === 'login-wanted') return this.#loginWanted(words)
     this.#options.onLoss(why)
     if (!this.#isOpen) return this.#warn(loss?.reason ?? why, words, loss)
     target.lookUpIfOlder(LOOKUP_AT_MOST_EVERY_MS, clock.now)
@@ -182,6 +194,7 @@ export class TargetLanes implements BackendOwner {
       this.#fill()
       return
     }
+    if (lane.isUnanswered) this.#options.onUnanswered()
     const isShortLived = clock.now - lane.readyAt < STEADY_MS
     if (wasReady) this.#shortLived = isShortLived ? this.#shortLived + 1 : 0
     if (wasReady && !isShortLived) this.#backoff.reset()
@@ -201,6 +214,23 @@ export class TargetLanes implements BackendOwner {
     this.#options.onChange()
   }
 
+  /** That is an answer. It is asked again all the same: one day it may be another memcached. */
+  #loginWanted(words: string): void {
+    const { log, service, dialect, target, clock, onLoss } = this.#options
+    if (!this.wantsLogin) {
+      onLoss('login-wanted')
+      log.info({ event: 'backend-wants-login', service, dialect, backend: target.text, words },
+        'the backend answers, and wants a login: each client gets a connection of its own, and has to log in there')
+    }
+    target.succeeded()
+    this.words = words
+    if (!this.isReachable) this.readySince = clock.now
+    this.wantsLogin = true
+    this.isDown = false
+    if (this.#isOpen) this.#retryIn(LOGIN_RETRY_MS)
+    this.#options.onChange()
+  }
+
   heirOf(lane: BackendConnection): BackendConnection | undefined {
     return this.#isOpen ? this.choose() ?? this.#options.heirOf(lane) : undefined
   }
@@ -215,18 +245,23 @@ export class TargetLanes implements BackendOwner {
       this.#warn(reason, words, loss, retryMs)
     }
     this.words = words
+    this.wantsLogin = false
     if (!this.isReady) {
       this.readySince = Infinity
       if (!isAtOnce) this.isDown = true
     }
     // A lane that cannot be replaced goes on being used.
     if (wasReady || !this.isReady) this.failedAt = clock.now
-    const endRetry = clock.after(isAtOnce ? 0 : retryMs, () => {
+    this.#retryIn(isAtOnce ? 0 : retryMs)
+    this.#options.onChange()
+  }
+
+  #retryIn(ms: number): void {
+    const endRetry = this.#options.clock.after(ms, () => {
       this.#retries.delete(endRetry)
       this.#fill()
     })
     this.#retries.add(endRetry)
-    this.#options.onChange()
   }
 
   #warn(reason: string, words: string, loss: Loss | undefined, retryMs?: number): void {

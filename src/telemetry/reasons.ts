@@ -10,11 +10,11 @@ export type ClientClose = typeof clientCloses[number]
 
 /** Why a connection to the backend ended, or could not be opened. */
 export const backendCloses = [
-  'connect-failed', 'connect-timeout', 'closed-by-backend', 'backend-error', 'reply-timeout', 'replies-lost', 'out-of-step', 'not-memcached',
+  'connect-failed', 'connect-timeout', 'closed-by-backend', 'backend-error', 'reply-timeout', 'replies-lost', 'out-of-step', 'not-memcached', 'login-wanted',
   'client-gone', 'drained', 'tls-failed', 'replaced',
 ] as const
 export type BackendClose = typeof backendCloses[number]
 
 /** Why a client was given a backend connection of its own. */
-export const privateReasons = ['configured', 'command', 'oversize', 'release', 'behind', 'unframed'] as const
+export const privateReasons = ['configured', 'command', 'oversize', 'release', 'behind', 'unframed', 'login'] as const
 export type PrivateReason = typeof privateReasons[number]

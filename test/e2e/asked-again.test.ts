@@ -39,6 +39,10 @@ class Backend {
           reply[0] = 0x81
           reply.writeUInt32BE(6, 8)
           socket.write(reply)
+          // A new lane's NOOP is behind it.
+          const noop = Buffer.from(bytes.subarray(24))
+          if (noop.length > 0) noop[0] = 0x81
+          socket.write(noop)
           return
         }
         if (text === '') return

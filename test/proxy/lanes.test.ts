@@ -375,7 +375,7 @@ test('a backend without room says so, in the log and to the clients', async () =
   await t.client(1).gets('SERVER_ERROR memseal: backend unavailable\r\n')
 })
 
-test.each(['SERVER_ERROR out of memory\r\n', 'CLIENT_ERROR unauthenticated\r\n', 'HTTP/1.1 400 Bad Request\r\n', 'VERSION 1\n'])('%j is no version', async greeting => {
+test.each(['SERVER_ERROR out of memory\r\n', 'CLIENT_ERROR malformed\r\n', 'HTTP/1.1 400 Bad Request\r\n', 'VERSION 1\n'])('%j is no version', async greeting => {
   const t = await transcript({ greeting })
   expect(await t.logged('backend-lost')).toMatchObject({ reason: 'not-memcached' })
 })

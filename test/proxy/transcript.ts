@@ -26,6 +26,8 @@ export interface Setting {
   commands?: string
   /** What the backend says to a new shared connection that asks for its version. */
   greeting?: string
+  /** The backend takes no binary request but the one for its version before a login. */
+  loginWanted?: boolean
   /** Release that the backend says it is. */
   version?: string
   coalescing?: 'on' | 'off'
@@ -223,7 +225,7 @@ class Transcript {
     const wire = new BackendWire(this, socket)
     put(this.#backs, socket.remotePort, 'theirs', socket)
     this.#sockets.push(socket)
-    const { greeting, dialect, version = '1.6.45' } = this.#setting
+    const { greeting, dialect, version = '1.6.45', loginWanted = false } = this.#setting
     const answer = greeting ?? `VERSION ${version}\r\n`
     const file = (list: BackendWire[]) => {
       list.push(wire)
@@ -233,12 +235,15 @@ class Transcript {
     const look = () => {
       const start = wire.received
       const isText = start.subarray(0, 9).toString() === 'version\r\n'
-      const isBinary = start.length >= 24 && start[0] === 0x80 && start[1] === 0x0b && start.readUInt32BE(8) === 0
-      const isBegun = start[0] === 0x80 ? start.length < 24 : 'version\r\n'.startsWith(start.toString('latin1')) && !isText
+      const isBinary = start.length >= 48 && start[0] === 0x80 && start[1] === 0x0b && start.readUInt32BE(8) === 0
+      const isBegun = start[0] === 0x80 && start[1] === 0x0b ? start.length < 48 : 'version\r\n'.startsWith(start.toString('latin1')) && !isText
       if (isBegun) return
       socket.removeListener('data', look)
       if (isText) void wire.readExactly(9).then(() => wire.write(answer))
-      else if (isBinary) void wire.readExactly(24).then(packet => wire.write(reply({ opcode: 0x0b, value: version, opaque: packet.readUInt32BE(12) })))
+      else if (isBinary) void wire.readExactly(48).then(packets => wire.write(Buffer.concat([
+        reply({ opcode: 0x0b, value: version, opaque: packets.readUInt32BE(12) }),
+        reply({ opcode: 0x0a, opaque: packets.readUInt32BE(36), status: loginWanted ? 0x20 : 0 }),
+      ])))
       const isOfTest = (isText && dialect !== 'binary') || (isBinary && dialect === 'binary')
       if (isOfTest) file(this.#lanes)
       else if (!isText && !isBinary) file(this.#privates)

@@ -14,6 +14,8 @@ export interface MemcachedOptions {
   args?: string[]
   /** Listens on this unix socket instead of TCP. */
   unix?: string
+  /** What shows that it is up, when it does not tell its version to everybody: a question, and how the answer begins. */
+  asked?: { question: string, answer: string }
   /** A port of the caller's choice; else a free one. */
   port?: number
 }
@@ -61,6 +63,7 @@ export class Memcached {
   readonly port: number
   readonly unix: string | undefined
   readonly #program: string
+  readonly #asked: { question: string, answer: string }
   readonly #args: string[]
   #child: ChildProcess | undefined
   #ended: Promise<Ended> = Promise.resolve({ code: 0, signal: null })
@@ -70,6 +73,7 @@ export class Memcached {
     this.port = port
     this.unix = options.unix
     this.#program = program
+    this.#asked = options.asked ?? { question: 'version\r\n', answer: 'VERSION ' }
     const place = options.unix ? ['-s', options.unix, '-a', '0700'] : ['-l', '127.0.0.1', '-p', String(port), '-U', '0']
     const user = process.getuid?.() === 0 ? ['-u', 'root'] : []
     this.#args = [...place, ...user, ...options.args ?? []]
@@ -141,8 +145,8 @@ export class Memcached {
       socket.setTimeout(1000, () => tell(false))
       socket.once('error', () => tell(false))
       socket.once('close', () => tell(false))
-      socket.once('data', data => tell(data.toString('latin1').startsWith('VERSION ')))
-      socket.write('version\r\n')
+      socket.once('data', data => tell(data.toString('latin1').startsWith(this.#asked.answer)))
+      socket.write(this.#asked.question, 'latin1')
     })
   }
 }
