@@ -95,7 +95,7 @@ async function playWorkload(
       score.samples.push(...Array.from({ length: roundsOf(workload, options) }, () => null))
     }
   }
-  if (workload.shape.kind !== 'idle') await warm(entered, options)
+  if (workload.shape.kind !== 'idle') await warm(entered, workload, options)
   await playRounds(entered, {
     rounds: roundsOf(workload, options), sliceMs: workload.sliceMs ?? options.sliceMs, mostOthers: options.mostOthers,
   })
@@ -134,10 +134,12 @@ async function enter(field: Field, workload: Workload, contestant: Contestant, l
   return { contestant: contestant.name, needsWarming: contestant.needsWarming, bout, every: 1, samples: [], thrown: 0 }
 }
 
-async function warm(entered: Turns[], options: Options): Promise<void> {
+// A sidecar is a new process in the first workload for pairs.
+async function warm(entered: Turns[], { isPair }: Workload, options: Options): Promise<void> {
+  const ms = isPair ? WARMING_MS.newProcess : WARMING_MS.newWorkload
   for (const turns of entered) {
     try {
-      await turns.bout.slice(turns.needsWarming && !options.isQuick ? WARMING_MS.newWorkload : options.sliceMs)
+      await turns.bout.slice(turns.needsWarming && !options.isQuick ? ms : options.sliceMs)
     } catch (error) {
       turns.failed = (error as Error).message
     }
