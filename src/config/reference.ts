@@ -1,5 +1,5 @@
 import { exitStatuses } from '../errors.ts'
-import { commandNames, commands, groups } from '../proto/commands.ts'
+import { commandNames, commands, groups, type RefusalForm } from '../proto/commands.ts'
 import { flagsThatNeedMore } from '../proto/meta-request.ts'
 import type { Fields, Kind } from './kinds.ts'
 import { schema } from './schema.ts'
@@ -110,12 +110,25 @@ forms included. \`basic\` is what the log and the metrics call the commands that
 |---|---|
 ${rows.join('\n')}
 
+A command that is not allowed is refused in the form that those who ask it read:
+
+| refused | text | binary |
+|---|---|---|
+| ${refusedWith('statistic')} | a list of one: \`STAT memseal command_not_allowed\`, \`END\` | status 0x83 |
+| ${refusedWith('key')} | a list of one: \`key=memseal:command_not_allowed …\`, \`END\` | |
+| what memseal does not know; \`sasl\` | \`ERROR\` | status 0x81, \`Unknown command\` |
+| any other | \`CLIENT_ERROR memseal: command not allowed\` | status 0x83 |
+
 Some requests change more than their command says. They are allowed only where a second one is allowed as well:
 
 | request | needs as well |
 |---|---|
 ${also.join('\n')}
 `
+}
+
+function refusedWith(form: RefusalForm): string {
+  return commands.filter(({ refusal, verb }) => refusal === form && verb !== undefined).map(({ name }) => `\`${name}\``).join(', ')
 }
 
 function exitText(): string {

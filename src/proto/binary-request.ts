@@ -12,7 +12,7 @@ export const HEADER = 24
 const MAX_BODY = 1 << 30
 
 export const Status = {
-  ok: 0, notFound: 0x01, exists: 0x02, tooLarge: 0x03, invalid: 0x04, notStored: 0x05, refused: 0x20, unknown: 0x81, outOfMemory: 0x82, unavailable: 0x86,
+  ok: 0, notFound: 0x01, exists: 0x02, tooLarge: 0x03, invalid: 0x04, notStored: 0x05, unknown: 0x81, outOfMemory: 0x82, notSupported: 0x83, unavailable: 0x86,
 } as const
 
 export class BinaryRequestFramer extends RequestFramer {

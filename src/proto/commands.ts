@@ -46,6 +46,12 @@ export const replyShapes = [
 ] as const
 export type ReplyShape = (typeof replyShapes)[number]
 
+/** How a client is told that it may not, where that is not by an error line (binary: status 0x83). */
+export type RefusalForm =
+  | 'unknown' //    as memcached tells that it does not know the command
+  | 'statistic' //  a list of one statistic that says so: what asks for lists reads until END, and shows statistics to people
+  | 'key' //        a list of one key that says so, likewise
+
 export type Command = {
   /** What policy and configuration call it; rows of both protocols may share one name. */
   name: string
@@ -75,6 +81,7 @@ export type Command = {
   value?: boolean
   /** Binary: its reply carries the key that was asked for. */
   echoesKey?: boolean
+  refusal?: RefusalForm
   source: string
 }
 
@@ -114,13 +121,13 @@ export const commands: readonly Command[] = [
 
   // Only exact words stand here: from 1.6.40 on memcached matches sub-commands by prefix (`stats r` resets), so a
   // word that is not in this table is the administrator's, whatever it begins with.
-  { name: 'stats', group: 'stats', verb: 'stats', syntax: 'words', reply: 'lines', shareable: false, opcode: 0x10, extras: 0, source: 'Statistics; Stat' },
-  { name: 'stats settings', group: 'stats', verb: 'stats', sub: 'settings', syntax: 'words', reply: 'lines', shareable: false, source: 'Settings statistics' },
-  { name: 'stats items', group: 'stats', verb: 'stats', sub: 'items', syntax: 'words', reply: 'lines', shareable: false, source: 'Item statistics' },
-  { name: 'stats slabs', group: 'stats', verb: 'stats', sub: 'slabs', syntax: 'words', reply: 'lines', shareable: false, source: 'Slab statistics' },
-  { name: 'stats sizes', group: 'stats', verb: 'stats', sub: 'sizes', syntax: 'words', reply: 'lines', shareable: false, source: 'Item size statistics' },
-  { name: 'stats conns', group: 'stats', verb: 'stats', sub: 'conns', syntax: 'words', reply: 'lines', shareable: false, source: 'Connection statistics' },
-  { name: 'stats extstore', group: 'stats', verb: 'stats', sub: 'extstore', syntax: 'words', reply: 'lines', shareable: false, source: 'proto_text.c' },
+  { name: 'stats', group: 'stats', verb: 'stats', syntax: 'words', reply: 'lines', shareable: false, refusal: 'statistic', opcode: 0x10, extras: 0, source: 'Statistics; Stat' },
+  { name: 'stats settings', group: 'stats', verb: 'stats', sub: 'settings', syntax: 'words', reply: 'lines', shareable: false, refusal: 'statistic', source: 'Settings statistics' },
+  { name: 'stats items', group: 'stats', verb: 'stats', sub: 'items', syntax: 'words', reply: 'lines', shareable: false, refusal: 'statistic', source: 'Item statistics' },
+  { name: 'stats slabs', group: 'stats', verb: 'stats', sub: 'slabs', syntax: 'words', reply: 'lines', shareable: false, refusal: 'statistic', source: 'Slab statistics' },
+  { name: 'stats sizes', group: 'stats', verb: 'stats', sub: 'sizes', syntax: 'words', reply: 'lines', shareable: false, refusal: 'statistic', source: 'Item size statistics' },
+  { name: 'stats conns', group: 'stats', verb: 'stats', sub: 'conns', syntax: 'words', reply: 'lines', shareable: false, refusal: 'statistic', source: 'Connection statistics' },
+  { name: 'stats extstore', group: 'stats', verb: 'stats', sub: 'extstore', syntax: 'words', reply: 'lines', shareable: false, refusal: 'statistic', source: 'proto_text.c' },
   { name: 'stats reset', group: 'admin', verb: 'stats', sub: 'reset', syntax: 'words', reply: 'line', shareable: false, source: 'Statistics' },
   { name: 'stats detail', group: 'admin', verb: 'stats', sub: 'detail', syntax: 'words', reply: 'lines', shareable: false, source: 'memcached.c, process_stats_detail' },
   { name: 'stats cachedump', group: 'admin', verb: 'stats', sub: 'cachedump', syntax: 'words', reply: 'lines', shareable: false, source: 'items.c, item_cachedump' },
@@ -131,7 +138,7 @@ export const commands: readonly Command[] = [
   { name: 'slabs', group: 'admin', verb: 'slabs', syntax: 'words', reply: 'line', shareable: false, source: 'Slabs Reassign, Slabs Automove' },
   { name: 'lru', group: 'admin', verb: 'lru', syntax: 'words', reply: 'line', shareable: false, source: 'LRU Tuning' },
   { name: 'lru_crawler', group: 'admin', verb: 'lru_crawler', syntax: 'words', reply: 'line', shareable: false, source: 'LRU Crawler' },
-  { name: 'lru_crawler metadump', group: 'admin', verb: 'lru_crawler', sub: 'metadump', syntax: 'words', reply: 'dump', shareable: false, source: 'LRU Crawler' },
+  { name: 'lru_crawler metadump', group: 'admin', verb: 'lru_crawler', sub: 'metadump', syntax: 'words', reply: 'dump', shareable: false, refusal: 'key', source: 'LRU Crawler' },
   { name: 'lru_crawler mgdump', group: 'admin', verb: 'lru_crawler', sub: 'mgdump', syntax: 'words', reply: 'dump', shareable: false, source: 'LRU Crawler' },
   { name: 'watch', group: 'admin', verb: 'watch', syntax: 'words', reply: 'endless', shareable: false, source: 'Watchers' },
   { name: 'refresh_certs', group: 'admin', verb: 'refresh_certs', syntax: 'words', reply: 'line', shareable: false, source: 'proto_text.c' },
@@ -140,12 +147,12 @@ export const commands: readonly Command[] = [
   { name: 'debugtime', group: 'admin', verb: 'debugtime', syntax: 'words', reply: 'line', shareable: false, source: 'proto_text.c, debug builds' },
   { name: 'debugitem', group: 'admin', verb: 'debugitem', syntax: 'words', reply: 'line', shareable: false, source: 'proto_text.c, debug builds' },
 
-  { name: 'sasl', group: 'admin', shareable: false, opcode: 0x20, extras: 0, source: 'SASL list mechs' },
-  { name: 'sasl', group: 'admin', shareable: false, opcode: 0x21, extras: 0, key: true, value: true, source: 'SASL Auth' },
-  { name: 'sasl', group: 'admin', shareable: false, opcode: 0x22, extras: 0, key: true, value: true, source: 'SASL Step' },
+  { name: 'sasl', group: 'admin', shareable: false, refusal: 'unknown', opcode: 0x20, extras: 0, source: 'SASL list mechs' },
+  { name: 'sasl', group: 'admin', shareable: false, refusal: 'unknown', opcode: 0x21, extras: 0, key: true, value: true, source: 'SASL Auth' },
+  { name: 'sasl', group: 'admin', shareable: false, refusal: 'unknown', opcode: 0x22, extras: 0, key: true, value: true, source: 'SASL Step' },
 
   // What no row names: the administrator's, since nobody can tell what it does.
-  { name: 'unknown', group: 'admin', shareable: false, source: 'whatever this table does not know' },
+  { name: 'unknown', group: 'admin', shareable: false, refusal: 'unknown', source: 'whatever this table does not know' },
 ]
 
 /** The names that the configuration's `commands` may list beside the groups. */

@@ -1,6 +1,8 @@
 /** Our own answers, in the words of each dialect. No byte of a client is ever put into them. */
 import { printable } from '../lib/printable.ts'
-import { HEADER } from './binary-request.ts'
+import { HEADER, Status } from './binary-request.ts'
+import { commands, type RefusalForm } from './commands.ts'
+import type { RequestFrame } from './frame.ts'
 
 const LONGEST_WORDS = 200
 /** More wordings than the tables of ours have. */
@@ -32,4 +34,26 @@ export function binaryReply(opcode: number, opaque: number, status: number, word
   packet.writeUInt32BE(opaque, 12)
   packet.write(words, HEADER)
   return packet
+}
+
+const NOT_ALLOWED = 'memseal: command not allowed'
+/** One word, since libmemcached and pymemcache take a statistic's value to end at a blank. */
+const lists: Record<Exclude<RefusalForm, 'unknown'>, Buffer> = {
+  statistic: Buffer.from('STAT memseal command_not_allowed\r\nEND\r\n'),
+  key: Buffer.from('key=memseal:command_not_allowed exp=-1 la=0 cas=0 fetch=no cls=0 size=0\r\nEND\r\n'),
+}
+
+/** Opcodes whose refusal does not say that there is no such command. */
+const known: ReadonlySet<number | undefined> = new Set(commands.flatMap(({ refusal, opcode, quiet }) => (refusal === 'unknown' ? [] : [opcode, quiet])))
+
+/** What a client gets for a command that it may not use. Never the binary status 0x20, which libraries read as "log in": then
+ *  spymemcached reconnects, memjs answers nothing any more, and libmemcached aborts its program. */
+export function notAllowed(frame: RequestFrame): Buffer {
+  if (frame.dialect === 'binary') {
+    const { opcode, opaque } = frame
+    return known.has(opcode) ? binaryReply(opcode, opaque, Status.notSupported, NOT_ALLOWED) : binaryReply(opcode, opaque, Status.unknown, 'Unknown command')
+  }
+  const form = commands[frame.row].refusal
+  if (form === undefined) return textReply(`CLIENT_ERROR ${NOT_ALLOWED}`)
+  return form === 'unknown' ? textReply(frame.words) : lists[form]
 }

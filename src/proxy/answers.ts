@@ -4,7 +4,7 @@ import type { Peer } from '../policy/peer.ts'
 import { commands, groupOfRow } from '../proto/commands.ts'
 import { Status } from '../proto/binary-request.ts'
 import { Found, type RequestFrame } from '../proto/frame.ts'
-import { binaryReply, textReply } from '../proto/refusal.ts'
+import { binaryReply, notAllowed, textReply } from '../proto/refusal.ts'
 import type { Traffic } from '../telemetry/counters.ts'
 import type { ClientRecord } from './client-record.ts'
 import type { Intake } from './intake.ts'
@@ -46,7 +46,7 @@ export class Answers {
     traffic.refused[groupOfRow[frame.row]]++
     const isAlso = policy.allows(frame.row, -1)
     this.#home.refused(peer, commands[frame.row].name, isAlso ? commands[frame.alsoRow].name : undefined)
-    this.say(frame, found, 'CLIENT_ERROR memseal: command not allowed', Status.refused)
+    this.#answer(frame, found, notAllowed(frame))
   }
 
   /** A request that memcached would not take, in memcached's words. */
@@ -62,9 +62,13 @@ export class Answers {
 
   /** The request's data block is skipped. */
   say(frame: RequestFrame, found: Found, words: string, status: number): void {
+    const isBinary = frame.dialect === 'binary'
+    this.#answer(frame, found, isBinary ? binaryReply(frame.opcode, frame.opaque, status, words.replace(/^(CLIENT|SERVER)_ERROR /, '')) : textReply(words))
+  }
+
+  #answer(frame: RequestFrame, found: Found, reply: Buffer): void {
     if (found === Found.head) this.#client.intake.skip()
-    if (frame.dialect === 'binary') this.#add(binaryReply(frame.opcode, frame.opaque, status, words.replace(/^(CLIENT|SERVER)_ERROR /, '')))
-    else if (!frame.silent) this.#add(textReply(words))
+    if (!frame.silent) this.#add(reply)
   }
 
   #add(reply: Buffer): void {

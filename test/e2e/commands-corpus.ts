@@ -22,6 +22,9 @@ export interface Attempt extends Conversation {
 }
 
 const NO = 'CLIENT_ERROR memseal: command not allowed~'
+const UNKNOWN = 'ERROR~'
+const NO_STATS = 'STAT memseal command_not_allowed~END~'
+const TOO_LONG = 'CLIENT_ERROR line too long~'
 const FORMAT = 'CLIENT_ERROR bad command line format~'
 const CLOSED = '[closed]'
 /** A value that would do harm if it were run as commands. */
@@ -44,8 +47,8 @@ const inTurn: Attempt[] = [
   few('between many', k => `set ${k} 0 0 1~5~${`get ${k}~touch ${k} 1~`.repeat(100)}`, k => `STORED~${(hit(k, '5') + NO).repeat(100)}`),
   few('with noreply', k => `set ${k} 0 0 1 noreply~5~incr ${k} 1 noreply~delete ${k} noreply~append ${k} 0 0 1 noreply~x~get ${k}~`, k => hit(k, '5')),
   few('in a meta run', k => `mg ${k} q~ms ${k} 2 q~hi~mn~get ${k}~`, `${NO}${NO}MN~END~`),
-  few('what is always allowed', () => 'mn~MN~mn~', `MN~${NO}MN~`),
-  few('commands of one letter more', k => `gets ${k}~gat 0 ${k}~sets ${k} 0 0 1~`, NO.repeat(3)),
+  few('what is always allowed', () => 'mn~MN~mn~', `MN~${UNKNOWN}MN~`),
+  few('commands of one letter more', k => `gets ${k}~gat 0 ${k}~sets ${k} 0 0 1~`, `${NO}${NO}${UNKNOWN}`),
   read('meta writes among quiet reads', k => `mg ${k} q~ms ${k} 2 q~hi~mg ${k} v q~md ${k} q~mg ${k} v~mn~ma ${k} q~mn~`, `${NO}${NO}EN~MN~${NO}MN~`),
   read('mg that writes', k => `mg ${k} v~mg ${k} N30~mg ${k} T30~mg ${k} v N30 q~mg canary-${k} T-1~mg ${k} v~mn~mg canary-${k} v~`, `EN~${NO.repeat(4)}EN~MN~VA 6~canary~`),
   read('mg that takes the leave to renew, or sets a cas', k => `mg canary-${k} R30 v~mg canary-${k} E5~mg canary-${k} R0 q~mn~mg canary-${k} v~`, `${NO.repeat(3)}MN~VA 6~canary~`),
@@ -63,21 +66,25 @@ const inTurn: Attempt[] = [
   read('a large refused value', k => `get ${k}~set ${k} 0 0 100000~${evil(k).repeat(3000).replaceAll('~', '\r\n').slice(0, 100000)}~get ${k}~`, `END~${NO}END~`),
   read('a refused value larger than memseal holds', k => `set ${k} 0 0 3000000~${'get a\r\n'.repeat(428571)}get~get ${k}~`, `${NO}END~`),
   read('a bad chunk of a refused set', k => `set ${k} 0 0 2~hiXXget ${k}~`, `${NO}END~`),
-  some('stats', () => 'stats~stats items~stats se~stats set~stats r~mn~', `${NO.repeat(5)}MN~`),
+  some('stats', () => 'stats~stats items~stats se~stats set~stats r~mn~', `${NO_STATS}${NO_STATS}${UNKNOWN.repeat(3)}MN~`),
   some('words missing', () => 'touch~gat 0~get~delete~incr~verbosity~cache_memlimit~mn~', `${'ERROR~'.repeat(3)}${NO.repeat(4)}MN~`),
 ]
 
 const administration: Attempt[] = [
-  ...['stats reset', 'stats r', 'stats res', 'stats cachedump 1 1', 'stats cach 1 1', 'stats detail on', 'stats de du', 'stats foo', 'stats  reset', 'stats reset ',
-    'lru_crawler metadump all', 'lru_crawler met all', 'lru_crawler mgdump all', 'lru_crawler disable', 'watch', 'watch fetchers', 'watch f', 'shutdown', 'shutdown graceful',
-    'verbosity 2', 'cache_memlimit 1', 'slabs automove 2', 'slabs a 2', 'lru mode flat', 'extstore max_sleep 1', 'refresh_certs', 'debugtime p', 'misbehave', 'bogus', 'bogus HTTP/1.1 x',
-    'STATS', 'bget', 'get\tcanary', 'watch\tf', '\twatch', 'shutdown\0', '\0shutdown', 'flush_all\0', ' shutdown', '  stats reset', ' watch', '   ', '', 'a', '\r', 'watch\r']
-    .map(line => usual(`${JSON.stringify(line)}`, () => `mn~${line}~mn~`, line === 'bget' ? `MN~ERROR~MN~` : `MN~${NO}MN~`)),
+  ...['stats reset', 'stats cachedump 1 1', 'stats detail on', 'stats  reset', 'stats reset ',
+    'lru_crawler mgdump all', 'lru_crawler disable', 'watch', 'watch fetchers', 'watch f', 'shutdown', 'shutdown graceful',
+    'verbosity 2', 'cache_memlimit 1', 'slabs automove 2', 'slabs a 2', 'lru mode flat', 'extstore max_sleep 1', 'refresh_certs', 'debugtime p', 'misbehave']
+    .map(line => usual(JSON.stringify(line), () => `mn~${line}~mn~`, `MN~${NO}MN~`)),
+  usual('a dump that memcached-tool reads until END', () => 'mn~lru_crawler metadump all~mn~', 'MN~key=memseal:command_not_allowed exp=-1 la=0 cas=0 fetch=no cls=0 size=0~END~MN~'),
+  // As memcached answers what it does not know, though it might know it by another name.
+  ...['stats r', 'stats res', 'stats cach 1 1', 'stats de du', 'stats foo', 'lru_crawler met all', 'bogus', 'bogus HTTP/1.1 x', 'STATS', 'bget', 'get\tcanary', 'watch\tf', '\twatch',
+    'shutdown\0', '\0shutdown', 'flush_all\0', ' shutdown', '  stats reset', ' watch', '   ', '', 'a', '\r', 'watch\r']
+    .map(line => usual(JSON.stringify(line), () => `mn~${line}~mn~`, `MN~${UNKNOWN}MN~`)),
   usual('lines that end in LF alone', () => 'watch\nshutdown\nstats reset\nmn\n', `${NO}${NO}${NO}${isAtLeast('1.6.40') ? FORMAT : 'MN~'}`),
   usual('noreply on administration', () => 'verbosity 2 noreply~cache_memlimit 1 noreply~lru mode flat noreply~stats reset noreply~mn~', 'MN~'),
-  usual('noreply on what is unknown', () => 'bogus noreply~mn~', `${NO}MN~`),
+  usual('noreply on what is unknown', () => 'bogus noreply~mn~', `${UNKNOWN}MN~`),
   usual('watch behind a request', k => `get ${k}~watch fetchers~get ${k}~`, `END~${NO}END~`),
-  some('stats settings with more words', () => 'stats setting~stats settings_~mn~', `${NO}${NO}MN~`),
+  some('stats settings with more words', () => 'stats setting~stats settings_~mn~', `${UNKNOWN}${UNKNOWN}MN~`),
 ]
 
 const faults: Attempt[] = [
@@ -104,17 +111,18 @@ const faults: Attempt[] = [
   usual('a bad chunk', k => `set ${k} 0 0 2~hiXXget ${k}~watch~mn~`, `CLIENT_ERROR bad data chunk~END~${NO}MN~`),
   usual('a bad chunk with noreply', k => `set ${k} 0 0 2 noreply~hiXXget ${k}~watch~`, `END~${NO}`),
   usual('a bad chunk of ms with q', k => `ms ${k} 2 q~hiXXmg ${k} v~watch~`, `CLIENT_ERROR bad data chunk~EN~${NO}`),
-  usual('2049 bytes without a line end', () => [`mn~`, 'a'.repeat(2049)], `MN~${NO}${CLOSED}`),
-  usual('2049 bytes of a set line', k => [`mn~`, `set ${k} 0 0${' '.repeat(2049)}`], `MN~${NO}${CLOSED}`),
+  usual('2049 bytes without a line end', () => [`mn~`, 'a'.repeat(2049)], `MN~${TOO_LONG}${CLOSED}`),
+  usual('2049 bytes of a set line', k => [`mn~`, `set ${k} 0 0${' '.repeat(2049)}`], `MN~${TOO_LONG}${CLOSED}`),
   usual('a web request', () => 'GET / HTTP/1.1~Host: x~~', CLOSED),
   usual('a web request behind a request', k => `get ${k}~POST /${k} HTTP/1.1~~${evil(k)}`, `END~${CLOSED}`),
   usual('quit with requests behind it', k => `mn~quit~${evil(k)}`, `MN~${CLOSED}`),
   few('quit with words', k => `mn~quit noreply~${evil(k)}`, `MN~${CLOSED}`),
-  usual('a binary packet behind text', () => `mn~${packet(op.flush).toString('latin1')}~mn~`, `MN~${NO}MN~`),
+  usual('a binary packet behind text', () => `mn~${packet(op.flush).toString('latin1')}~mn~`, `MN~${UNKNOWN}MN~`),
 ]
 
 const reply = (opcode: number, status: number, value: string, more: Packet = {}): Buffer => packet(opcode, { magic: 0x81, vbucket: status, value, ...more })
-const no = (opcode: number): Buffer => reply(opcode, 0x20, 'memseal: command not allowed')
+const no = (opcode: number): Buffer => reply(opcode, 0x83, 'memseal: command not allowed')
+const unknown = (opcode: number): Buffer => reply(opcode, 0x81, 'Unknown command')
 const invalid = (opcode: number): Buffer => reply(opcode, 0x04, 'Invalid arguments')
 const noop = packet(op.noop)
 const noopReply = reply(op.noop, 0, '')
@@ -136,8 +144,8 @@ const binary: Attempt[] = [
   read('binary: a refused value of 100 KB', k => Buffer.concat([packet(op.set, { key: k, extras: stored(), value: Buffer.concat(Array.from({ length: 2000 }, () => evilPacket(k))) }), noop]), () => [no(op.set), noopReply]),
   ...['reset', 'detail on', 'cachedump 1 1', 'r', 'foo', 'detail dump'].map(key => usual(`binary: stat ${key}`, () => Buffer.concat([packet(op.stat, { key }), noop]), () => [no(op.stat), noopReply])),
   ...[0x1f, 0x30, 0x70, 0xff].map(opcode => usual(`binary: the unknown opcode ${opcode.toString(16)} and what it swallows`,
-    k => Buffer.concat([packet(opcode, { key: k, extras: stored(), value: 'v' }), packet(op.get, { key: k }), noop]), () => [no(opcode), reply(op.get, 1, 'Not found'), noopReply])),
-  usual('binary: SASL', () => Buffer.concat([packet(op.saslList), packet(op.saslAuth, { key: 'PLAIN', value: '\0a\0b' }), noop]), () => [no(op.saslList), no(op.saslAuth), noopReply]),
+    k => Buffer.concat([packet(opcode, { key: k, extras: stored(), value: 'v' }), packet(op.get, { key: k }), noop]), () => [unknown(opcode), reply(op.get, 1, 'Not found'), noopReply])),
+  usual('binary: SASL', () => Buffer.concat([packet(op.saslList), packet(op.saslAuth, { key: 'PLAIN', value: '\0a\0b' }), noop]), () => [unknown(op.saslList), unknown(op.saslAuth), noopReply]),
   ...(['touch', 'gat', 'gatq', 'gatk', 'gatkq'] as const).map(name => usual(`binary: ${name} with a packet in its body`,
     k => Buffer.concat([noop, packet(op[name], { key: k, extras: [0, 0, 0, 0], value: evilPacket(k) }), noop]), () => [noopReply, invalid(op[name]), closed])),
   ...(['stat', 'get', 'getq', 'delete', 'noop', 'version', 'flush', 'quit'] as const).map(name => usual(`binary: ${name} with a packet in its body`,

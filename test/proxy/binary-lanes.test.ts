@@ -127,7 +127,7 @@ test('refusals wait for their turn, under the client\'s opaque and opcode', asyn
   const [a, c] = await lane.seesPackets(0x00, 0x00)
   await t.client(1).getsNothing()
   lane.says(value('A', a), value('C', c))
-  await t.client(1).gets(value('A', 1), reply({ opcode: 0x01, status: 0x20, value: 'memseal: command not allowed', opaque: 2 }), value('C', 3))
+  await t.client(1).gets(value('A', 1), reply({ opcode: 0x01, status: 0x83, value: 'memseal: command not allowed', opaque: 2 }), value('C', 3))
 })
 
 test('memcached closes: an error for each request, under its own opaque', async () => {

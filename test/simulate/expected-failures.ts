@@ -2,7 +2,7 @@
  *  it. A test says of each that it still fails as it is written here: whoever mends one takes its row out. */
 import { compare, runFair, timesStraight, type Greed } from './fairness.ts'
 import { runPlan } from './history.ts'
-import { answerTo, replyPacket, requestPacket, valueText, type Oddity } from './model.ts'
+import { answerTo, valueText, type Oddity } from './model.ts'
 import { REAL_SLABS, UNLIMITED, type Plan, type Settings } from './plan.ts'
 import type { Request } from './requests.ts'
 
@@ -41,12 +41,6 @@ export const expectedFailures: readonly ExpectedFailure[] = [
   plain('a get of 257 keys stays shared', [line(`get ${Array.from({ length: 257 }, (_, at) => `c0n0k${at}_m1`).join(' ')}`)], /too many private connections/),
   plain('a meta get of a base64 key stays shared', [line(`mg ${Buffer.from('c0n0_h9').toString('base64')} v b k q s`), line('mn')], /too many private connections/),
   plain('one private client too many waits, or is answered', [line('stats')], /too many private connections/),
-  // Words that client libraries understand.
-  plain('an unknown verb gets memcached\'s own ERROR', [line('nonsense', 'ERROR\r\n')], /got "CLIENT_ERROR memseal: command not allowed/),
-  plain('a refused binary command is unknown, and not told in the words for "log in"', [{
-    ...line(''), bytes: requestPacket({ opcode: 0x05, opaque: 7, extras: '\0'.repeat(20), key: 'c0n0_h9', value: '' }),
-    replies: [replyPacket(0x05, 7, 0x81, '', '', 'Unknown command', 0)], binary: { opcode: 0x05, opaque: 7 },
-  }], /got "\x81\\u0005\\u0000\\u0000\\u0000\\u0000\\u0000 /, { commands: ['read'] }),
   // A private text connection.
   plain('a private client is owed the replies before an upload that is not finished', [
     line('get c0n0_h9'), { ...line('set c0n1_h9 0 0 9', ''), bytes: 'set c0n1_h9 0 0 9\r\n1234', canFail: false }, { ...line('', 'STORED\r\n'), bytes: '56789\r\n' },

@@ -1,7 +1,7 @@
 /** What happens in one history, all of it drawn from one seed; data, so that a failing one can be made smaller. */
 import { prng, type Prng } from '../support/prng.ts'
 import { forgetAnswers, type Oddity } from './model.ts'
-import { binaryRefusal, lastRequest, makeRequest, NOT_ALLOWED, quietGet, statistics, type Asker, type Request } from './requests.ts'
+import { lastRequest, makeRequest, notAllowed, quietGet, statistics, type Asker, type Request } from './requests.ts'
 
 export interface Plan {
   seed: number
@@ -217,11 +217,6 @@ function someFaults(random: Prng): Fault[] {
 
 /** While the rules change, both answers are right. */
 function alsoRefused(request: Request): void {
-  const refused = makeRefused(request)
+  const refused = notAllowed(request)
   if (!request.replies.includes(refused)) request.replies.push(refused)
-}
-
-function makeRefused({ bytes, binary }: Request): string {
-  if (binary !== undefined) return binaryRefusal(binary.opcode, binary.opaque)
-  return / noreply\r\n/.test(bytes) ? '' : NOT_ALLOWED
 }

@@ -30,7 +30,13 @@ export interface Asker {
   longShare: number
 }
 
-export const NOT_ALLOWED = 'CLIENT_ERROR memseal: command not allowed\r\n'
+/** What a client is told that may not. */
+export function notAllowed({ command, bytes, binary }: Pick<Request, 'command' | 'bytes' | 'binary'>): string {
+  if (binary !== undefined) return binaryRefusal(binary.opcode, binary.opaque)
+  if (/ noreply\r\n/.test(bytes)) return ''
+  if (command === 'nonsense') return 'ERROR\r\n'
+  return command === 'stats' ? 'STAT memseal command_not_allowed\r\nEND\r\n' : 'CLIENT_ERROR memseal: command not allowed\r\n'
+}
 
 /** For people: `c2n7 get c2n7_h20`. */
 export function nameOf(client: number, n: number, { bytes, binary, command }: Request): string {
@@ -68,7 +74,7 @@ function keyOf({ random, client, mostBytes, longShare }: Asker, n: number, part 
 function plain(asker: Asker, command: string, line: string, block?: string): Request {
   const bytes = block === undefined ? `${line}\r\n` : `${line}\r\n${block}\r\n`
   if (asker.forbidden.has(command)) {
-    return { command, bytes, replies: [line.endsWith(' noreply') ? '' : NOT_ALLOWED], canFail: false, hits: 0, binary: undefined }
+    return { command, bytes, replies: [notAllowed({ command, bytes, binary: undefined })], canFail: false, hits: 0, binary: undefined }
   }
   const answer = answerTo(line)
   const reply = command === 'version' ? `VERSION ${asker.version}\r\n` : answer.reply
@@ -115,9 +121,9 @@ function blockOf({ random, mostBytes, longShare }: Asker): string {
   return size <= unit.length ? unit.slice(0, size) : unit.repeat(Math.ceil(size / unit.length)).slice(0, size)
 }
 
-/** Who is allowed everything gets memcached's own answer, and everybody else a refusal. */
+/** Who is allowed everything gets memcached's own answer, and everybody else a refusal in the same words. */
 function unknownLine({ client, isOpen }: Asker, n: number): Request {
-  return { command: 'nonsense', bytes: `nonsense c${client}n${n}\r\n`, replies: [isOpen ? 'ERROR\r\n' : NOT_ALLOWED], canFail: isOpen, hits: 0, binary: undefined }
+  return { command: 'nonsense', bytes: `nonsense c${client}n${n}\r\n`, replies: ['ERROR\r\n'], canFail: isOpen, hits: 0, binary: undefined }
 }
 
 function metaRequest(asker: Asker, n: number, key: string): Request {
@@ -153,15 +159,15 @@ function packet(asker: Asker, n: number, opcode: number, key: string, extras: st
   const bytes = requestPacket({ opcode, opaque, extras, key: hasNoKey.has(opcode) ? '' : key, value })
   const command = binaryName(opcode)
   const binary = { opcode, opaque }
-  if (asker.forbidden.has(command)) return { command, bytes, replies: [binaryRefusal(opcode, opaque)], canFail: false, hits: 0, binary }
+  if (asker.forbidden.has(command)) return { command, bytes, replies: [notAllowed({ command, bytes, binary })], canFail: false, hits: 0, binary }
   return { command, bytes, replies: [binaryReplyTo(opcode, opaque, key, asker.version)], canFail: true, hits: isRead.has(command) && itemOf(key).isHit ? 1 : 0, binary }
 }
 
-export function binaryRefusal(opcode: number, opaque: number): string {
+function binaryRefusal(opcode: number, opaque: number): string {
   const words = 'memseal: command not allowed'
   return `\x81${String.fromCharCode(opcode)}\0\0\0\0${uint16(REFUSED)}${uint32(words.length)}${uint32(opaque)}\0\0\0\0\0\0\0\0${words}`
 }
-const REFUSED = 0x20
+const REFUSED = 0x83
 
 /** Extras of incr and decr: one, and with that time of expiry no counter is made where there was none. */
 const ONE_IF_THERE = '\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\0\xff\xff\xff\xff'
