@@ -30,13 +30,16 @@ export function cpuBetween(before: CpuReading, after: CpuReading): number {
   let total = 0
   for (const [pid, now] of after) {
     const then = before.get(pid) ?? { microseconds: 0, threads: new Map<string, number>() }
-    total += preciseBetween(then, now) ?? now.microseconds - then.microseconds
+    const ticks = now.microseconds - then.microseconds
+    const precise = preciseBetween(then, now)
+    total += precise === undefined || ticks - precise > 2 * microsecondsPerTick() ? ticks : precise
   }
   return total
 }
 
 // schedstat counts nanoseconds, but a thread that exits takes its count along (stunnel runs a thread per connection).
-// So it is believed only where no thread went away in between; the ticks of the whole process hold in any case.
+// So it is believed only where no thread went away in between; the ticks of the whole process hold in any case. One that
+// came and went in between shows by the ticks alone: user and system time may each be one ahead.
 function preciseBetween(then: ProcessCpu, now: ProcessCpu): number | undefined {
   if (now.threads.size === 0) return undefined
   let nanoseconds = 0

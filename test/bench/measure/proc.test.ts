@@ -44,6 +44,9 @@ test('nanoseconds are believed only while no thread has gone', () => {
   const before = reading(10_000, [['1', 1_000_000], ['2', 500_000]])
   expect(cpuBetween(before, reading(20_000, [['1', 4_000_000], ['2', 600_000], ['3', 50_000]]))).toBe(3150)
   expect(cpuBetween(before, reading(20_000, [['1', 4_000_000]]))).toBe(10_000)
+  // A thread that came and went in between left nothing but ticks.
+  expect(cpuBetween(before, reading(40_000, [['1', 4_000_000], ['2', 600_000]]))).toBe(30_000)
+  expect(cpuBetween(before, reading(30_000, [['1', 4_000_000], ['2', 600_000]]))).toBe(3100)
   expect(cpuBetween(reading(10_000, []), reading(30_000, []))).toBe(20_000)
 })
 
