@@ -32,7 +32,7 @@ test('the smallest configuration has every default', () => {
         plaintext: undefined, tls: undefined, allow: [], deny: [],
         limits: {
           connections: 10_000, connections_per_client: 'auto', ipv6_prefix: 'auto', new_connections_per_second: 0, handshakes: 16,
-          handshake_timeout: 10_000, idle_timeout: 0, request_timeout: 150_000, request_size: 2 * 2 ** 20, in_flight: 1024,
+          handshake_timeout: 10_000, idle_timeout: 0, request_timeout: 60_000, request_size: 2 * 2 ** 20, in_flight: 1024,
           request_memory: 256 * 2 ** 20, reply_backlog: 64 * 2 ** 20, reply_memory: 512 * 2 ** 20, private_connections: 512, max_age: 0,
         },
         log: { connections: 'sampled' },

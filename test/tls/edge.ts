@@ -47,7 +47,7 @@ export async function edge(options: EdgeOptions = {}): Promise<Edge> {
   const { log } = createLogger({ level: 'info', format: 'json', file: '-' }, { write: line => { lines.push(JSON.parse(line)) } })
   const counters = options.admission?.counters ?? new Counters()
   const limits = {
-    connections: 1000, connections_per_client: 1000, ipv6_prefix: 'auto' as const, new_connections_per_second: 0, handshakes: 16, handshake_timeout: 150_000,
+    connections: 1000, connections_per_client: 1000, ipv6_prefix: 'auto' as const, new_connections_per_second: 0, handshakes: 16, handshake_timeout: 60_000,
     ...options.limits,
   }
   const { allow, deny, cap, handshakeQueue, handshakeSlotMs, now } = options
