@@ -60,6 +60,9 @@ export interface BackendOwner {
   backendReady(connection: BackendConnection): void
   /** @param words what happened, for people */
   backendClosed(connection: BackendConnection, why: BackendClose, words: string, loss: Loss | undefined): void
+  /** See `Wire`. */
+  loginWanted?(): void
+  loggedIn?(isSure: boolean): void
   /** Another connection that is ready now, for reads whose connection was lost before they were answered. */
   heirOf?(connection: BackendConnection): BackendConnection | undefined
 }
@@ -176,6 +179,14 @@ export class BackendConnection implements Wire {
     this.readyAt = this.#heardAt = this.clock.now
     this.#become('standby')
     this.#owner.backendReady(this)
+  }
+
+  loginWanted(): void {
+    this.#owner.loginWanted?.()
+  }
+
+  loggedIn(isSure: boolean): void {
+    this.#owner.loggedIn?.(isSure)
   }
 
   /** Whether its clients may stay. */

@@ -21,6 +21,7 @@ const NOOP_OPCODE = commands[MN].opcode!
 const STAT_OPCODE = commands[STATS].opcode!
 /** "Auth error" of protocol-binary.txt. */
 const LOGIN_WANTED = 0x20
+const isLogin = Uint8Array.from({ length: 256 }, (_, opcode) => (opcode === 0x21 || opcode === 0x22 ? 1 : 0))
 const NO_BYTES = Buffer.alloc(0)
 
 export class BinaryDialect implements Dialect {
@@ -159,6 +160,7 @@ export class BinaryDialect implements Dialect {
     // Statistics are many packets to one request; the last has neither key nor body, or a status that says no.
     if (run !== undefined && framer.opcode === STAT_OPCODE && framer.status === Status.ok && framer.bodyBytes > 0) return this.#wire.deliverPart()
     if (run === undefined) return this.#ownReply()
+    if (isLogin[framer.opcode] === 1 && framer.status === Status.ok) this.#wire.loggedIn(true)
     this.#wire.deliver(run, expected.fate[head] & Fate.swallow, at)
     if (!this.#wire.isClosed) this.#settle()
   }

@@ -76,4 +76,8 @@ export interface Wire {
   /** Hands on what has come of the oldest reply. */
   deliverPart(): void
   greeted(version: string, release: number): void
+  /** Its client is asked for a login, and has not been served on this connection before. */
+  loginWanted(): void
+  /** Its client has logged in. @param isSure else it was an ordinary `set` that looks the same */
+  loggedIn(isSure: boolean): void
 }

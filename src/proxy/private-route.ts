@@ -22,6 +22,8 @@ export interface PrivateHome {
   /** A client's own connection ended, and the client noticed. */
   privateLost(peer: Peer, route: Route, reason: string, words: string, loss: Loss | undefined): void
   lost(why: BackendClose): void
+  /** memcached has said that it wants a login. */
+  readonly wantsLogin: boolean
 }
 
 export class PrivateRoute implements BackendOwner {
@@ -31,6 +33,11 @@ export class PrivateRoute implements BackendOwner {
   /** What waits now, and all behind it, is to pass unread. */
   #wantsRaw = false
   #isRaw = false
+  /** The connection that stands carries a login of its client; or perhaps: a `set` was the first that it asked. */
+  #hasLogin = false
+  #mayHaveLogin = false
+  /** An earlier connection may have carried one, and is lost. */
+  #mayHaveLostLogin = false
 
   constructor(home: PrivateHome, client: Traveller) {
     this.#home = home
@@ -80,6 +87,18 @@ export class PrivateRoute implements BackendOwner {
 
   backendReady(): void {
     this.#client.arrived()
+  }
+
+  // A login belongs to a connection. When that is lost, its client has to start over.
+
+  loggedIn(isSure: boolean): void {
+    if (isSure || this.#home.wantsLogin) this.#hasLogin = true
+    else this.#mayHaveLogin = true
+  }
+
+  /** It was served before, and now it is a stranger: it had logged in. */
+  loginWanted(): void {
+    if (this.#mayHaveLostLogin) this.#client.destroy('login-lost')
   }
 
   /** No fence in the middle of a data block: memcached would take it for a part of the value. */
@@ -148,14 +167,15 @@ export class PrivateRoute implements BackendOwner {
     if (this.#connection !== connection) return
     this.#connection = undefined
     const wasConnecting = why === 'connect-failed' || why === 'connect-timeout' || why === 'tls-failed'
-    const isCutShort = this.#isRaw || client.intake.isStreaming
+    const isCutShort = this.#isRaw || client.intake.isStreaming || this.#hasLogin
+    if (this.#mayHaveLogin) this.#mayHaveLostLogin = true
     if (why !== 'client-gone') {
       this.#home.lost(why)
       const isNoticed = wasConnecting || !connection.wasIdle || isCutShort
       if (isNoticed) this.#home.privateLost(client.peer, connection.route, loss?.reason ?? why, words, loss)
     }
     if (client.isClosed) return
-    if (isCutShort) return client.finish('backend-closed')
+    if (isCutShort) return client.finish(this.#hasLogin ? 'login-lost' : 'backend-closed')
     // Nobody answers: the request that waits gets its error; one whose end is not known cannot be skipped.
     const waiting = wasConnecting ? client.intake.takeBackWaiting() : undefined
     if (waiting !== undefined) {

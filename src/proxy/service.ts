@@ -225,6 +225,10 @@ export class Service implements Home {
     return `SERVER_ERROR memseal: ${isSilent ? 'memcached speaks the binary protocol alone' : 'backend unavailable'}`
   }
 
+  get wantsLogin(): boolean {
+    return this.#text.wantsLogin
+  }
+
   /** @returns undefined when there are as many as there may be */
   openPrivate(dialect: Dialect, owner: BackendOwner, why: PrivateReason): BackendConnection | undefined {
     const most = this.sharing === 'private' ? this.limits.connections : this.limits.private_connections

@@ -13,7 +13,7 @@
  *
  *  The last entry may be an open run only while its client's input is being read: nobody else writes in between. */
 import assert from 'node:assert'
-import { commands, GET, isAgainRow, isReadRow, MG, MN, VERSION } from '../proto/commands.ts'
+import { commands, GET, isAgainRow, isReadRow, MG, MN, SET, VERSION } from '../proto/commands.ts'
 import { printable } from '../lib/printable.ts'
 import { release } from '../proto/bytes.ts'
 import { LF, SPACE, type RequestFrame } from '../proto/frame.ts'
@@ -34,6 +34,9 @@ const END_LINE = Buffer.from('END\r\n')
 const NO_MEMORY = Buffer.from('SERVER_ERROR out of memory writing get response\r\n')
 const MN_TEXT = Buffer.from('MN\r\n')
 const META_SINCE = release('1.6.18')
+/** What memcached with `-Y` says until the first good login. */
+const LOGIN_WANTED = /^CLIENT_ERROR (unauthenticated|authentication failure|bad authentication token format)\r\n$/
+const STORED = 'STORED\r\n'
 /** A run is closed by a fence of ours at the latest after this many requests. */
 const LONGEST_RUN = 256
 
@@ -45,12 +48,16 @@ export class TextDialect implements Dialect {
   readonly #framer: TextReplyFramer
   #hasOpenRun = false
   #hasOpenBatch = false
+  /** Of a private connection: it has answered nothing but that it wants a login. */
+  #isStranger: boolean
+  #isAskedToLogIn = false
   readonly #join = new GetJoin()
   readonly #assembly: Assembly
 
   constructor(wire: Wire) {
     this.#wire = wire
     this.#framer = new TextReplyFramer(wire.isPrivate)
+    this.#isStranger = wire.isPrivate
     this.#assembly = new Assembly(wire.slabs)
   }
 
@@ -250,6 +257,8 @@ export class TextDialect implements Dialect {
     const fate = expected.fate[head]
     const row = expected.row[head]
     const isStarted = (fate & Fate.started) !== 0
+    if (this.#isStranger) this.#meet(row, isStarted)
+    if (wire.isClosed) return
     if (row === GET) this.#join.saw(isStarted ? Infinity : window.at - window.from)
     if (isReadRow[row] === 1 && expected.shape[head] !== Shape.metaRun) run.outbox.client.record.hits += this.#framer.hits
     if ((fate & Fate.ourFence) !== 0) window.from = window.at
@@ -259,6 +268,19 @@ export class TextDialect implements Dialect {
     const count = expected.requests[head]
     expected.shift()
     run.outbox.settle(run, count)
+  }
+
+  /** With `-Y` the first `set` is the login; without, it is a `set`. */
+  #meet(row: number, isStarted: boolean): void {
+    const { bytes, from, at } = this.#wire.window
+    const line = isStarted ? '' : bytes.toString('latin1', from, Math.min(at, from + SHOWN_BYTES))
+    if (LOGIN_WANTED.test(line)) {
+      this.#isAskedToLogIn = true
+      this.#wire.loginWanted()
+      return
+    }
+    this.#isStranger = false
+    if (row === SET && line === STORED) this.#wire.loggedIn(this.#isAskedToLogIn)
   }
 
   /** A joined get that got nothing of its own from memcached. What is here up to `to` is for it too, but stays. */

@@ -28,4 +28,5 @@ export interface Traveller extends WaitsForRoom, WaitsForLane {
   /** The request is answered in memcached's stead. */
   answer(frame: RequestFrame, found: Found, words: string, status: number): void
   finish(why: ClientClose): void
+  destroy(why: ClientClose): void
 }

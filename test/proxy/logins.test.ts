@@ -1,0 +1,179 @@
+import { expect, test } from 'vitest'
+import { packet, reply } from '../proto/binary.ts'
+import { transcript } from './transcript.ts'
+
+// A memcached that wants a login, or speaks one protocol alone, is there all the same.
+
+const noop = (opaque: number) => packet({ opcode: 0x0a, opaque })
+const state = (t: Awaited<ReturnType<typeof transcript>>) => Object.values(t.service.measure().now.backendStates)
+const isUp = (t: Awaited<ReturnType<typeof transcript>>) => Object.values(t.service.measure().now.backends)
+
+test('one that is silent about the question in text is asked in binary: ready, and binary clients share a lane', async () => {
+  const t = await transcript({ greeting: '', dialect: 'binary', backend: { connect_timeout: '1s' } })
+  await t.settle()
+  expect(t.service.readiness()).toEqual([expect.stringContaining('no connection to its backend')])
+  expect([state(t), isUp(t)]).toEqual([['down'], [false]])
+  t.passes(1001)
+  const lane = await t.lanes(1)
+  expect((await t.logged('backend-ready')).dialect).toBe('binary')
+  expect(t.service.readiness()).toEqual([])
+  expect([state(t), isUp(t)]).toEqual([['binary-only'], [true]])
+  t.client(1).sends(noop(7))
+  const [opaque] = await lane.seesPackets(0x0a)
+  lane.says(reply({ opcode: 0x0a, opaque }))
+  await t.client(1).gets(reply({ opcode: 0x0a, opaque: 7 }))
+  const text = await t.connect()
+  text.sends('get a\r\n')
+  await text.gets('SERVER_ERROR memseal: memcached speaks the binary protocol alone\r\n')
+})
+
+test('one that wants a login (-Y) is reachable; each client gets its own connection, and stays there', async () => {
+  const t = await transcript({ greeting: 'CLIENT_ERROR unauthenticated\r\n', clients: 2 })
+  expect(await t.logged('backend-wants-login')).toMatchObject({ level: 'info', dialect: 'text' })
+  expect(t.service.readiness()).toEqual([])
+  expect([state(t), isUp(t)]).toEqual([['wants-login'], [true]])
+  t.client(1).sends('get a\r\n')
+  const own = await t.private(1)
+  await own.sees('get a\r\n')
+  own.says('CLIENT_ERROR unauthenticated\r\n')
+  await t.client(1).gets('CLIENT_ERROR unauthenticated\r\n')
+  t.client(2).sends('set auth 0 0 3\r\nu p\r\n')
+  const other = await t.private(2)
+  await other.sees('set auth 0 0 3\r\nu p\r\n')
+  other.says('STORED\r\n')
+  await t.client(2).gets('STORED\r\n')
+  expect(t.service.traffic.privates.login).toBe(2)
+  expect(t.service.traffic.backendClosed['login-wanted']).toBe(1)
+})
+
+test('one that wants a login (-S) tells its version all the same, and nothing else', async () => {
+  const t = await transcript({ greeting: '', loginWanted: true, dialect: 'binary', commands: '[read, write, sasl]', backend: { connect_timeout: '1s' } })
+  await t.settle()
+  t.passes(1001)
+  expect(await t.logged('backend-wants-login')).toMatchObject({ level: 'info', dialect: 'binary' })
+  expect(t.service.readiness()).toEqual([])
+  expect([state(t), isUp(t)]).toEqual([['wants-login'], [true]])
+  t.client(1).sends(noop(7))
+  const own = await t.private(1)
+  const [opaque] = await own.seesPackets(0x0a)
+  const refused = { opcode: 0x0a, status: 0x20, value: 'Auth failure.' }
+  own.says(reply({ ...refused, opaque }))
+  await t.client(1).gets(reply({ ...refused, opaque: 7 }))
+})
+
+// A login belongs to a connection, so a client does not outlive the one that it logged in on.
+
+const login = 'set auth 0 0 3\r\nu p\r\n'
+
+test('a login on a memcached that is known to want one: when the connection breaks, its client is closed too', async () => {
+  const t = await transcript({ greeting: 'CLIENT_ERROR unauthenticated\r\n' })
+  await t.logged('backend-wants-login')
+  t.client(1).sends(login)
+  const own = await t.private(1)
+  await own.sees(login)
+  own.says('STORED\r\n')
+  await t.client(1).gets('STORED\r\n')
+  t.client(1).sends('get a\r\n')
+  await own.sees('get a\r\n')
+  own.end()
+  await t.client(1).endsWith('SERVER_ERROR memseal: the backend closed the connection\r\n')
+  t.client(1).end()
+  expect(await t.reason(1)).toBe('login-lost')
+})
+
+test('a login that was asked for on the same connection likewise, between two requests', async () => {
+  const t = await transcript({ backend: { sharing: 'private' } })
+  t.client(1).sends('version\r\n')
+  const own = await t.private(1)
+  await own.sees('version\r\n')
+  own.says('CLIENT_ERROR unauthenticated\r\n')
+  await t.client(1).gets('CLIENT_ERROR unauthenticated\r\n')
+  t.client(1).sends(login)
+  await own.sees(login)
+  own.says('STORED\r\n')
+  await t.client(1).gets('STORED\r\n')
+  own.end()
+  await t.client(1).endsWith()
+  t.client(1).end()
+  expect(await t.reason(1)).toBe('login-lost')
+})
+
+test('where nobody knows whether the first set was a login, the next connection tells: a stranger there is closed', async () => {
+  const t = await transcript({ backend: { sharing: 'private' } })
+  t.client(1).sends(login)
+  const own = await t.private(1)
+  await own.sees(login)
+  own.says('STORED\r\n')
+  await t.client(1).gets('STORED\r\n')
+  own.end()
+  await own.readToEnd()
+  t.client(1).sends('get a\r\nget b\r\n')
+  const next = await t.private(2)
+  await next.sees('get a\r\nget b\r\n')
+  next.says('CLIENT_ERROR unauthenticated\r\n')
+  await t.client(1).endsWith()
+  expect(await t.reason(1)).toBe('login-lost')
+})
+
+test('a first set that was no login: its client goes on over another connection', async () => {
+  const t = await transcript({ backend: { sharing: 'private' } })
+  t.client(1).sends('set a 0 0 1\r\nx\r\n')
+  const own = await t.private(1)
+  await own.sees('set a 0 0 1\r\nx\r\n')
+  own.says('STORED\r\n')
+  await t.client(1).gets('STORED\r\n')
+  own.end()
+  await own.readToEnd()
+  t.client(1).sends('get a\r\n')
+  const next = await t.private(2)
+  await next.sees('get a\r\n')
+  next.says('END\r\n')
+  await t.client(1).gets('END\r\n')
+})
+
+test('a login that memcached turned down is none to lose', async () => {
+  const t = await transcript({ backend: { sharing: 'private' } })
+  t.client(1).sends(login)
+  const own = await t.private(1)
+  await own.sees(login)
+  own.says('CLIENT_ERROR authentication failure\r\n')
+  await t.client(1).gets('CLIENT_ERROR authentication failure\r\n')
+  own.end()
+  await own.readToEnd()
+  t.client(1).sends('get a\r\n')
+  const next = await t.private(2)
+  await next.sees('get a\r\n')
+  next.says('CLIENT_ERROR unauthenticated\r\n')
+  await t.client(1).gets('CLIENT_ERROR unauthenticated\r\n')
+})
+
+for (const [name, opcode] of [['auth', 0x21], ['step', 0x22]] as const) {
+  test(`SASL, ${name}: answered with status 0 it is a login, with another it is none`, async () => {
+    const t = await transcript({ clients: 2, dialect: 'binary', backend: { sharing: 'private' }, commands: '[read, sasl]' })
+    for (const [n, status] of [[1, 0x20], [2, 0]] as const) {
+      t.client(n).sends(packet({ opcode, key: 'PLAIN', value: '\0u\0p', opaque: n }))
+      const own = await t.private(n)
+      const [opaque] = await own.seesPackets(opcode)
+      own.says(reply({ opcode, status, opaque }))
+      await t.client(n).gets(reply({ opcode, status, opaque: n }))
+      own.end()
+      await own.readToEnd()
+    }
+    await t.client(2).endsWith()
+    t.client(2).end()
+    expect(await t.reason(2)).toBe('login-lost')
+    t.client(1).sends(noop(7))
+    await (await t.private(3)).seesPackets(0x0a)
+  })
+}
+
+test('what passes unread is closed with its connection, logged in or not', async () => {
+  const t = await transcript({ commands: '[all]', backend: { sharing: 'private' } })
+  t.client(1).sends('foo\r\n')
+  const own = await t.private(1)
+  await own.sees('foo\r\n')
+  own.end()
+  await t.client(1).endsWith()
+  t.client(1).end()
+  expect(await t.reason(1)).toBe('backend-closed')
+})
