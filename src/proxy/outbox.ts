@@ -61,7 +61,6 @@ export class Outbox implements ReplyOwner {
   readonly #queue: ReplyQueue
   #head: Run
   #last: Run
-  #heldBytes = 0
 
   constructor(client: Receiver, socket: Socket, turn: Turn, isCoalescing: boolean) {
     this.client = client
@@ -69,13 +68,14 @@ export class Outbox implements ReplyOwner {
     this.#head = this.#last = new Run(this, LOST)
   }
 
-  /** Bytes that the client is owed and has not taken. */
+  /** Bytes that the client could take and has not taken. What is held here for those before it is not among them: it does not
+   *  become less by the client's reading. */
   get backlog(): number {
-    return this.#queue.backlog + this.#heldBytes
+    return this.#queue.backlog
   }
 
   get isEmpty(): boolean {
-    return this.backlog === 0
+    return this.#queue.isEmpty
   }
 
   get bytesOut(): number {
@@ -195,7 +195,6 @@ export class Outbox implements ReplyOwner {
 
   #hold(run: Run, bytes: Buffer, from: number, to: number, slab: Slab | undefined): void {
     slab?.retain()
-    this.#heldBytes += to - from
     run.held ??= []
     run.held.push({ bytes, from, to, slab })
   }
@@ -203,7 +202,6 @@ export class Outbox implements ReplyOwner {
   #giveHeld(run: Run): void {
     if (run.held === undefined) return
     for (const { bytes, from, to, slab } of run.held) {
-      this.#heldBytes -= to - from
       this.#queue.add(bytes, from, to, slab)
       slab?.release()
     }
@@ -229,6 +227,5 @@ export class Outbox implements ReplyOwner {
       for (const { slab } of run.held ?? []) slab?.release()
       run.held = undefined
     }
-    this.#heldBytes = 0
   }
 }

@@ -337,13 +337,14 @@ export class TextDialect implements Dialect {
 
   readonly noMemory = NO_MEMORY
 
-  /** Each request of a run may answer with an error, quiet or not; the MN behind them tells the client where they end. */
+  /** Each request of a run may answer with an error, quiet or not; the MN behind them, if its client has sent one, tells where they end. */
   inPlaceOf(entry: number, words: string, isFirst: boolean): Buffer {
-    const { shape, fate, mayAnswer, mustAnswer } = this.#wire.expected
+    const { shape, fate, mayAnswer, mustAnswer, last } = this.#wire.expected
+    const hasNoMn = (fate[entry] & Fate.ourFence) !== 0 || (this.#hasOpenRun && entry === last)
     const error = textLine(`SERVER_ERROR memseal: ${words}`)
     const errors = (count: number): Buffer[] => new Array<Buffer>(Math.max(count, 0)).fill(error)
     switch (shape[entry]) {
-      case Shape.metaRun: return Buffer.concat([...errors(mayAnswer[entry]), (fate[entry] & Fate.ourFence) !== 0 ? NO_BYTES : MN_TEXT])
+      case Shape.metaRun: return Buffer.concat([...errors(mayAnswer[entry]), hasNoMn ? NO_BYTES : MN_TEXT])
       case Shape.metaBatch: return Buffer.concat(errors(mustAnswer[entry] - (isFirst ? this.#framer.answers : 0)))
       case Shape.mn: return MN_TEXT
       default: return (fate[entry] & Fate.swallow) !== 0 ? NO_BYTES : error

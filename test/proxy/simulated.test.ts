@@ -63,3 +63,27 @@ test('a read of a client that has gone is not asked again, and its lane does not
   await t.client(2).gets('VALUE b 0 1\r\nB\r\nEND\r\n')
   expect(t.service.lanes().reduce((sum, { clients }) => sum + clients, 0)).toBe(1)
 })
+
+test('a run of meta requests that is lost in the midst of an upload ends with the error, without an MN that nobody asked for', async () => {
+  const t = await transcript({ backend: { sharing: 'private' } })
+  t.client(1).sends('ms a 5 q\r\nhe')
+  const own = await t.private(1)
+  await own.sees('ms a 5 q\r\nhe')
+  own.end()
+  await t.client(1).endsWith('SERVER_ERROR memseal: the backend closed the connection\r\n')
+})
+
+test('refusals that wait for their turn do not keep their client\'s own connection from being read', async () => {
+  const t = await transcript({ limits: { reply_backlog: '64KiB' }, backend: { sharing: 'private' } })
+  t.client(1).socket.pause()
+  const refused = 'verbosity 1\r\n'.repeat(800)
+  t.client(1).sends(`get a\r\n${refused}get b\r\n`)
+  const own = await t.private(1)
+  await own.sees('get a\r\nget b\r\n')
+  const value = (key: string): string => `VALUE ${key} 0 600\r\n${key.repeat(600)}\r\nEND\r\n`
+  own.says(value('a'))
+  await t.settle()
+  own.says(value('b'))
+  t.client(1).socket.resume()
+  await t.client(1).gets(value('a'), 'CLIENT_ERROR memseal: command not allowed\r\n'.repeat(800), value('b'))
+})

@@ -39,7 +39,7 @@ const mutations: readonly Mutation[] = [
   { name: 'a write is sent again', file: 'binary-dialect', from: 'isAgainRow[row[entry]] === 1 ?', to: 'this.#wire.expected.opcode[entry] !== 0x10 ?' },
   { name: 'an error follows half a reply', file: 'lost-requests', from: "        if ((expected.fate[head] & Fate.started) !== 0) outbox.client.destroy('backend-lost-mid-reply')\n", to: '' },
   { name: 'a read is asked again though a part of its answer has come', file: 'lost-requests', from: 'const hasBytes = lost.window.end > lost.window.from || dialect.hasBegun', to: 'const hasBytes = false' },
-  { name: 'a lost run owes its client no MN', file: 'text-dialect', from: '(fate[entry] & Fate.ourFence) !== 0 ? NO_BYTES : MN_TEXT', to: 'NO_BYTES' },
+  { name: 'a lost run owes its client no MN', file: 'text-dialect', from: 'hasNoMn ? NO_BYTES : MN_TEXT', to: 'NO_BYTES' },
   { name: 'reads of clients that have gone are asked again', file: 'lost-requests', from: 'heir !== undefined && !outbox.isClosed && ', to: 'heir !== undefined && ' },
   { name: 'a client outlives its own connection in the midst of an upload, or with bytes that pass unread', file: 'private-route', from: "    if (isCutShort) return client.finish('backend-closed')\n", to: '' },
   // Order and limits.
