@@ -72,6 +72,8 @@ function putService(page: Page, { name: service, edge, traffic, now, lanes, cert
   page.each('memseal_backend_connections_lost_total', traffic.backendClosed, reason => ({ service, reason }))
   page.put('memseal_private_connections', { service }, now.privateConnections)
   page.each('memseal_private_connections_total', traffic.privates, reason => ({ service, reason }))
+  page.put('memseal_private_waiting', { service }, now.privateWaiting)
+  page.put('memseal_private_refused_total', { service }, traffic.privatesRefused)
   for (const { key, notAfter } of certificates) {
     page.put('memseal_certificate_expiry_timestamp_seconds', { service, file: key }, notAfter.getTime() / 1000)
   }

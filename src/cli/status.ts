@@ -61,7 +61,7 @@ function serviceText({ name, listeners, tls, clientCa, backendTls, certificates,
   rows.push(...Object.entries(state.backendStates).map(([backend, now]) => ['backend', `${backend}: ${backendWords[now]}`] as const))
   const versions = [...new Set(lanes.map(lane => lane.version).filter(version => version !== ''))]
   const inFlight = `${counted(state.inFlight, 'request')} in flight`
-  rows.push(['', `${counted(lanes.length, 'shared connection')}, ${number(state.privateConnections)} private, ${inFlight}${versions.length > 0 ? `, memcached ${versions.join(', ')}` : ''}`])
+  rows.push(['', `${counted(lanes.length, 'shared connection')}, ${number(state.privateConnections)} private${state.privateWaiting > 0 ? ` (${number(state.privateWaiting)} wait for one)` : ''}, ${inFlight}${versions.length > 0 ? `, memcached ${versions.join(', ')}` : ''}`])
   if (backendTls?.shown !== undefined) rows.push(['shown to backend', loadedText(backendTls.shown, now)])
   rows.push(...(backendTls?.ca ?? []).map(authority => ['backend CA', loadedText(authority, now)] as const))
   rows.push(['clients', `${counted(state.connections, 'connection')} from ${counted(state.clients, 'address', 'addresses')}; ${number(edge.accepted)} so far`])

@@ -153,7 +153,8 @@ const limits = section('What one service, and one client of it, may take up.', {
   // Half of memcached's own default for connections (-c 1024): the other half stays for its other users.
   private_connections: count({
     default: '512', min: 1, max: 1_000_000,
-    doc: 'Private backend connections of the service: one for each client that cannot share (see `sharing`).',
+    doc: 'Private backend connections of the service: one for each client that cannot share (see `sharing`). Who needs one more waits for its ' +
+      'turn, for `reply_timeout` at the most, and then gets SERVER_ERROR.',
   }),
   max_age: duration({
     default: 'off', off: true, min: '1s', max: '20d',

@@ -7,9 +7,10 @@ import type { Clock } from '../lib/clock.ts'
 import type { Peer } from '../policy/peer.ts'
 import { Status } from '../proto/binary-request.ts'
 import { Found, type Dialect, type RequestFrame } from '../proto/frame.ts'
-import type { BackendClose, PrivateReason } from '../telemetry/reasons.ts'
+import type { BackendClose, ClientClose, PrivateReason } from '../telemetry/reasons.ts'
 import type { BackendConnection, BackendOwner, Loss } from './backend-connection.ts'
 import { Pause } from './intake.ts'
+import type { WaitsForPlace } from './place-queue.ts'
 import type { Route } from './target.ts'
 import type { Traveller } from './traveller.ts'
 
@@ -18,6 +19,11 @@ export interface PrivateHome {
   readonly clock: Clock
   /** @returns undefined when there are as many as there may be */
   openPrivate(dialect: Dialect, owner: BackendOwner, why: PrivateReason): BackendConnection | undefined
+  readonly replyTimeoutMs: number
+  /** It is told when there are fewer, or when it has waited for `replyTimeoutMs`. */
+  waitForPlace(who: WaitsForPlace): void
+  privateRefused(): void
+  leavePlaceQueue(who: WaitsForPlace): void
   privateClosed(connection: BackendConnection): void
   /** A client's own connection ended, and the client noticed. */
   privateLost(peer: Peer, route: Route, reason: string, words: string, loss: Loss | undefined): void
@@ -26,13 +32,13 @@ export interface PrivateHome {
   readonly wantsLogin: boolean
 }
 
-export class PrivateRoute implements BackendOwner {
+export class PrivateRoute implements BackendOwner, WaitsForPlace {
   readonly #home: PrivateHome
   readonly #client: Traveller
   #connection: BackendConnection | undefined
-  /** What waits now, and all behind it, is to pass unread. */
-  #wantsRaw = false
   #isRaw = false
+  /** It has waited for a place in vain: for as long again it is told at once, or a pipeline would wait for each of its requests. */
+  #refusedUntil = 0
   /** The connection that stands carries a login of its client; or perhaps: a `set` was the first that it asked. */
   #hasLogin = false
   #mayHaveLogin = false
@@ -55,10 +61,9 @@ export class PrivateRoute implements BackendOwner {
   /** @param isUnread from this request on bytes pass unread */
   take(frame: RequestFrame, found: Found, isUnread: boolean): void {
     const client = this.#client
-    this.#wantsRaw = isUnread
     const connection = this.#connection
     // Replies that are still to come on the shared lane come first.
-    if (connection === undefined) return client.outbox.inFlight > 0 ? client.move(found) : this.#open(frame, found)
+    if (connection === undefined) return client.outbox.inFlight > 0 ? client.move(found) : this.#open(found)
     // Being opened; or lost a moment ago, and still telling those in flight: `backendClosed` comes next, and another with it.
     if (!connection.isReady) return client.move(found)
     if (isUnread) return client.outbox.inFlight > 0 ? client.move(found) : this.#turnRaw(connection)
@@ -73,16 +78,32 @@ export class PrivateRoute implements BackendOwner {
     this.#waitIfFull(connection)
   }
 
-  #open(frame: RequestFrame, found: Found): void {
+  #open(found: Found): void {
+    const client = this.#client
+    client.move(found)
+    if (this.#mayOpen()) return
+    if (this.#home.clock.now < this.#refusedUntil) this.placeLate()
+    else this.#home.waitForPlace(this)
+  }
+
+  /** @returns false when there are as many as there may be */
+  #mayOpen(): boolean {
     const client = this.#client
     const connection = this.#connection = this.#home.openPrivate(client.intake.dialect, this, client.record.whyPrivate)
     // Its memory was more than there may be, and this client was the one that had to go for it.
     if (client.isClosed) this.close()
-    else if (connection !== undefined) client.move(found)
-    else {
-      client.answer(frame, found, 'SERVER_ERROR memseal: too many private connections', Status.unavailable)
-      client.finish('private-limit')
-    }
+    return connection !== undefined
+  }
+
+  placeFree(): void {
+    this.#mayOpen()
+  }
+
+  placeLate(): void {
+    const { clock, replyTimeoutMs } = this.#home
+    this.#home.privateRefused()
+    if (clock.now >= this.#refusedUntil) this.#refusedUntil = clock.now + replyTimeoutMs
+    this.#fail('SERVER_ERROR memseal: too many private connections', 'private-limit')
   }
 
   backendReady(): void {
@@ -176,16 +197,23 @@ export class PrivateRoute implements BackendOwner {
     }
     if (client.isClosed) return
     if (isCutShort) return client.finish(this.#hasLogin ? 'login-lost' : 'backend-closed')
-    // Nobody answers: the request that waits gets its error; one whose end is not known cannot be skipped.
-    const waiting = wasConnecting ? client.intake.takeBackWaiting() : undefined
+    if (wasConnecting) this.#fail('SERVER_ERROR memseal: backend unavailable', 'backend-unavailable')
+    else client.wentBack()
+  }
+
+  /** No connection can be had: the request that waits gets its error; one whose end is not known cannot be skipped. */
+  #fail(words: string, why: ClientClose): void {
+    const client = this.#client
+    const waiting = client.intake.takeBackWaiting()
     if (waiting !== undefined) {
-      client.answer(waiting.frame, waiting.found, 'SERVER_ERROR memseal: backend unavailable', Status.unavailable)
-      if (this.#wantsRaw || (waiting.found !== Found.request && waiting.found !== Found.head)) return client.finish('backend-unavailable')
+      client.answer(waiting.frame, waiting.found, words, Status.unavailable)
+      if (waiting.found !== Found.request && waiting.found !== Found.head) return client.finish(why)
     }
     client.wentBack()
   }
 
   close(): void {
+    this.#home.leavePlaceQueue(this)
     this.#connection?.fail('client-gone', 'its client has left')
   }
 }

@@ -18,6 +18,7 @@ import { ClientSession, type Home } from './client-session.ts'
 import { dial, type Dial } from './dial.ts'
 import type { Dialect as ConnectionDialect, Wire } from './dialect.ts'
 import { AUTO_LANES, Pool, type BackendNow } from './pool.ts'
+import { PlaceQueue, type WaitsForPlace } from './place-queue.ts'
 import { ReplyMemory, SlabPool } from './slab.ts'
 import { addressText, lossText } from './target-lanes.ts'
 import { Target, type Route } from './target.ts'
@@ -37,6 +38,8 @@ export interface ServiceNow {
   /** Memory that replies are read into, or lie in until their clients have taken them. */
   replyMemoryBytes: number
   privateConnections: number
+  /** Clients that wait for one. */
+  privateWaiting: number
   /** By the text of its endpoint: does memcached answer there, and what does that mean? */
   backends: Record<string, boolean>
   backendStates: Record<string, BackendNow | 'binary-only'>
@@ -89,6 +92,7 @@ export class Service implements Home {
   readonly #repeats = new Repeats()
   /** Connections to the backend that belong to one client each. */
   readonly #privates = new Set<BackendConnection>()
+  readonly #places = new PlaceQueue()
   #isDraining = false
   #onEmpty: (() => void) | undefined
   #checkedAt = 0
@@ -129,6 +133,7 @@ export class Service implements Home {
       if (!policy.isOpen) for (const session of [...this.#sessions]) session.commandsNarrowed()
       this.#memory.mostBytes = config.limits.reply_memory
       this.sharing = config.backend.sharing
+      this.#givePlaces()
       if (backend === undefined) {
         if (tls !== this.#backendTls) this.#replaceBackendTls(tls)
         return
@@ -231,14 +236,41 @@ export class Service implements Home {
 
   /** @returns undefined when there are as many as there may be */
   openPrivate(dialect: Dialect, owner: BackendOwner, why: PrivateReason): BackendConnection | undefined {
-    const most = this.sharing === 'private' ? this.limits.connections : this.limits.private_connections
-    if (this.#privates.size >= most) return undefined
+    if (!this.#hasPlace()) return undefined
     this.traffic.privates[why]++
     const pool = dialect === 'binary' && this.#binary.isReachable ? this.#binary : this.#text
     const route = this.#hasLanes ? pool.target.routeNow : this.#targets[0].routeByName
     const connection = new BackendConnection(this.#context, route, owner, this.#privateSlabs, true, dialects[dialect])
     this.#privates.add(connection)
     return connection
+  }
+
+  get replyTimeoutMs(): number {
+    return this.#context.settings.replyTimeoutMs
+  }
+
+  #hasPlace(): boolean {
+    return this.#privates.size < (this.sharing === 'private' ? this.limits.connections : this.limits.private_connections)
+  }
+
+  waitForPlace(who: WaitsForPlace): void {
+    this.#places.wait(who, this.clock.now + this.replyTimeoutMs)
+    const suppressed = this.#repeats.tell('private-limit')
+    if (suppressed === undefined) return
+    this.log.warn({ event: 'private-connections-full', service: this.name, connections: this.#privates.size, suppressed },
+      'as many clients have a connection to memcached of their own as may (limits.private_connections): others wait for one')
+  }
+
+  privateRefused(): void {
+    this.traffic.privatesRefused++
+  }
+
+  leavePlaceQueue(who: WaitsForPlace): void {
+    this.#places.leave(who)
+  }
+
+  #givePlaces(): void {
+    if (!this.#isDraining) this.#places.give(() => this.#hasPlace())
   }
 
   /** A connection to the backend ended, or could not be opened. */
@@ -248,6 +280,7 @@ export class Service implements Home {
 
   privateClosed(connection: BackendConnection): void {
     this.#privates.delete(connection)
+    this.#givePlaces()
   }
 
   /** A client's own connection ended, and the client noticed. All of them end when memcached does, so one line for each reason
@@ -290,6 +323,7 @@ export class Service implements Home {
     this.#text.checkDeadlines(now)
     this.#binary.checkDeadlines(now)
     for (const connection of this.#privates) connection.checkDeadline(now)
+    this.#places.expire(now)
     for (const pool of this.#retired) {
       pool.checkDeadlines(now)
       if (pool.lanes.length === 0) this.#retired.delete(pool)
@@ -367,7 +401,7 @@ export class Service implements Home {
     const { traffic } = this
     const now: ServiceNow = {
       connections: this.#sessions.size, inFlight: 0, replyBacklogBytes: 0, requestHeldBytes: this.heldBytes,
-      replyMemoryBytes: this.#memory.liveBytes, privateConnections: this.#privates.size, ...this.#backendsNow(),
+      replyMemoryBytes: this.#memory.liveBytes, privateConnections: this.#privates.size, privateWaiting: this.#places.size, ...this.#backendsNow(),
     }
     const total: Traffic = { ...traffic, requests: traffic.requests.slice() }
     for (const session of this.#sessions) {

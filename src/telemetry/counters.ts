@@ -33,6 +33,7 @@ export class Traffic {
   readonly refused = new Float64Array(groups.length)
   readonly closed: Record<ClientClose, number> = zeros(clientCloses)
   readonly privates: Record<PrivateReason, number> = zeros(privateReasons)
+  privatesRefused = 0
   readonly backendSeconds = new Histogram(requestBounds)
   readonly ownSeconds = new Histogram(requestBounds)
   readonly backendClosed: Record<BackendClose, number> = zeros(backendCloses)

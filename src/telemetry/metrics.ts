@@ -38,6 +38,8 @@ export const metrics = {
   memseal_backend_connections_lost_total: { kind: 'counter', labels: ['service', 'reason'], help: 'Backend connections that ended or could not be opened, by why.' },
   memseal_private_connections: { kind: 'gauge', labels: ['service'], help: 'Backend connections that belong to one client each.' },
   memseal_private_connections_total: { kind: 'counter', labels: ['service', 'reason'], help: 'Clients that were moved to a backend connection of their own, by why.' },
+  memseal_private_waiting: { kind: 'gauge', labels: ['service'], help: 'Clients that wait for such a connection, since there are as many as there may be (limits.private_connections).' },
+  memseal_private_refused_total: { kind: 'counter', labels: ['service'], help: 'Requests that were answered with an error, since their client had waited for such a connection for reply_timeout.' },
 
   memseal_certificate_expiry_timestamp_seconds: { kind: 'gauge', labels: ['service', 'file'], help: 'When the loaded certificate (cert) or revocation list (crl) ends, in seconds since 1970.' },
   memseal_ready: { kind: 'gauge', labels: [], help: '1 when /readyz says ready, else 0.' },

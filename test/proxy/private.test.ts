@@ -152,21 +152,93 @@ test('noreply of a request that comes in pieces is cut off', async () => {
   await t.client(1).gets('END\r\n')
 })
 
-test('private_connections: at the limit one more client is told, and closed', async () => {
-  const t = await transcript({ clients: 3, limits: { private_connections: 2 } })
+const full = async () => {
+  const t = await transcript({ clients: 4, limits: { private_connections: 2 }, backend: { reply_timeout: '5s' } })
   for (const n of [1, 2]) {
     t.client(n).sends('stats\r\n')
-    await (await t.private(n)).sees('stats\r\n')
+    const own = await t.private(n)
+    await own.sees('stats\r\n')
+    own.says('END\r\n')
+    await t.client(n).gets('END\r\n')
   }
-  t.client(3).sends('stats\r\n')
-  await t.client(3).endsWith('SERVER_ERROR memseal: too many private connections\r\n')
-  t.client(3).end()
-  expect(await t.reason(3)).toBe('private-limit')
+  return t
+}
+
+test('private_connections: at the limit one more client waits for a place, first come, first served', async () => {
+  const t = await full()
+  t.client(4).sends('stats\r\n')
+  await t.settle()
+  t.client(3).sends('stats settings\r\n')
+  await t.client(3).getsNothing()
+  await t.client(4).getsNothing()
+  expect(t.service.measure().now).toMatchObject({ privateConnections: 2, privateWaiting: 2 })
+  expect(await t.logged('private-connections-full')).toMatchObject({ level: 'warn', connections: 2 })
   t.client(1).leaves()
-  await t.reason(1)
-  const late = await t.connect()
-  late.sends('stats\r\n')
+  const first = await t.private(3)
+  await first.sees('stats\r\n')
+  await t.client(3).getsNothing()
+  t.client(2).leaves()
+  await (await t.private(4)).sees('stats settings\r\n')
+  expect(t.service.measure().now.privateWaiting).toBe(0)
+})
+
+test('private_connections: who waits for reply_timeout gets an error in its turn, and goes on', async () => {
+  const t = await full()
+  t.client(3).sends('get a\r\nstats\r\nget b\r\n')
+  await t.backend.sees('get a\r\n')
+  t.backend.says('END\r\n')
+  await t.client(3).gets('END\r\n')
+  t.passes(5000)
+  await t.client(3).getsNothing()
+  t.passes(1)
+  // What is behind it needs a place as well, and does not wait as long again.
+  const refused = 'SERVER_ERROR memseal: too many private connections\r\n'
+  await t.client(3).gets(refused, refused)
+  expect(t.service.traffic.privatesRefused).toBe(2)
+  t.passes(5000)
+  t.client(3).sends('get c\r\n')
+  await t.client(3).getsNothing()
+  t.client(1).leaves()
+  const own = await t.private(3)
+  await own.sees('get c\r\n')
+  own.says('END\r\n')
+  await t.client(3).gets('END\r\n')
+})
+
+test('private_connections: who leaves while it waits gives its turn to the next', async () => {
+  const t = await full()
+  for (const n of [3, 4]) {
+    t.client(n).sends('stats\r\n')
+    await t.settle()
+  }
+  t.client(3).leaves()
+  await t.reason(3)
+  expect(t.service.measure().now.privateWaiting).toBe(1)
+  t.client(1).leaves()
+  const own = await t.private(3)
+  await own.sees('stats\r\n')
+  own.says('END\r\n')
+  await t.client(4).gets('END\r\n')
+})
+
+test('private_connections: a reload that raises it lets those in that wait', async () => {
+  const t = await full()
+  t.client(3).sends('stats\r\n')
+  await t.client(3).getsNothing()
+  t.service.prepare({ ...t.config, limits: { ...t.config.limits, private_connections: 3 } }, undefined)()
   await (await t.private(3)).sees('stats\r\n')
+})
+
+test('private_connections: what passes unread from a request on that cannot be skipped waits too, and is closed behind the error', async () => {
+  const t = await transcript({ clients: 2, limits: { private_connections: 1 }, commands: openAll })
+  t.client(1).sends('stats\r\n')
+  await (await t.private(1)).sees('stats\r\n')
+  t.client(2).sends('set b 0 0 -1\r\n')
+  await t.client(2).getsNothing()
+  t.passes(5001)
+  await t.client(2).endsWith('SERVER_ERROR memseal: too many private connections\r\n')
+  t.client(2).end()
+  expect(await t.reason(2)).toBe('private-limit')
 })
 
 test('memcached closes the private connection: an error for each, and a new one for the next request', async () => {

@@ -167,13 +167,15 @@ class History {
     if (wrong !== undefined) return wrong
     if (this.#service.clients > 0) return `${this.#service.clients} sessions are left when all clients have gone`
     const { now, traffic } = this.#service.measure()
-    for (const kind of ['request-memory', 'reply-memory', 'reply-backlog', 'private-limit'] as const) {
+    for (const kind of ['request-memory', 'reply-memory', 'reply-backlog'] as const) {
       for (let n = traffic.closed[kind]; n > 0; n--) this.told.push(kind)
     }
+    for (let n = traffic.privatesRefused; n > 0; n--) this.told.push('private-limit')
     for (const { refused } of this.#clients) if (refused > 0) this.told.push('request-refused')
     if (now.requestHeldBytes !== 0) return `${now.requestHeldBytes} bytes of requests are held for nobody`
     if (now.replyBacklogBytes !== 0) return `${now.replyBacklogBytes} bytes of replies are kept for nobody`
     if (now.privateConnections !== 0) return `${now.privateConnections} private connections are left`
+    if (now.privateWaiting !== 0) return `${now.privateWaiting} that have gone wait for a private connection`
     if (now.inFlight !== 0) return `${now.inFlight} requests are counted in flight for nobody`
     const stray = this.#service.lanes().find(lane => lane.clients !== 0)
     if (stray !== undefined) return `a lane counts ${stray.clients} clients when there are none`

@@ -41,9 +41,9 @@ const mutations: readonly Mutation[] = [
   { name: 'a read is asked again though a part of its answer has come', file: 'lost-requests', from: 'const hasBytes = lost.window.end > lost.window.from || dialect.hasBegun', to: 'const hasBytes = false' },
   { name: 'a lost run owes its client no MN', file: 'text-dialect', from: 'hasNoMn ? NO_BYTES : MN_TEXT', to: 'NO_BYTES' },
   { name: 'reads of clients that have gone are asked again', file: 'lost-requests', from: 'heir !== undefined && !outbox.isClosed && ', to: 'heir !== undefined && ' },
-  { name: 'a client outlives its own connection in the midst of an upload, or with bytes that pass unread', file: 'private-route', from: "    if (isCutShort) return client.finish('backend-closed')\n", to: '' },
+  { name: 'a client outlives its own connection in the midst of an upload, or with bytes that pass unread', file: 'private-route', from: "    if (isCutShort) return client.finish(this.#hasLogin ? 'login-lost' : 'backend-closed')\n", to: '' },
   // Order and limits.
-  { name: 'a client changes connections while it is owed replies', file: 'private-route', from: 'return client.outbox.inFlight > 0 ? client.move(found) : this.#open(frame, found)', to: 'return this.#open(frame, found)' },
+  { name: 'a client changes connections while it is owed replies', file: 'private-route', from: 'return client.outbox.inFlight > 0 ? client.move(found) : this.#open(found)', to: 'return this.#open(found)' },
   { name: 'in_flight lets one more in', file: 'client-session', from: 'if (this.outbox.inFlight >= this.#home.limits.in_flight &&', to: 'if (this.outbox.inFlight > this.#home.limits.in_flight &&' },
   { name: 'a value on its way waits for replies', file: 'client-session', from: ' && !this.intake.isStreaming) this.intake.pause(Pause.inFlight)', to: ') this.intake.pause(Pause.inFlight)' },
   { name: 'everything is allowed', file: '../policy/command-policy', from: 'allows(', to: 'allows(..._: number[]): boolean { void _; return true }\n\n  allowsBefore(' },
