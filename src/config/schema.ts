@@ -217,7 +217,7 @@ const backend = section('The memcached behind this service.', {
   join_gets: flag({
     default: 'on',
     doc: '`on`: single gets of clients that are there together go to memcached as one get of several keys, which it answers ' +
-      'in one go instead of reply by reply; before 1.6.35 those of one client too. `off`: for backends that answer the keys of one get out of order.',
+      'in one go instead of reply by reply; before 1.6.35 those of one client too. `off`: for backends that answer the keys of one get in any order, as proxies do: the set of keys is compared then, and not their order.',
   }),
   connect_timeout: duration({
     default: '1s', min: '10ms', max: '5m',

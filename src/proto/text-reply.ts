@@ -38,9 +38,16 @@ export class TextReplyFramer {
   partTo = 0
   /** Items that the reply just finished brought; misses are the caller's arithmetic. */
   hits = 0
+  /** The values of one get may come in another order than their keys were asked in, as proxies gather them. */
+  anyOrder = false
 
   #bodyLeft = 0
   #cursor = -1
+  /** Which of the keys asked for is at the cursor. */
+  #index = 0
+  /** Keys of the get in hand that have been answered, by their index: those that bear its number. */
+  #answered = new Uint32Array(0)
+  #number = 0
   #answers = 0
   #lines = 0
   /** A value has come for one of the gets that went on one line, so no error may come for the rest. */
@@ -73,17 +80,14 @@ export class TextReplyFramer {
   }
 
   #values(bytes: Buffer, end: number, asked: Buffer, from: number, to: number, hasCas: boolean): Got {
-    if (this.#cursor < 0) {
-      this.#cursor = from
-      this.hits = 0
-    }
+    if (this.#cursor < 0) this.#beginGet(from)
     for (;;) {
       if (this.#bodyLeft > 0 && !this.#body(bytes, end)) return Got.more
       const at = this.at
       if (at === end) return Got.more
       if (bytes[at] !== 86) break
       if (!isHeaderWhole(bytes, at, end)) return Got.more
-      this.#valueHeader(bytes, at, asked, to, hasCas)
+      this.#valueHeader(bytes, at, asked, from, to, hasCas)
     }
     const lineEnd = this.#lineEnd(bytes, end)
     if (lineEnd < 0) return Got.more
@@ -92,6 +96,14 @@ export class TextReplyFramer {
     this.#hasJoinedValue = false
     this.at = lineEnd + 2
     return Got.whole
+  }
+
+  #beginGet(from: number): void {
+    this.#cursor = from
+    this.#index = 0
+    this.#number = (this.#number + 1) >>> 0
+    if (this.#number === 0) this.#answered.fill(this.#number++)
+    this.hits = 0
   }
 
   /** One key of a line whose END belongs to the last of them. */
@@ -104,8 +116,8 @@ export class TextReplyFramer {
     const key = at + VALUE.length
     const keyEnd = key + to - from
     if (!sameRange(bytes, key, keyEnd, asked, from, to) || bytes[keyEnd] !== SPACE) return Got.absent
-    this.#cursor = from
-    this.#valueHeader(bytes, at, asked, to, false)
+    this.#beginGet(from)
+    this.#valueHeader(bytes, at, asked, from, to, false)
     this.#cursor = -1
     this.#hasJoinedValue = true
     return this.#body(bytes, end) ? Got.whole : Got.more
@@ -126,23 +138,16 @@ export class TextReplyFramer {
     this.#errorLine(bytes, from, to)
   }
 
-  /** VALUE <key> <flags> <bytes>[ <cas>] CRLF, all of it known to be here. The key must be the next of those asked for,
-   *  or a later one: that is what ties a value to its request. */
-  #valueHeader(bytes: Buffer, at: number, asked: Buffer, to: number, hasCas: boolean): void {
+  /** VALUE <key> <flags> <bytes>[ <cas>] CRLF, all of it known to be here. */
+  #valueHeader(bytes: Buffer, at: number, asked: Buffer, from: number, to: number, hasCas: boolean): void {
     for (let i = 1; i < 6; i++) if (bytes[at + i] !== VALUE[i]) throw new ProtocolError('bad-reply', 'no VALUE line where one was expected')
     const key = at + 6
-    let cursor = this.#cursor
-    let length = 0
-    for (;;) {
-      while (cursor < to && asked[cursor] === SPACE) cursor++
-      if (cursor >= to) throw new ProtocolError('wrong-key', 'a VALUE for a key that was not asked for')
-      length = 0
-      while (cursor + length < to && asked[cursor + length] === bytes[key + length] && asked[cursor + length] !== SPACE) length++
-      const isWholeKey = cursor + length === to || asked[cursor + length] === SPACE
-      if (isWholeKey && bytes[key + length] === SPACE) break
-      while (cursor < to && asked[cursor] !== SPACE) cursor++
+    let length = this.#keyFrom(bytes, key, asked, this.#cursor, to)
+    if (length < 0 && this.anyOrder) {
+      this.#index = 0
+      length = this.#keyFrom(bytes, key, asked, from, this.#cursor)
     }
-    this.#cursor = cursor + length
+    if (length < 0) throw new ProtocolError('wrong-key', 'a VALUE for a key that was not asked for')
     let p = this.#digits(bytes, key + length + 1, 20)
     if (bytes[p++] !== SPACE) throw new ProtocolError('bad-reply', 'a VALUE line without a length')
     let bodyBytes = 0
@@ -157,6 +162,37 @@ export class TextReplyFramer {
     this.hits++
     this.at = p + 2
     this.#bodyLeft = bodyBytes + 2
+  }
+
+  /** Finds the key of a value among those that were asked for, the next one first: that is what ties a value to its request. The
+   *  search goes on behind it the next time.   @param to end of a key   @returns its length, or -1 */
+  #keyFrom(bytes: Buffer, key: number, asked: Buffer, from: number, to: number): number {
+    let index = this.#index
+    for (let at = from; ; index++) {
+      while (at < to && asked[at] === SPACE) at++
+      if (at >= to) return -1
+      let length = 0
+      while (at + length < to && asked[at + length] === bytes[key + length] && asked[at + length] !== SPACE) length++
+      const isWholeKey = at + length === to || asked[at + length] === SPACE
+      if (isWholeKey && bytes[key + length] === SPACE && (!this.anyOrder || this.#isUnanswered(index))) {
+        this.#cursor = at + length
+        this.#index = index + 1
+        return length
+      }
+      while (at < to && asked[at] !== SPACE) at++
+    }
+  }
+
+  /** A key is answered as often as it was asked for, not more often. */
+  #isUnanswered(index: number): boolean {
+    if (index >= this.#answered.length) {
+      const wider = new Uint32Array(Math.max(256, 2 * index))
+      wider.set(this.#answered)
+      this.#answered = wider
+    }
+    if (this.#answered[index] === this.#number) return false
+    this.#answered[index] = this.#number
+    return true
   }
 
   #digits(bytes: Buffer, from: number, most: number): number {

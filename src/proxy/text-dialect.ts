@@ -216,6 +216,7 @@ export class TextDialect implements Dialect {
     const { expected, window } = wire
     const { bytes, end } = window
     const framer = this.#framer
+    framer.anyOrder = !wire.joinsGets
     while (window.at < end && !wire.isClosed) {
       if (expected.count === 0) {
         if (wire.isRaw) return

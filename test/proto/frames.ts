@@ -30,6 +30,6 @@ export const lost = (text: string, words: string): void =>
   expectFrames(text, { found: 'lost', strict: false, bytes: text, words })
 
 /** Replies to `asked` are `expected`, however their bytes are cut. */
-export function expectReplies(text: string, asked: Asked[], expected: string[], isPrivate = false): void {
-  everySplit(latin1(text), pieces => expect(replies(pieces, asked, isPrivate)).toEqual(expected))
+export function expectReplies(text: string, asked: Asked[], expected: string[], isPrivate = false, anyOrder = false): void {
+  everySplit(latin1(text), pieces => expect(replies(pieces, asked, isPrivate, anyOrder)).toEqual(expected))
 }

@@ -119,8 +119,9 @@ export function expecting({ shape, keys = '', count = 1, loud = 0 }: Asked): Exp
 
 /** Reads replies as a lane does: into one memory, asking again whenever there is more. Each reply comes back as its text,
  *  the parts of a run as texts of their own; a broken stream as its code. */
-export function replies(pieces: Buffer[], asked: Asked[], isPrivate = false): string[] {
+export function replies(pieces: Buffer[], asked: Asked[], isPrivate = false, anyOrder = false): string[] {
   const framer = new TextReplyFramer(isPrivate)
+  framer.anyOrder = anyOrder
   const slab = Buffer.alloc(pieces.reduce((sum, piece) => sum + piece.length, 0) + 400, behind())
   const seen: string[] = []
   let from = 0

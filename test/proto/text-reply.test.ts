@@ -105,6 +105,23 @@ test('a value for a key that was not asked for, or not in that place, breaks the
   refused(`VALUE ${'k'.repeat(251)} 0 1\r\nx\r\nEND\r\n`, values('k'.repeat(250)), 'wrong-key')
 })
 
+test('values in any order: each key as often as it was asked for, and no other', () => {
+  const value = (key: string) => `VALUE ${key} 0 1\r\nx\r\n`
+  const list = (keys: string) => `${keys.split(' ').map(value).join('')}END\r\n`
+  for (const [asked, answered] of [
+    ['a b c', 'c b a'], ['a b c', 'c b'], ['a b c', 'b c a'], ['a b c', 'b a c'], ['a b c d e f', 'd e f a b c'], ['a  ab   abc', 'abc a ab'], ['a ab', 'ab a'], ['a a b', 'b a a'], ['a b a', 'b a a'], ['a b a', 'a a b'],
+  ]) expectReplies(`${list(answered)}${list(answered)}STORED\r\n`, [values(asked), values(asked), { shape: 'stored' }], [list(answered), list(answered), 'STORED\r\n'], false, true)
+  for (const [asked, answered] of [['a b', 'b a b'], ['a b', 'b b'], ['a a b', 'a b a a'], ['a b', 'b c'], ['ab b', 'b a'], ['a b', 'b ab']]) {
+    everySplit(latin1(list(answered)), pieces => expect(replies(pieces, [values(asked)], false, true).at(-1)).toBe('wrong-key'))
+  }
+  // A get that ends in the middle of another's keys leaves nothing behind for the next one.
+  expectReplies(`${list('b')}${list('b a')}`, [values('a b'), values('a b')], [list('b'), list('b a')], false, true)
+  const many = Array.from({ length: 1000 }, (_, n) => `key${n}`)
+  const reply = list(many.toReversed().join(' '))
+  expect(replies([latin1(reply)], [values(many.join(' '))], false, true)).toEqual([reply])
+  expect(replies([latin1(reply.replace('END', 'VALUE key7 0 1\r\nx\r\nEND'))], [values(many.join(' '))], false, true)).toEqual(['wrong-key'])
+})
+
 test('anything but VALUE and END inside a reply to a get breaks the stream', () => {
   for (const line of ['SERVER_ERROR out of memory', 'ERROR', 'STORED', 'END ', 'HD', '']) refused(`VALUE a 0 1\r\nx\r\n${line}\r\n`, values('a b'))
   refused('SERVER_ERROR out of memory writing get response\r\n', values('a'), 'lost-replies')

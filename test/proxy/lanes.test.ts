@@ -456,3 +456,27 @@ test('errors keep their places when the lane is lost and a client that was pause
   const lane = await t.lanes(2)
   await lane.sees('incr c 1\r\n')
 })
+
+test('with join_gets off the keys of one get may be answered in any order, and neighbours go on', async () => {
+  const t = await transcript({ clients: 2, backend: { join_gets: 'off' } })
+  t.client(1).sends('get a b c\r\n')
+  await t.backend.sees('get a b c\r\n')
+  t.client(2).sends('get d\r\ngets e f\r\n')
+  await t.backend.sees('get d\r\ngets e f\r\n')
+  t.backend.says('VALUE c 0 1\r\nC\r\nVALUE a 0 1\r\nA\r\nEND\r\n', 'END\r\nVALUE f 0 1 2\r\nF\r\nVALUE e 0 1 1\r\nE\r\nEND\r\n')
+  await t.client(1).gets('VALUE c 0 1\r\nC\r\nVALUE a 0 1\r\nA\r\nEND\r\n')
+  await t.client(2).gets('END\r\nVALUE f 0 1 2\r\nF\r\nVALUE e 0 1 1\r\nE\r\nEND\r\n')
+  t.client(1).sends('get a b\r\n')
+  await t.backend.sees('get a b\r\n')
+  // More often than it was asked for.
+  t.backend.says('VALUE b 0 1\r\nB\r\nVALUE b 0 1\r\nB\r\n')
+  expect(await t.reason(1)).toBe('backend-out-of-step')
+})
+
+test('with join_gets on the order of keys is held to', async () => {
+  const t = await transcript()
+  t.client(1).sends('get a b\r\n')
+  await t.backend.sees('get a b\r\n')
+  t.backend.says('VALUE b 0 1\r\nB\r\nVALUE a 0 1\r\nA\r\nEND\r\n')
+  expect(await t.reason(1)).toBe('backend-out-of-step')
+})

@@ -2,7 +2,7 @@
  *  it. A test says of each that it still fails as it is written here: whoever mends one takes its row out. */
 import { compare, runFair, timesStraight, type Greed } from './fairness.ts'
 import { runPlan } from './history.ts'
-import { answerTo, valueText, type Oddity } from './model.ts'
+import { answerTo, type Oddity } from './model.ts'
 import { REAL_SLABS, UNLIMITED, type Plan, type Settings } from './plan.ts'
 import type { Request } from './requests.ts'
 
@@ -33,8 +33,6 @@ export const expectedFailures: readonly ExpectedFailure[] = [
     /got what is not its own: after \d of 9 replies, for c0n\d mg c0n(\d)_h9 v k O\1: got "VA 9 kc0n(?!\1)/, {}, { oddity: 'leaves out a reply', batches: [8, 1] }),
   plain('a value that nobody asked for makes no misses of joined gets', [line('get c0n0_h9')],
     /got what is not its own: after 0 of \d replies, for c\dn0 get c\dn0_h9: got "END/, {}, { oddity: 'value of nobody', other: [line('get c1n0_h9')] }),
-  plain('keys of one get may be answered in any order with join_gets: off', [line('get c0n0k0_h9 c0n0k1_h9', `${valueText('c0n0k1_h9', false)}${valueText('c0n0k0_h9', false)}END\r\n`)],
-    /was closed without a reason: after 0 of 2/, { joinsGets: false }, { oddity: 'other order' }),
   plain('an error line is a whole answer to a request without a data block', [line('mg c0n0_h9 v', 'CLIENT_ERROR no such pool\r\n')],
     /was closed without a reason: after 0 of 2/, {}, { oddity: 'error line' }),
   // What must stay shared: here no connection can be had but a shared one.
