@@ -201,5 +201,6 @@ test('with --json every answer is one object on standard output, also of what we
   expect(await json('reload')).toMatchObject({ result: 'unchanged', configuration: daemon.configFile })
   expect(JSON.parse((await commandHere(['kill', 'c9', '--json', '--config', daemon.configFile])).stdout)).toEqual({ error: 'there is no connection c9; it may have left.' })
   expect(await json('drain')).toEqual({ clients: 0, drained: true, configuration: daemon.configFile })
+  await daemon.exited()
   expect(await json('status')).toMatchObject({ error: expect.stringContaining('nobody answers on') })
 })
