@@ -62,7 +62,8 @@ export class ClientSession implements Receiver, Taker, Traveller, Answered {
   readonly #answers: Answers
   readonly #shared: SharedRoute
   readonly #private: PrivateRoute
-  #endsAfterBody = false
+  /** It is to end as soon as the request in hand has been handed over. */
+  #isDraining = false
   #hasEnded = false
   #isMarked = false
   #why: ClientClose | undefined
@@ -195,6 +196,7 @@ export class ClientSession implements Receiver, Taker, Traveller, Answered {
   ranDry(): void {
     if (this.isClosed) return
     this.endRun()
+    this.#endIfDrained()
     if (!this.#hasEnded || this.intake.isPaused) return
     if (this.intake.isStreaming) this.#private.abandonUpload()
     this.finish('client-closed')
@@ -237,7 +239,9 @@ export class ClientSession implements Receiver, Taker, Traveller, Answered {
 
   wentBack(): void {
     this.intake.resume(Pause.backendFull)
-    if (this.#state !== 'finishing') this.#become('serving')
+    if (this.#state === 'finishing') return
+    this.#become('serving')
+    this.#endIfDrained()
   }
 
   takePiece(piece: Buffer): void {
@@ -250,7 +254,7 @@ export class ClientSession implements Receiver, Taker, Traveller, Answered {
 
   bodyDone(): void {
     this.pauseIfFull()
-    if (this.#endsAfterBody) this.finish('drain')
+    this.#endIfDrained()
   }
 
   /** A reload has ended `commands: [all]`. What passes unread cannot be held to the new list, so it passes no longer. */
@@ -345,9 +349,14 @@ export class ClientSession implements Receiver, Taker, Traveller, Answered {
 
   /** Drain: idle clients close now, busy ones after the last reply they are owed. */
   drain(): void {
-    // Replies to what it asked before may be behind the data block that is still coming.
-    if (this.intake.isStreaming) this.#endsAfterBody = true
-    else if (this.#state !== 'raw') this.finish('drain')
+    this.#isDraining = true
+    if (this.#state !== 'raw') this.#endIfDrained()
+  }
+
+  /** A request that waits is handed over first, and so is a data block that is still coming: replies to what was asked before may be
+   *  behind it. */
+  #endIfDrained(): void {
+    if (this.#isDraining && !this.intake.isStreaming && !this.intake.isHoldingBack) this.finish('drain')
   }
 
   /** Closes now, whatever is owed. */
@@ -362,7 +371,7 @@ export class ClientSession implements Receiver, Taker, Traveller, Answered {
     const { limits } = this.#home
     const { begunAt } = this.intake
     const isRaw = this.#state === 'raw'
-    const idleMs = this.outbox.inFlight === 0 && this.outbox.isEmpty ? now - this.record.activeAt : -1
+    const idleMs = this.outbox.inFlight === 0 && this.outbox.isEmpty && !this.intake.isHoldingBack ? now - this.record.activeAt : -1
     if (this.#finishBy > 0) {
       if (now > this.#finishBy) this.destroy(this.#why!)
     } else if (begunAt > 0 && !this.intake.isPaused && this.#state !== 'finishing' && now - begunAt > limits.request_timeout) {

@@ -77,6 +77,11 @@ export class Intake {
     return (this.#pauses & reason) !== 0
   }
 
+  /** A request waits that was looked at. */
+  get isHoldingBack(): boolean {
+    return this.#waiting !== undefined
+  }
+
   /** When its unfinished request began, in the clock's ms; 0: there is none. */
   get begunAt(): number {
     return this.#begunAt

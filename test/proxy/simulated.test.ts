@@ -87,3 +87,16 @@ test('refusals that wait for their turn do not keep their client\'s own connecti
   t.client(1).socket.resume()
   await t.client(1).gets(value('a'), 'CLIENT_ERROR memseal: command not allowed\r\n'.repeat(800), value('b'))
 })
+
+test('a drain hands over the request that waits for a connection, and ends its client after the answer', async () => {
+  const t = await transcript({ backend: { sharing: 'private' } })
+  t.client(1).sends('get a\r\n')
+  await t.read(7)
+  const drained = t.service.drain()
+  const own = await t.private(1)
+  await own.sees('get a\r\n')
+  own.says('END\r\n')
+  await t.client(1).endsWith('END\r\n')
+  t.client(1).destroy()
+  await drained
+})
