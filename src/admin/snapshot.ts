@@ -18,7 +18,7 @@ import { version } from '../version.ts'
 
 export interface ServiceSnapshot {
   name: string
-  listeners: { endpoint: string, address: string, tls: boolean }[]
+  listeners: { endpoint: string, address: string, tls: boolean, isShut: boolean }[]
   edge: Counters
   traffic: Omit<Traffic, 'requests' | 'refused'> & { requests: Record<string, number>, refused: Record<string, number> }
   now: ServiceNow & { clients: number, handshakesRunning: number, handshakesWaiting: number, handshakesUnopened: number }
@@ -81,7 +81,7 @@ function serviceSnapshot({ name, service, admission }: RunningService, daemon: D
   return {
     name,
     listeners: daemon.services.listeners.filter(listener => listener.service === name)
-      .map(({ name: endpoint, address, secure }) => ({ endpoint, address, tls: secure !== undefined })),
+      .map(({ name: endpoint, address, secure, isShut }) => ({ endpoint, address, tls: secure !== undefined, isShut })),
     edge: admission.counters,
     traffic: { ...traffic, requests: byGroup(traffic.requests), refused: byGroup(traffic.refused) },
     now: {

@@ -17,13 +17,14 @@ import { Repeats } from './repeats.ts'
 // One Admission per service, shared by its listeners.
 
 export const refusals = [
-  'denied', 'not-allowed', 'process-full', 'service-full', 'client-full', 'too-fast',
+  'denied', 'not-allowed', 'backend-down', 'process-full', 'service-full', 'client-full', 'too-fast',
 ] as const
 export type RefusalReason = typeof refusals[number]
 
 const words: Record<RefusalReason, string> = {
   'denied': 'the source address is on the deny list',
   'not-allowed': 'the source address is not on the allow list',
+  'backend-down': 'no backend can be reached, and clients are to turn to another host meanwhile (backend.when_down)',
   'process-full': 'all connections that the open-files limit permits are in use',
   'service-full': 'all connections of the service are in use (limits.connections)',
   'client-full': 'the client has all its connections in use (limits.connections_per_client)',
@@ -54,6 +55,8 @@ export interface AdmissionOptions {
   counters: Counters
   log: Logger
   cap?: ClientCap
+  /** No backend can be reached, and clients are to be refused for as long. */
+  isAway?: () => boolean
   now?: () => number          // milliseconds
   handshakeQueue?: number
   handshakeSlotMs?: number
@@ -84,6 +87,7 @@ export class Admission {
   #open = 0
   #log: Logger
   #repeats: Repeats
+  #isAway: () => boolean
 
   constructor(options: AdmissionOptions) {
     const now = options.now ?? Date.now
@@ -98,6 +102,7 @@ export class Admission {
     this.halfway = new FirstRoom(now)
     this.handshakes = new Handshakes({ slots: options.limits.handshakes, queue: options.handshakeQueue, slotMs: options.handshakeSlotMs })
     this.#log = options.log
+    this.#isAway = options.isAway ?? (() => false)
     this.#repeats = new Repeats(now)
   }
 
@@ -129,7 +134,7 @@ export class Admission {
   admit(caller: Caller): Place | RefusalReason {
     const rule = this.#ruleAgainst(caller.address)
     const client = clientKey(caller.address, this.#prefixOf(rule === undefined))
-    const refusal = rule ?? this.#limitAgainst(caller, client)
+    const refusal = rule ?? (this.#isAway() ? 'backend-down' : undefined) ?? this.#limitAgainst(caller, client)
     if (refusal !== undefined) {
       this.#refused(refusal, caller, client)
       return refusal

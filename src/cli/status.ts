@@ -50,7 +50,7 @@ function reloadText({ at, cause, outcome }: NonNullable<Sent<Snapshot>['lastRelo
 
 function serviceText({ name, listeners, tls, clientCa, backendTls, certificates, edge, traffic, now: state, lanes }: Sent<ServiceSnapshot>, now: number): string {
   const rows: (readonly [string, string])[] = [
-    ['listens on', listeners.map(({ address, tls }) => `${address}${tls ? ' (TLS)' : ' (plain)'}`).join(', ') || 'nothing'],
+    ['listens on', listeners.map(({ address, tls, isShut }) => `${address} (${tls ? 'TLS' : 'plain'}${isShut ? '; closed until a backend answers' : ''})`).join(', ') || 'nothing'],
   ]
   if (tls !== undefined) {
     rows.push(['certificate', `${tls.subject}; ${tls.names}`], ['', `SHA-256 ${tls.fingerprint}`])

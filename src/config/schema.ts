@@ -228,6 +228,13 @@ const backend = section('The memcached behind this service.', {
     default: '5s', min: '10ms', max: '1h',
     doc: 'Longest wait for a reply. Past it the backend connection is closed, and what was in flight gets SERVER_ERROR.',
   }),
+  when_down: choice(['answer', 'close', 'refuse'], {
+    default: 'answer',
+    doc: 'What clients meet while no backend can be reached. `answer`: their connections stay, and each request gets SERVER_ERROR. `close`: ' +
+      'their connections are reset, and new ones too, before TLS. `refuse`: the listeners are closed as well, so that a connection is ' +
+      'refused as by a host without memcached; they open again when a backend answers. A socket that systemd passed cannot be closed: ' +
+      'there `refuse` is `close`. Libraries with several servers turn to another one on a reset or a refusal (see the README).',
+  }),
   // A host that went down for a restart comes up, fills and may go down again: 30 s is six probes.
   return_after: duration({
     default: '30s', min: '0s', max: '1d',

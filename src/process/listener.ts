@@ -6,6 +6,7 @@ import { Repeats } from '../admission/repeats.ts'
 import type { Endpoint } from '../config/endpoint.ts'
 import type { SocketConfig } from '../config/schema.ts'
 import { bind, type Bound } from '../lib/bind.ts'
+import { reset } from '../lib/reset.ts'
 import type { Peer } from '../policy/peer.ts'
 import { TlsAcceptor } from '../tls/acceptor.ts'
 import type { ListenerTls } from '../tls/context.ts'
@@ -25,7 +26,8 @@ export interface ListenerOptions {
   secure?: ListenerTls
   admission: Admission
   log: Logger
-  onClient: (socket: Socket, peer: Peer) => void
+  /** @param tcp the same socket, or of TLS the one beneath it */
+  onClient: (socket: Socket, peer: Peer, tcp: Socket) => void
 }
 
 // Dead peers are found even if neither side has anything to say: first probe after a minute.
@@ -33,6 +35,9 @@ const KEEPALIVE_MS = 60_000
 
 // A reconnect storm arrives within one turn of the loop; the kernel caps it at net.core.somaxconn (4,096 on Linux).
 const BACKLOG = 4_096
+
+/** Somebody else has taken the place meanwhile. */
+const REOPEN_MS = 1_000
 
 let clients = 0
 
@@ -47,12 +52,18 @@ export class Listener {
   #onClient: ListenerOptions['onClient']
   #tls: TlsAcceptor | undefined
   #bound: Bound<Server> | undefined
+  /** Where it listens, its port known. */
+  #boundTo: Endpoint
   #permissions: SocketConfig | undefined
   #isClosed = false
+  /** Nobody is to get through to it for now; and whether what that takes is under way. */
+  #isShut = false
+  #isTurning = false
+  #endRetry: (() => void) | undefined
   #acceptErrors = new Repeats()
 
   constructor(options: ListenerOptions) {
-    this.endpoint = options.endpoint
+    this.endpoint = this.#boundTo = options.endpoint
     this.name = options.name
     this.#service = options.admission.service
     this.#admission = options.admission
@@ -100,15 +111,59 @@ export class Listener {
 
   /** @returns the address in use; the port is the system's choice if 0 was asked for   @throws ListenError */
   async listen(): Promise<{ address: string, port?: number }> {
-    const bound = await bind(this.endpoint, {
-      make: () => this.#server(), backlog: BACKLOG, permissions: this.#permissions, passed: name => passedSockets.take(name),
-    })
-    this.#bound = bound
+    const bound = await this.#bind(this.endpoint)
     for (const { level, words } of bound.remarks) {
       this.#log[level]({ event: 'listening-elsewhere', service: this.#service, listener: this.name }, `${this.name}: ${words}`)
     }
-    for (const server of bound.servers) server.on('error', error => this.#acceptFailed(error))
     return bound.address
+  }
+
+  async #bind(endpoint: Endpoint): Promise<Bound<Server>> {
+    const bound = await bind(endpoint, {
+      make: () => this.#server(), backlog: BACKLOG, permissions: this.#permissions, passed: name => passedSockets.take(name),
+    })
+    for (const server of bound.servers) server.on('error', error => this.#acceptFailed(error))
+    this.#bound = bound
+    this.#boundTo = endpoint.kind === 'tcp' ? { ...endpoint, port: bound.address.port ?? endpoint.port } : endpoint
+    return bound
+  }
+
+  /** Its place is left, so that connections are refused by the system, or taken again. One that systemd has passed cannot be
+   *  opened anew, and stays. */
+  shut(isShut: boolean): void {
+    if (this.endpoint.kind === 'systemd' || this.#isShut === isShut) return
+    this.#isShut = isShut
+    this.#endRetry?.()
+    if (!this.#isTurning) void this.#turn()
+  }
+
+  get isShut(): boolean {
+    return this.#isShut
+  }
+
+  async #turn(): Promise<void> {
+    this.#isTurning = true
+    const about = { service: this.#service, listener: this.name }
+    while (!this.#isClosed && this.#isShut !== (this.#bound === undefined)) {
+      if (this.#isShut) {
+        this.#bound?.close()
+        this.#bound = undefined
+        this.#log.warn({ event: 'listener-shut', ...about }, `connections to ${this.name} are refused until a backend answers`)
+        continue
+      }
+      try {
+        await this.#bind(this.#boundTo)
+        if (this.#isClosed) this.#bound!.close()
+        else this.#log.info({ event: 'listening', ...about, again: true }, `listening on ${this.name} again`)
+      } catch (error) {
+        this.#log.error({ event: 'listen-failed', ...about }, `${(error as Error).message} memseal tries again every second.`)
+        await new Promise<void>(resolve => {
+          const timer = setTimeout(resolve, REOPEN_MS)
+          this.#endRetry = () => { clearTimeout(timer); resolve() }
+        })
+      }
+    }
+    this.#isTurning = false
   }
 
   /** Stops accepting at once. Handshakes that wait or run are dropped, clients that are served stay. */
@@ -116,6 +171,7 @@ export class Listener {
     if (this.#isClosed) return
     this.#isClosed = true
     this.#bound?.close()
+    this.#endRetry?.()
     this.#tls?.close()
   }
 
@@ -136,31 +192,31 @@ export class Listener {
     // Gone before we looked: on TCP there is always an address, and 'unix' would get past the allow list.
     if (address === 'unix' && !isUnix) {
       this.#admission.counters.probes += 1
-      refuse(socket)
+      reset(socket)
       return
     }
     if (this.#isClosed) {
-      refuse(socket)
+      reset(socket)
       return
     }
     const isLocal = isUnix || isLoopback(address) || socket.remoteAddress === socket.localAddress
     const place = this.#admission.admit({ address, listener: this.name, isLocal })
     if (typeof place === 'string') {
-      refuse(socket)
+      reset(socket)
       return
     }
     socket.once('close', () => place.release())
     const peer: Peer = { id: `c${++clients}`, service: this.#service, listener: this.name, address, countedAs: place.countedAs, port }
     if (this.#tls === undefined) this.#plain(socket, peer)
     else this.#tls.accept(socket, { service: peer.service, listener: peer.listener, client: peer.id, address, port }, place,
-      (secure, tls) => this.#onClient(secure, { ...peer, tls }))
+      (secure, tls) => this.#onClient(secure, { ...peer, tls }, socket))
   }
 
   #plain(socket: Socket, peer: Peer): void {
     socket.once('close', () => {
       if (socket.bytesRead === 0) this.#admission.counters.probes += 1
     })
-    this.#onClient(socket, peer)
+    this.#onClient(socket, peer, socket)
   }
 
   /** accept() failed. Out of open files, libuv closes what waits and goes on, so this is told and no more. */
@@ -172,11 +228,4 @@ export class Listener {
     this.#log.error({ event: 'accept-failed', service: this.#service, listener: this.name, code, suppressed },
       `could not accept a connection: ${error.message}`)
   }
-}
-
-/** A reset reaches the client at once and leaves nothing to linger in the kernel; unix sockets have none. */
-function refuse(socket: Socket): void {
-  socket.on('error', () => {})
-  if (socket.remoteAddress === undefined) socket.destroy()
-  else socket.resetAndDestroy()
 }

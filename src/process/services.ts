@@ -109,8 +109,8 @@ export class Services {
     }
     const { log, cap } = this.#shared
     const { allow, deny, limits } = config
-    const admission = new Admission({ service: name, allow, deny, limits, counters: new Counters(), log, cap })
-    const service = new Service(name, config, this.#shared, tls.backend)
+    const service = new Service(name, config, { ...this.#shared, onAway: () => this.#follow() }, tls.backend)
+    const admission = new Admission({ service: name, allow, deny, limits, counters: new Counters(), log, cap, isAway: () => service.isAway })
     made.push(service)
     return { running: { name, config, service, admission }, tls, apply: () => {} }
   }
@@ -164,6 +164,12 @@ export class Services {
       }
     }
     for (const [key, listener] of opened) this.#listeners.set(key, listener)
+    this.#follow()
+  }
+
+  /** Listeners of a service whose backends are all away are shut, if it says so, and open again. */
+  #follow(): void {
+    for (const listener of this.listeners) listener.shut(this.#running.get(listener.service)?.service.shutsListeners === true)
   }
 
   #closeListener(key: string, listener: Listener): void {
@@ -193,5 +199,5 @@ function keyOf(service: string, endpoint: Endpoint, at: number): string {
 }
 
 function ownerOf({ admission, service }: RunningService): Pick<ListenerOptions, 'admission' | 'onClient'> {
-  return { admission, onClient: (socket, peer) => service.serve(socket, peer) }
+  return { admission, onClient: (socket, peer, tcp) => service.serve(socket, peer, tcp) }
 }

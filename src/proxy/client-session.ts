@@ -11,6 +11,7 @@
  *  On a private connection requests are still followed, unless everything is allowed and something came that cannot be
  *  framed: then both directions pass unread (`raw`) for the rest of the client's time. */
 import type { Socket } from 'node:net'
+import { reset } from '../lib/reset.ts'
 import type { Peer } from '../policy/peer.ts'
 import { QUIT } from '../proto/commands.ts'
 import { Found, type RequestFrame } from '../proto/frame.ts'
@@ -56,6 +57,7 @@ export class ClientSession implements Receiver, Taker, Traveller, Answered {
 
   readonly #home: Home
   readonly #socket: Socket
+  readonly #tcp: Socket
   #state: State = 'serving'
   /** How its requests are to travel from now on; `#state` is where they are. */
   #goal: 'shared' | 'followed' | 'raw'
@@ -70,7 +72,9 @@ export class ClientSession implements Receiver, Taker, Traveller, Answered {
   readonly #oldestAt: number
   #finishBy = 0
 
-  constructor(home: Home, socket: Socket, peer: Peer) {
+  /** @param tcp of TLS, the socket beneath it */
+  constructor(home: Home, socket: Socket, peer: Peer, tcp: Socket = socket) {
+    this.#tcp = tcp
     this.#home = home
     this.#socket = socket
     this.peer = peer
@@ -364,6 +368,13 @@ export class ClientSession implements Receiver, Taker, Traveller, Answered {
     if (this.isClosed) return
     this.#why = why
     this.#end(why)
+  }
+
+  /** The same, so that its library learns of it as of a host that has failed. */
+  reset(why: ClientClose): void {
+    if (this.isClosed) return
+    reset(this.#tcp)
+    this.destroy(why)
   }
 
   /** Deadlines of this client, looked at once a second. */

@@ -24,6 +24,8 @@ export interface PoolOptions extends Omit<TargetLanesOptions, 'target' | 'onChan
   policy: 'failover' | 'rotate'
   returnAfterMs: number
   log: Logger
+  /** Who can be reached may be others than before. */
+  onDecided: () => void
 }
 
 /** Connections that the pools of a service may have at once: text and binary, each with a successor on its way. */
@@ -69,6 +71,11 @@ export class Pool {
     const { policy } = this.#options
     return policy === 'failover' ? this.#active?.wantsLogin === true && !this.#active.isReady
       : !this.isReady && this.#groups.some((group) => group.wantsLogin)
+  }
+
+  /** It is not known yet whether anybody can be reached. */
+  get isTrying(): boolean {
+    return this.#isOpen && !this.isReachable && !this.isDown
   }
 
   /** Requests cannot be answered now: no lane, and the last tries to get one failed. */
@@ -177,6 +184,7 @@ export class Pool {
       const offered = this.#offered()
       for (const group of this.#groups) group.offer(offered.includes(group))
     }
+    this.#options.onDecided()
     if (this.#waiting.size > 0 && (this.choose() !== undefined || this.isDown || this.wantsLogin)) this.#wake()
   }
 

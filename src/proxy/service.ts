@@ -1,7 +1,7 @@
 /** One service: its clients, its lanes, and what they share. */
 import assert from 'node:assert'
 import type { Socket } from 'node:net'
-import type { ServiceConfig } from '../config/schema.ts'
+import type { BackendConfig, ServiceConfig } from '../config/schema.ts'
 import type { Clock } from '../lib/clock.ts'
 import { CommandPolicy } from '../policy/command-policy.ts'
 import { groups } from '../proto/commands.ts'
@@ -17,6 +17,7 @@ import { BinaryDialect } from './binary-dialect.ts'
 import { ClientSession, type Home } from './client-session.ts'
 import { dial, type Dial } from './dial.ts'
 import type { Dialect as ConnectionDialect, Wire } from './dialect.ts'
+import { reset } from '../lib/reset.ts'
 import { AUTO_LANES, Pool, type BackendNow } from './pool.ts'
 import { PlaceQueue, type WaitsForPlace } from './place-queue.ts'
 import { ReplyMemory, SlabPool } from './slab.ts'
@@ -70,6 +71,7 @@ export class Service implements Home {
   readonly log: Logger
   readonly departures: Departures
   readonly #dial: Dial
+  readonly #onAway: () => void
   /** Bytes of unfinished requests that are held. */
   heldBytes = 0
 
@@ -77,6 +79,10 @@ export class Service implements Home {
   #backendTls: BackendTls | undefined
   #resolveIntervalMs = 0
   #hasLanes = true
+  #whenDown: BackendConfig['when_down']
+  /** No backend can be reached, and clients are to turn to another host: they are reset. */
+  isAway = false
+  #isLooking = false
   #wasReady: boolean | undefined
   #context!: BackendContext
   /** What it was made from, to tell whether a reload changes it. */
@@ -98,8 +104,8 @@ export class Service implements Home {
   #checkedAt = 0
   readonly #unwatch: () => void
 
-  /** @param shared `slabBytes`: other sizes of what connections read into, for simulations */
-  constructor(name: string, config: ServiceConfig, shared: { clock: Clock; turn: Turn; log: Logger; dial?: Dial; slabBytes?: typeof SLAB_BYTES }, tls?: BackendTls) {
+  /** @param shared `slabBytes`: other sizes of what connections read into, for simulations; `onAway`: `isAway` or `shutsListeners` is another now */
+  constructor(name: string, config: ServiceConfig, shared: { clock: Clock; turn: Turn; log: Logger; dial?: Dial; slabBytes?: typeof SLAB_BYTES; onAway?: () => void }, tls?: BackendTls) {
     this.name = name
     this.limits = config.limits
     this.sharing = config.backend.sharing
@@ -110,6 +116,8 @@ export class Service implements Home {
     this.log = shared.log
     this.departures = new Departures(name, config.log.connections, shared.log)
     this.#dial = shared.dial ?? dial
+    this.#onAway = shared.onAway ?? (() => {})
+    this.#whenDown = config.backend.when_down
     this.#memory = new ReplyMemory(config.limits.reply_memory, () => this.#closeMostBehind())
     this.#slabBytes = shared.slabBytes ?? SLAB_BYTES
     this.#privateSlabs = new SlabPool(this.#slabBytes.private, this.#memory)
@@ -124,7 +132,8 @@ export class Service implements Home {
   prepare(config: ServiceConfig, tls: BackendTls | undefined): () => void {
     assertTogether(config.backend, tls)
     const policy = new CommandPolicy(config.commands)
-    const backend = isDeepStrictEqual(this.#backend, config.backend) ? undefined : this.#makeBackend(config.backend, tls)
+    const isSame = isDeepStrictEqual({ ...this.#backend, when_down: '' }, { ...config.backend, when_down: '' })
+    const backend = isSame ? undefined : this.#makeBackend(config.backend, tls)
     return () => {
       this.limits = config.limits
       this.isCoalescing = config.reply_coalescing
@@ -134,8 +143,12 @@ export class Service implements Home {
       this.#memory.mostBytes = config.limits.reply_memory
       this.sharing = config.backend.sharing
       this.#givePlaces()
+      this.#whenDown = config.backend.when_down
       if (backend === undefined) {
+        this.#backend = config.backend
+        this.#needLanes(config.backend)
         if (tls !== this.#backendTls) this.#replaceBackendTls(tls)
+        this.#lookForBackend()
         return
       }
       const old = [this.#text, this.#binary]
@@ -145,6 +158,7 @@ export class Service implements Home {
         this.#retired.add(pool)
         pool.retire()
       }
+      this.#lookForBackend()
     }
   }
 
@@ -162,7 +176,7 @@ export class Service implements Home {
     const slabs = new SlabPool(this.#slabBytes.shared, this.#memory)
     const isShared = backend.sharing === 'shared'
     const pool = {
-      service: this.name, targets, policy: backend.policy, onLoss: (why: BackendClose) => this.lost(why), returnAfterMs: backend.return_after, longestRetryMs: backend.longest_retry,
+      service: this.name, targets, policy: backend.policy, onLoss: (why: BackendClose) => this.lost(why), onDecided: () => this.#lookSoon(), returnAfterMs: backend.return_after, longestRetryMs: backend.longest_retry,
       maxAgeMs: backend.max_age, size: !isShared || backend.connections === 'auto' ? AUTO_LANES : backend.connections, log: this.log, clock: this.clock,
     }
     return {
@@ -171,7 +185,7 @@ export class Service implements Home {
       text: new Pool({ ...pool, dialect: 'text', onUnanswered: () => this.pool('binary'), connect: (route, owner) => new BackendConnection(context, route, owner, slabs, false, dialects.text) }),
       binary: new Pool({ ...pool, dialect: 'binary', onUnanswered: () => {}, connect: (route, owner) => new BackendConnection(context, route, owner, slabs, false, dialects.binary) }),
       // Where clients have connections of their own, a lane that no client uses says which target is healthy.
-      hasLanes: isShared || tls !== undefined || targets.length > 1,
+      hasLanes: isShared || tls !== undefined || targets.length > 1 || backend.when_down !== 'answer',
     }
   }
 
@@ -187,6 +201,42 @@ export class Service implements Home {
     if (hasLanes) text.open()
   }
 
+  #needLanes({ when_down: whenDown }: BackendConfig): void {
+    if (this.#hasLanes || whenDown === 'answer') return
+    this.#hasLanes = true
+    this.#text.open()
+  }
+
+  // Backends that are all away.
+
+  get shutsListeners(): boolean {
+    return this.isAway && this.#whenDown === 'refuse'
+  }
+
+  /** At the end of the turn: whoever tells of a change is in the midst of it. */
+  #lookSoon(): void {
+    if (this.#isLooking || this.#whenDown === 'answer') return
+    this.#isLooking = true
+    this.clock.after(0, () => {
+      this.#isLooking = false
+      this.#lookForBackend()
+    })
+  }
+
+  #lookForBackend(): void {
+    const isDown = this.#text.isDown && !this.#binary.isReachable && !this.#binary.isTrying
+    const isAway = isDown && this.#whenDown !== 'answer' && !this.#isDraining
+    if (isAway !== this.isAway) {
+      this.isAway = isAway
+      const clients = this.#sessions.size
+      if (isAway) {
+        this.log.warn({ event: 'backend-away', service: this.name, clients, whenDown: this.#whenDown }, `no backend can be reached: clients are ${AWAY_WORDS[this.#whenDown]}`)
+        for (const session of [...this.#sessions]) session.reset('backend-down')
+      } else this.log.info({ event: 'backend-back', service: this.name }, 'clients are served again')
+    }
+    this.#onAway()
+  }
+
   /** What connections to the backend are made with from now on; undefined: they are plain. */
   get backendTls(): BackendTls | undefined {
     return this.#backendTls
@@ -200,10 +250,17 @@ export class Service implements Home {
     return this.#sessions.size
   }
 
-  /** A client that has been admitted; its socket has not been read. */
-  serve(socket: Socket, peer: Peer): void {
+  /** A client that has been admitted; its socket has not been read.   @param tcp of TLS, the socket beneath it */
+  serve(socket: Socket, peer: Peer, tcp: Socket = socket): void {
     if (this.#isDraining) socket.destroy()
-    else new ClientSession(this, socket, peer)
+    else if (this.isAway) this.#turnAway(tcp)
+    else new ClientSession(this, socket, peer, tcp)
+  }
+
+  /** Its handshake was under way when the last backend went. */
+  #turnAway(tcp: Socket): void {
+    this.traffic.closed['backend-down']++
+    reset(tcp)
   }
 
   add(session: ClientSession): void {
@@ -366,7 +423,8 @@ export class Service implements Home {
   readiness(): string[] {
     if (this.#isDraining) return [`service ${this.name} is draining`]
     if (!this.#hasLanes || this.#text.isReachable || this.#binary.isReachable) return []
-    return [`service ${this.name} has no connection to its backend (${this.#text.reasons.join('; ')})`]
+    const meanwhile = this.isAway ? `, and clients are ${AWAY_WORDS[this.#whenDown]}` : ''
+    return [`service ${this.name} has no connection to its backend (${this.#text.reasons.join('; ')})${meanwhile}`]
   }
 
   /** Replies take more memory than they may: whoever has left most of them unread goes. */
@@ -445,6 +503,8 @@ const dialects: Record<Dialect, (wire: Wire) => ConnectionDialect> = {
   text: (wire) => new TextDialect(wire),
   binary: (wire) => new BinaryDialect(wire),
 }
+
+const AWAY_WORDS = { answer: 'answered', close: 'reset meanwhile', refuse: 'refused meanwhile' }
 
 const shownState = ({ state }: BackendConnection): string => (state === 'offered' || state === 'standby' ? 'ready' : state)
 

@@ -4,7 +4,7 @@
 export const clientCloses = [
   'client-closed', 'client-reset', 'quit', 'idle', 'request-timeout', 'max-age', 'drain', 'drain-timeout', 'killed', 'commands-changed',
   'tls-flood', 'request-memory', 'reply-backlog', 'reply-memory', 'protocol', 'http', 'private-limit', 'backend-closed',
-  'login-lost', 'backend-unavailable', 'backend-lost-mid-reply', 'backend-out-of-step',
+  'login-lost', 'backend-down', 'backend-unavailable', 'backend-lost-mid-reply', 'backend-out-of-step',
 ] as const
 export type ClientClose = typeof clientCloses[number]
 

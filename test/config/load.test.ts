@@ -39,7 +39,7 @@ test('the smallest configuration has every default', () => {
         reply_coalescing: true,
         backend: {
           tls: undefined, connect: [{ kind: 'tcp', host: '127.0.0.1', port: 11211 }], policy: 'failover', sharing: 'shared',
-          connections: 'auto', join_gets: true, connect_timeout: 1000, reply_timeout: 5000, return_after: 30_000, probe_interval: 5000,
+          connections: 'auto', join_gets: true, connect_timeout: 1000, reply_timeout: 5000, when_down: 'answer', return_after: 30_000, probe_interval: 5000,
           longest_retry: 500, max_age: 0, resolve_interval: 30_000,
         },
         commands: ['read', 'write', 'delete', 'arithmetic', 'flush', 'stats'],
@@ -86,7 +86,7 @@ workers: 1
     told('m.yaml:10:18', 'services.cache.tls.cert: the environment variable NOPE is not set.',
       'Set it for the service, or write the value here.'),
     told('m.yaml:11:13', 'services.cache.backend: is empty.',
-      'Write its keys below it, or remove the line. It takes tls, connect, plaintext, policy, sharing, connections, join_gets, connect_timeout, reply_timeout, return_after, probe_interval, longest_retry, max_age, resolve_interval.'),
+      'Write its keys below it, or remove the line. It takes tls, connect, plaintext, policy, sharing, connections, join_gets, connect_timeout, reply_timeout, when_down, return_after, probe_interval, longest_retry, max_age, resolve_interval.'),
     told('m.yaml:12:1', 'workers: there is no key "workers" here.',
       'Remove it; the keys here are log, admin, drain_timeout, ticket_rotation, include, services.'),
   ])

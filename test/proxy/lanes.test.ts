@@ -480,3 +480,17 @@ test('with join_gets on the order of keys is held to', async () => {
   t.backend.says('VALUE b 0 1\r\nB\r\nVALUE a 0 1\r\nA\r\nEND\r\n')
   expect(await t.reason(1)).toBe('backend-out-of-step')
 })
+
+test('when_down: close: a reload resets those that are here while no backend can be reached, and keeps the lanes', async () => {
+  const t = await transcript({ greeting: 'ERROR Too many open connections\r\n' })
+  await t.logged('backend-lost')
+  t.client(1).sends('get a\r\n')
+  await t.client(1).gets('SERVER_ERROR memseal: backend unavailable\r\n')
+  const tries = t.lines.filter(line => line.event === 'backend-lost').length
+  t.service.prepare({ ...t.config, backend: { ...t.config.backend, when_down: 'close' } }, undefined)()
+  expect(await t.reason(1)).toBe('backend-down')
+  expect(await t.client(1).closed).toMatchObject({ code: 'ECONNRESET' })
+  expect(t.service.traffic.closed['backend-down']).toBe(1)
+  expect(t.service.readiness()).toEqual([expect.stringContaining('and clients are reset meanwhile')])
+  expect(t.lines.filter(line => line.event === 'backend-lost')).toHaveLength(tries)
+})
