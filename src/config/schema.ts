@@ -138,7 +138,7 @@ const limits = section('What one service, and one client of it, may take up.', {
   // 128 unfinished requests of the largest size, or 1,000 clients that each stop halfway through a 512 KiB set.
   request_memory: size({
     default: '256MiB', min: '1MiB', max: '1024GiB',
-    doc: 'Bytes of unfinished requests held for the whole service.',
+    doc: 'Bytes of unfinished requests held for the whole service, and of values in pieces that memcached does not take.',
   }),
   // A multiget of 60 values of 1 MiB.
   reply_backlog: size({
@@ -226,7 +226,8 @@ const backend = section('The memcached behind this service.', {
   // memcached answers within milliseconds; 5 s outlasts a host that swaps, and lets go of one that hangs.
   reply_timeout: duration({
     default: '5s', min: '10ms', max: '1h',
-    doc: 'Longest wait for a reply. Past it the backend connection is closed, and what was in flight gets SERVER_ERROR.',
+    doc: 'Longest wait for a reply, and longest that memcached may take nothing of a value that comes in pieces. Past it the backend ' +
+      'connection is closed, and what was in flight gets SERVER_ERROR.',
   }),
   when_down: choice(['answer', 'close', 'refuse'], {
     default: 'answer',

@@ -81,8 +81,9 @@ export type BackendState = 'connecting' | 'offered' | 'standby' | 'retiring' | '
 const STREAM_BYTES = 32 * 1024
 /** What memcached with `-Y` says to whoever has not logged in, instead of its version. */
 const LOGIN_WANTED = /^CLIENT_ERROR unauthenticated/
-/** memcached does not read: clients stop being read. */
-const FULL_BYTES = 8 * 1024 * 1024
+/** memcached does not read: clients stop being read. Of a private connection it is little, so that whoever takes it slowly shows a sign
+ *  of life often. */
+const FULL_BYTES = { shared: 8 * 1024 * 1024, private: 256 * 1024 }
 const OUT_OF_STEP_ADVICE =
   'if it comes again, compare what was asked with what was answered: behind backend.connect may be no memcached, or a proxy that answers in another order'
 const NO_MEMORY_ADVICE = 'raise read_buf_mem_limit of memcached (-o), or let clients ask for fewer keys at once'
@@ -123,6 +124,9 @@ export class BackendConnection implements Wire {
   #heardAt = 0
   #isPaused = false
   #isUploading = false
+  /** Bytes that memcached has taken, and when that was last seen to grow, or nothing was left to take. */
+  #taken = 0
+  #takenAt = 0
   #hasEnded = false
 
   constructor(context: BackendContext, route: Route, owner: BackendOwner, slabs: SlabPool, isPrivate: boolean, dialect: (wire: Wire) => Dialect) {
@@ -262,7 +266,12 @@ export class BackendConnection implements Wire {
   }
 
   get isFull(): boolean {
-    return this.#socket.writableLength + this.#staging.size > FULL_BYTES
+    return this.unsent > (this.isPrivate ? FULL_BYTES.private : FULL_BYTES.shared)
+  }
+
+  /** Bytes that memcached has not taken. */
+  get unsent(): number {
+    return this.#socket.writableLength + this.#staging.size
   }
 
   /** A client stops being read until memcached takes more. */
@@ -354,7 +363,7 @@ export class BackendConnection implements Wire {
   /** A client's value is on its way in pieces. Until its end memcached answers nothing, earlier requests included. */
   uploading(isUnderWay: boolean): void {
     this.#isUploading = isUnderWay
-    this.#resumedAt = this.clock.now
+    this.#resumedAt = this.#takenAt = this.clock.now
   }
 
   /** The value in hand will never be whole, so nobody is owed an answer to it. memcached closes when it learns of it. */
@@ -383,12 +392,24 @@ export class BackendConnection implements Wire {
     const { expected } = this
     if (this.state === 'connecting' && now > this.#connectBy) {
       this.fail('connect-timeout', `no answer within ${connectTimeoutMs} ms`)
-    } else if (expected.count > 0 && !this.#isPaused && !this.#isUploading && !this.dialect.isEndless) {
+    } else if (this.#isUploading) {
+      if (this.#isStuck(now)) this.fail('upload-stuck', `memcached takes nothing of a value for ${replyTimeoutMs} ms`)
+    } else if (expected.count > 0 && !this.#isPaused && !this.dialect.isEndless) {
       const since = Math.max(expected.sentAt[expected.head], this.#resumedAt)
       if (now - since > replyTimeoutMs) this.fail('reply-timeout', `no reply within ${replyTimeoutMs} ms`)
     } else if (this.isReady && !this.isPrivate && this.isIdle) {
       if (probeIntervalMs > 0 && now - this.#heardAt >= probeIntervalMs) this.dialect.probe()
     }
+  }
+
+  /** memcached answers nothing before the end of a value; that it takes more of it is its sign of life. */
+  #isStuck(now: number): boolean {
+    const taken = this.#socket.bytesWritten - this.#socket.writableLength
+    if (taken !== this.#taken || this.unsent === 0) {
+      this.#taken = taken
+      this.#takenAt = now
+    }
+    return now - this.#takenAt > this.#context.settings.replyTimeoutMs
   }
 
   /** The stream is no longer in step: nobody can say whose bytes come next, so every client with a request on it goes. */

@@ -222,6 +222,7 @@ export class ClientSession implements Receiver, Taker, Traveller, Answered {
   }
 
   backendHasRoom(): void {
+    this.intake.keep(0)
     this.intake.resume(Pause.backendFull)
   }
 

@@ -54,6 +54,8 @@ export class Intake {
   #isStopped = false
   /** Bytes of unfinished requests that are kept. */
   #held = 0
+  /** Bytes that were handed on, and that memcached does not take. */
+  #kept = 0
   #begunAt = 0
 
   /** @param holds told by how many bytes what is held has grown */
@@ -191,8 +193,17 @@ export class Intake {
 
   // Held bytes.
 
+  /** So much of what was handed on is here still, until memcached takes it. */
+  keep(bytes: number): void {
+    const growth = bytes - this.#kept
+    if (growth === 0) return
+    this.#kept = bytes
+    this.#held += growth
+    this.#holds(growth)
+  }
+
   #account(framer: TextRequestFramer | BinaryRequestFramer): void {
-    const held = framer.held + (this.#waiting === Found.request ? framer.frame.size : 0)
+    const held = framer.held + (this.#waiting === Found.request ? framer.frame.size : 0) + this.#kept
     const growth = held - this.#held
     this.#held = held
     if (!framer.isInsideRequest) this.#begunAt = 0
@@ -214,7 +225,7 @@ export class Intake {
 
   #letGo(): void {
     const held = this.#held
-    this.#held = this.#begunAt = 0
+    this.#held = this.#kept = this.#begunAt = 0
     if (held !== 0) this.#holds(-held)
   }
 }

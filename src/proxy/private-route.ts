@@ -130,13 +130,16 @@ export class PrivateRoute implements BackendOwner, WaitsForPlace {
   #waitIfFull(connection: BackendConnection): void {
     if (!connection.isFull) return
     connection.waitForRoom(this.#client)
+    this.#client.intake.keep(connection.unsent)
     this.#client.intake.pause(Pause.backendFull)
   }
 
   // A data block that passes in pieces.
 
   takePiece(piece: Buffer): void {
-    this.#connection?.send(piece, 0, piece.length)
+    if (this.#connection === undefined) return
+    this.#connection.send(piece, 0, piece.length)
+    this.#waitIfFull(this.#connection)
   }
 
   bodyEnded(): void {

@@ -160,3 +160,75 @@ test('a slow client on a connection of its own is waited for, however small repl
   t.client(1).socket.resume()
   await t.client(1).gets(reply)
 })
+
+// memcached that hangs: it takes what fits into the system's buffers, and no more.
+
+const head = 'set a 0 0 33554432\r\n'
+const half = 'x'.repeat(16 * MiB)
+
+test('an upload that memcached does not take is not read on, counts in request_memory, and goes on when it does', async () => {
+  const t = await transcript({ backend: { sharing: 'private' } })
+  t.client(1).sends(head)
+  const own = await t.private(1)
+  await own.sees(head)
+  own.socket.pause()
+  let taken = 0
+  for (let n = 0; n < 32; n++) void t.client(1).write('x'.repeat(MiB)).then(() => { taken++ })
+  await t.settle()
+  expect(taken).toBeLessThan(32)
+  expect(t.service.heldBytes).toBeGreaterThan(256 * 1024)
+  expect(t.service.heldBytes).toBeLessThan(MiB)
+  own.socket.resume()
+  t.client(1).sends('\r\n')
+  await own.sees(half, half, '\r\n')
+  expect(t.service.heldBytes).toBe(0)
+  own.says('STORED\r\n')
+  await t.client(1).gets('STORED\r\n')
+})
+
+test('an upload of which memcached takes nothing for reply_timeout ends, with an error and a reason; one that it takes slowly does not', async () => {
+  const t = await transcript({ backend: { sharing: 'private', reply_timeout: '5s' } })
+  t.client(1).sends(head)
+  const own = await t.private(1)
+  await own.sees(head)
+  own.socket.pause()
+  t.client(1).sends(half)
+  await t.settle()
+  t.passes(1)
+  t.passes(5000)
+  await t.settle()
+  expect(t.service.traffic.backendClosed['upload-stuck']).toBe(0)
+  // It has taken some.
+  own.socket.resume()
+  await own.readExactly(MiB)
+  own.socket.pause()
+  await t.settle()
+  t.passes(4000)
+  t.passes(4000)
+  await t.settle()
+  expect(t.service.traffic.backendClosed['upload-stuck']).toBe(0)
+  t.passes(1001)
+  expect(t.service.traffic.backendClosed['upload-stuck']).toBe(1)
+  await t.client(1).endsWith('SERVER_ERROR memseal: memcached takes nothing of a value for 5000 ms\r\n')
+  t.client(1).end()
+  expect(await t.reason(1)).toBe('backend-closed')
+  expect(t.service.heldBytes).toBe(0)
+})
+
+test('request_memory: of uploads that memcached does not take the oldest goes', async () => {
+  const t = await transcript({ clients: 2, backend: { sharing: 'private' }, limits: { request_memory: '1MiB' } })
+  for (const n of [1, 2]) {
+    t.client(n).sends(head)
+    const own = await t.private(n)
+    await own.sees(head)
+    own.socket.pause()
+    t.client(n).sends(half)
+    await t.settle()
+    t.passes(250)
+  }
+  t.service.prepare({ ...t.config, limits: { ...t.config.limits, request_memory: t.service.heldBytes - 1 } }, undefined)()
+  // Looked at with the next that is held.
+  t.service.holds(0)
+  expect(await t.reason(1)).toBe('request-memory')
+  await t.client(2).getsNothing()
+})
