@@ -65,7 +65,7 @@ function replies(name: string, exchange: Exchange, count: number, shape: number)
   const chunk = Buffer.concat(Array<Buffer>(count).fill(exchange.reply))
   const expected = {
     shape: Uint8Array.of(shape), asked: [exchange.request], keyFrom: Int32Array.of(exchange.request.indexOf(' ') + 1),
-    keyTo: Int32Array.of(exchange.request.indexOf('\r')), mayAnswer: Int32Array.of(1), mustAnswer: Int32Array.of(1),
+    keyTo: Int32Array.of(exchange.request.indexOf('\r')), mayAnswer: Int32Array.of(1), mustAnswer: Int32Array.of(1), hasBlock: Uint8Array.of(0), count: 1,
   }
   return {
     name: `reply: ${name}`, requests: count,

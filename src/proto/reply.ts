@@ -22,6 +22,10 @@ export interface Expectations {
   /** Of meta requests that are answered in one go: how many answers may come, and how many must. */
   readonly mayAnswer: Int32Array
   readonly mustAnswer: Int32Array
+  /** 1: a data block went with it, or with one of them. */
+  readonly hasBlock: Uint8Array
+  /** How many requests, or groups of them, are in flight. */
+  readonly count: number
 }
 
 /** What `next()` of a reply framer found. */

@@ -29,7 +29,6 @@ const ERROR = word('ERROR')
 const LOST_REPLIES = word('SERVER_ERROR out of memory writing get response')
 const TOO_MUCH_LOST = word('SERVER_ERROR output line too long')
 const NON_NUMERIC = word('CLIENT_ERROR cannot increment or decrement non-numeric value')
-const NO_FLUSH = word('CLIENT_ERROR flush_all not allowed')
 
 export class TextReplyFramer {
   /** Just behind what has been consumed. Set by `next()`. */
@@ -67,35 +66,56 @@ export class TextReplyFramer {
     if (at === end) return Got.more
     const shape = expected.shape[i]
     switch (shape) {
-      case Shape.values: return this.#values(bytes, end, expected.asked[i], expected.keyFrom[i], expected.keyTo[i], false)
-      case Shape.valuesCas: return this.#values(bytes, end, expected.asked[i], expected.keyFrom[i], expected.keyTo[i], true)
+      case Shape.values: return this.#values(bytes, end, expected, i, false)
+      case Shape.valuesCas: return this.#values(bytes, end, expected, i, true)
       case Shape.joined: return this.#joined(bytes, end, expected.asked[i], expected.keyFrom[i], expected.keyTo[i])
-      case Shape.metaRun: return this.#run(bytes, end, expected.mayAnswer[i], expected.mustAnswer[i])
-      case Shape.metaBatch: return this.#batch(bytes, end, expected.mustAnswer[i])
+      case Shape.metaRun: return this.#run(bytes, end, expected.mayAnswer[i], expected.mustAnswer[i], expected.hasBlock[i] === 1)
+      case Shape.metaBatch: return this.#batch(bytes, end, expected.mustAnswer[i], expected.hasBlock[i] === 1)
       case Shape.lines: return this.#manyLines(bytes, end, false)
       case Shape.dump: return this.#manyLines(bytes, end, true)
       case Shape.endless: this.at = end; return Got.more
-      default: return this.#line(bytes, end, shape)
+      default: return this.#line(bytes, end, shape, expected.hasBlock[i] === 1)
     }
   }
 
-  #values(bytes: Buffer, end: number, asked: Buffer, from: number, to: number, hasCas: boolean): Got {
+  #values(bytes: Buffer, end: number, expected: Expectations, i: number, hasCas: boolean): Got {
+    const asked = expected.asked[i]
+    const from = expected.keyFrom[i]
+    const to = expected.keyTo[i]
     if (this.#cursor < 0) this.#beginGet(from)
     for (;;) {
       if (this.#bodyLeft > 0 && !this.#body(bytes, end)) return Got.more
       const at = this.at
       if (at === end) return Got.more
-      if (bytes[at] !== 86) break
-      if (!isHeaderWhole(bytes, at, end)) return Got.more
-      this.#valueHeader(bytes, at, asked, from, to, hasCas)
+      if (bytes[at] === 86) {
+        if (!isHeaderWhole(bytes, at, end)) return Got.more
+        this.#valueHeader(bytes, at, asked, from, to, hasCas)
+        continue
+      }
+      const lineEnd = this.#lineEnd(bytes, end)
+      if (lineEnd < 0) return Got.more
+      const goesOn = !sameBytes(bytes, at, lineEnd, words.end) && this.#errorAmongValues(bytes, at, lineEnd, end, expected, i)
+      this.at = lineEnd + 2
+      if (goesOn) continue
+      this.#cursor = -1
+      this.#hasJoinedValue = false
+      return Got.whole
     }
-    const lineEnd = this.#lineEnd(bytes, end)
-    if (lineEnd < 0) return Got.more
-    if (!sameBytes(bytes, this.at, lineEnd, words.end)) this.#errorForValues(bytes, this.at, lineEnd)
-    this.#cursor = -1
-    this.#hasJoinedValue = false
-    this.at = lineEnd + 2
-    return Got.whole
+  }
+
+  /** memcached gives an error line in place of all values. Proxies give one in place of the value of one key: mcrouter leaves out
+   *  the END then, memcached's own proxy does not, and from the line itself nobody can tell.
+   *  @returns true when the list goes on behind it: then what is here behind it, with nothing else in flight, can be nothing else */
+  #errorAmongValues(bytes: Buffer, from: number, to: number, end: number, { asked, keyFrom, keyTo, count }: Expectations, i: number): boolean {
+    const blank = asked[i].indexOf(SPACE, keyFrom[i])
+    if (this.#hasJoinedValue || blank < 0 || blank >= keyTo[i]) {
+      this.#errorForValues(bytes, from, to, false)
+      return false
+    }
+    const isMoreHere = end > to + 2
+    if (count === 1 && (isMoreHere || this.#isPrivate)) this.#errorLine(bytes, from, to, false)
+    else this.#errorForValues(bytes, from, to, true)
+    return count === 1 && isMoreHere
   }
 
   #beginGet(from: number): void {
@@ -127,15 +147,15 @@ export class TextReplyFramer {
     const lineEnd = this.#lineEnd(bytes, end)
     if (lineEnd < 0) return Got.more
     if (sameBytes(bytes, this.at, lineEnd, words.end)) return Got.absent
-    this.#errorForValues(bytes, this.at, lineEnd)
+    this.#errorForValues(bytes, this.at, lineEnd, true)
     this.partTo = lineEnd + 2
     return Got.refused
   }
 
   /** An error comes in place of all values, never behind one of them. */
-  #errorForValues(bytes: Buffer, from: number, to: number): void {
+  #errorForValues(bytes: Buffer, from: number, to: number, areSeveral: boolean): void {
     if (this.hits > 0 || this.#hasJoinedValue) throw new ProtocolError('bad-reply', 'another line than VALUE or END inside the reply to a get')
-    this.#errorLine(bytes, from, to)
+    this.#errorLine(bytes, from, to, areSeveral)
   }
 
   /** VALUE <key> <flags> <bytes>[ <cas>] CRLF, all of it known to be here. */
@@ -234,11 +254,12 @@ export class TextReplyFramer {
     return lf - 1
   }
 
-  #line(bytes: Buffer, end: number, shape: number): Got {
+  #line(bytes: Buffer, end: number, shape: number, hasBlock: boolean): Got {
     const to = this.#lineEnd(bytes, end)
     if (to < 0) return Got.more
     const from = this.at
-    if (!this.#fits(bytes, from, to, shape)) this.#errorLine(bytes, from, to)
+    // Whoever does not tell his version is asked nothing.
+    if (!this.#fits(bytes, from, to, shape)) this.#errorLine(bytes, from, to, hasBlock || shape === Shape.version)
     this.at = to + 2
     return Got.whole
   }
@@ -249,10 +270,10 @@ export class TextReplyFramer {
         return sameBytes(bytes, from, to, words.stored) || sameBytes(bytes, from, to, words.notStored) ||
           sameBytes(bytes, from, to, words.exists) || sameBytes(bytes, from, to, words.notFound)
       case Shape.number:
-        return isNumber(bytes, from, to) || sameBytes(bytes, from, to, words.notFound) || sameBytes(bytes, from, to, NON_NUMERIC)
+        return isNumber(bytes, from, to) || sameBytes(bytes, from, to, words.notFound)
       case Shape.deleted: return sameBytes(bytes, from, to, words.deleted) || sameBytes(bytes, from, to, words.notFound)
       case Shape.touched: return sameBytes(bytes, from, to, words.touched) || sameBytes(bytes, from, to, words.notFound)
-      case Shape.ok: return sameBytes(bytes, from, to, words.ok) || sameBytes(bytes, from, to, NO_FLUSH)
+      case Shape.ok: return sameBytes(bytes, from, to, words.ok)
       case Shape.version: return startsWith(bytes, from, to, VERSION)
       case Shape.mn: return sameBytes(bytes, from, to, words.mn)
       case Shape.me: return (bytes[from] === 77 && bytes[from + 1] === 69 && bytes[from + 2] === SPACE) || isCode(bytes, from, to, 69, 78)
@@ -261,14 +282,15 @@ export class TextReplyFramer {
     }
   }
 
-  /** The errors that memcached gives to well-formed requests. On a shared connection any other means that the stream is
-   *  not where we think it is. */
-  #errorLine(bytes: Buffer, from: number, to: number): void {
+  /** To a request of one line an error line is a whole answer, and proxies give some that memcached would not (`CLIENT_ERROR no such
+   *  pool`). With a data block it is not, on a shared connection: who refuses the line may read the block as commands, and answer
+   *  those. memcached takes the block when it says SERVER_ERROR. */
+  #errorLine(bytes: Buffer, from: number, to: number, mayBeMore: boolean): void {
     if (startsWith(bytes, from, to, SERVER_ERROR)) {
       if (this.#isPrivate || !(startsWith(bytes, from, to, LOST_REPLIES) || startsWith(bytes, from, to, TOO_MUCH_LOST))) return
       throw lostReplies()
     }
-    if (this.#isPrivate && (startsWith(bytes, from, to, CLIENT_ERROR) || startsWith(bytes, from, to, ERROR))) return
+    if ((this.#isPrivate || !mayBeMore) && (startsWith(bytes, from, to, CLIENT_ERROR) || isErrorWord(bytes, from, to))) return
     throw new ProtocolError('bad-reply', 'a reply that does not fit its request')
   }
 
@@ -278,13 +300,13 @@ export class TextReplyFramer {
   }
 
   /** As many answers as there are requests. Those that are here whole are taken in one go. */
-  #batch(bytes: Buffer, end: number, count: number): Got {
+  #batch(bytes: Buffer, end: number, count: number, hasBlock: boolean): Got {
     let hits = 0
     let got: Got = Got.more
     while (this.at < end) {
       // A value whose header came with bytes before these is a hit that `hits` no longer tells of.
       const isGoingOn = this.#bodyLeft > 0
-      if (this.#meta(bytes, end) !== Got.whole) break
+      if (this.#meta(bytes, end, hasBlock) !== Got.whole) break
       hits += isGoingOn ? 1 : this.hits
       this.partTo = this.at
       got = ++this.#answers === count ? Got.whole : Got.part
@@ -295,17 +317,17 @@ export class TextReplyFramer {
     return got
   }
 
-  #meta(bytes: Buffer, end: number): Got {
+  #meta(bytes: Buffer, end: number, hasBlock: boolean): Got {
     if (this.#bodyLeft > 0) return this.#body(bytes, end) ? Got.whole : Got.more
     this.hits = 0
     const to = this.#lineEnd(bytes, end)
     if (to < 0) return Got.more
-    if (!this.#metaHeader(bytes, this.at, to)) return Got.whole
+    if (!this.#metaHeader(bytes, this.at, to, hasBlock)) return Got.whole
     return this.#body(bytes, end) ? Got.whole : Got.more
   }
 
   /** @returns true when a block follows */
-  #metaHeader(bytes: Buffer, from: number, to: number): boolean {
+  #metaHeader(bytes: Buffer, from: number, to: number, hasRequestBlock: boolean): boolean {
     this.at = to + 2
     const a = bytes[from]
     const b = bytes[from + 1]
@@ -324,12 +346,12 @@ export class TextReplyFramer {
       return false
     }
     const isMiss = isCode && ((a === 69 && (b === 78 || b === 88)) || (a === 78 && (b === 70 || b === 83)))
-    if (!isMiss && !sameBytes(bytes, from, to, NON_NUMERIC)) this.#errorLine(bytes, from, to)
+    if (!isMiss && !sameBytes(bytes, from, to, NON_NUMERIC)) this.#errorLine(bytes, from, to, hasRequestBlock)
     return false
   }
 
   /** Answers of one client up to the MN that closes its run. Each may have been left out that was asked quietly. */
-  #run(bytes: Buffer, end: number, count: number, loud: number): Got {
+  #run(bytes: Buffer, end: number, count: number, loud: number, hasRequestBlock: boolean): Got {
     if (this.#bodyLeft > 0) return this.#body(bytes, end) ? this.#partEnds() : Got.more
     this.hits = 0
     const to = this.#lineEnd(bytes, end)
@@ -340,7 +362,7 @@ export class TextReplyFramer {
       this.at = to + 2
       return Got.whole
     }
-    const hasBlock = this.#metaHeader(bytes, this.at, to)
+    const hasBlock = this.#metaHeader(bytes, this.at, to, hasRequestBlock)
     if (++this.#answers > count) throw new ProtocolError('bad-reply', 'more replies than requests before the fence')
     return hasBlock && !this.#body(bytes, end) ? Got.more : this.#partEnds()
   }
@@ -384,6 +406,10 @@ const isHeaderWhole = (bytes: Buffer, at: number, end: number): boolean =>
 function startsWith(bytes: Buffer, from: number, to: number, start: Uint8Array): boolean {
   return to - from >= start.length && sameBytes(bytes, from, from + start.length, start)
 }
+
+/** `ERROR`, by itself or with words behind it. */
+const isErrorWord = (bytes: Buffer, from: number, to: number): boolean =>
+  startsWith(bytes, from, to, ERROR) && (to - from === ERROR.length || bytes[from + ERROR.length] === SPACE)
 
 const isCode = (bytes: Buffer, from: number, to: number, a: number, b: number): boolean =>
   bytes[from] === a && bytes[from + 1] === b && (to - from === 2 || bytes[from + 2] === SPACE)

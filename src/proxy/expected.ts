@@ -3,6 +3,7 @@
  *
  *  Columns instead of objects: nothing is allocated for a request, and with tens of thousands in flight taking the head stays at
  *  10 ns (an array's shift(): 10,800 ns). */
+import { hasBlockOfRow } from '../proto/commands.ts'
 import type { Expectations } from '../proto/reply.ts'
 import type { Run } from './outbox.ts'
 
@@ -38,6 +39,7 @@ export class Expected implements Expectations {
   shape = new Uint8Array(FIRST_SIZE)
   fate = new Uint8Array(FIRST_SIZE)
   row = new Uint8Array(FIRST_SIZE)
+  hasBlock = new Uint8Array(FIRST_SIZE)
   opcode = new Uint8Array(FIRST_SIZE)
   /** Where the line begins in `asked`; of several the first one. */
   start = new Int32Array(FIRST_SIZE)
@@ -76,6 +78,7 @@ export class Expected implements Expectations {
     this.shape[i] = shape
     this.fate[i] = fate
     this.row[i] = row
+    this.hasBlock[i] = hasBlockOfRow[row]
     this.start[i] = this.keyFrom[i] = this.keyTo[i] = 0
     this.requests[i] = this.mayAnswer[i] = this.mustAnswer[i] = 1
     this.sentAt[i] = sentAt
@@ -124,6 +127,7 @@ export class Expected implements Expectations {
     this.shape = typed(this.shape)
     this.fate = typed(this.fate)
     this.row = typed(this.row)
+    this.hasBlock = typed(this.hasBlock)
     this.opcode = typed(this.opcode)
     this.start = typed(this.start)
     this.keyFrom = typed(this.keyFrom)

@@ -13,7 +13,7 @@
  *
  *  The last entry may be an open run only while its client's input is being read: nobody else writes in between. */
 import assert from 'node:assert'
-import { commands, GET, isAgainRow, isReadRow, MG, MN, SET, VERSION } from '../proto/commands.ts'
+import { commands, GET, hasBlockOfRow, isAgainRow, isReadRow, MG, MN, SET, VERSION } from '../proto/commands.ts'
 import { printable } from '../lib/printable.ts'
 import { release } from '../proto/bytes.ts'
 import { LF, SPACE, type RequestFrame } from '../proto/frame.ts'
@@ -174,6 +174,7 @@ export class TextDialect implements Dialect {
       expected.requests[last]++
       expected.mayAnswer[last]++
       if (!frame.quiet) expected.mustAnswer[last]++
+      expected.hasBlock[last] |= hasBlockOfRow[frame.row]
       // Hits are counted in a run that has a read in it.
       if (frame.row === MG) expected.row[last] = MG
       return true
@@ -311,10 +312,11 @@ export class TextDialect implements Dialect {
     const { window } = wire
     const reply = window.bytes.toString('latin1', window.from, window.at - 2)
     const isVersion = wire.expected.row[head] === VERSION
+    // Before the line is let go: the log shows it.
+    if (isVersion && !reply.startsWith('VERSION ')) throw new ProtocolError('not-memcached', `memcached refused the question for its version: ${reply}`)
     window.from = window.at
     wire.expected.shift()
     if (!isVersion) return
-    if (!reply.startsWith('VERSION ')) throw new ProtocolError('not-memcached', `memcached refused the question for its version: ${reply}`)
     const version = reply.slice('VERSION '.length)
     wire.greeted(version, release(version))
   }

@@ -107,13 +107,14 @@ const behinds = ['VALUE a 0 1\r\na\r\nEND\r\n', '\x81', '\n', 'x', ' 0']
 let turn = 0
 const behind = (): Buffer => latin1(behinds[turn++ % behinds.length])
 
-export interface Asked { shape: keyof typeof Shape, keys?: string, count?: number, loud?: number }
+export interface Asked { shape: keyof typeof Shape, keys?: string, count?: number, loud?: number, hasBlock?: boolean }
 
 /** One request in flight, as a lane notes it. A meta request by itself is a batch of one. */
-export function expecting({ shape, keys = '', count = 1, loud = 0 }: Asked): Expectations {
+export function expecting({ shape, keys = '', count = 1, loud = 0, hasBlock = false }: Asked, inFlight = 1): Expectations {
   return {
     shape: Uint8Array.of(Shape[shape === 'meta' ? 'metaBatch' : shape]), asked: [latin1(keys)], keyFrom: Int32Array.of(0), keyTo: Int32Array.of(keys.length),
     mayAnswer: Int32Array.of(count), mustAnswer: Int32Array.of(shape === 'metaRun' ? loud : count),
+    hasBlock: Uint8Array.of(hasBlock || shape === 'stored' ? 1 : 0), count: inFlight,
   }
 }
 
@@ -135,7 +136,7 @@ export function replies(pieces: Buffer[], asked: Asked[], isPrivate = false, any
       while (at < end) {
         if (n === asked.length) return [...seen, `unasked: ${slab.toString('latin1', at, at + 1)}`]
         const { shape } = asked[n]
-        const got = framer.next(slab, at, end, expecting(asked[n]), 0)
+        const got = framer.next(slab, at, end, expecting(asked[n], asked.length - n), 0)
         assert(framer.at >= at && framer.at <= end, 'what was consumed had been received')
         at = framer.at
         if (got === Got.more) break

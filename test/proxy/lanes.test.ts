@@ -175,7 +175,10 @@ test.each([
   ['an answer too few', 'mg a q\r\nmg b\r\n', 'mg a q\r\nmg b\r\nmn\r\n', 'MN\r\n'],
   ['a value for another key', 'get a\r\n', 'get a\r\n', 'VALUE b 0 1\r\nx\r\n'],
   ['a line of another kind', 'set a 0 0 1\r\nx\r\n', 'set a 0 0 1\r\nx\r\n', 'DELETED\r\n'],
-  ['ERROR', 'get a\r\n', 'get a\r\n', 'ERROR\r\n'],
+  ['ERROR to a request with a data block', 'set a 0 0 1\r\nx\r\n', 'set a 0 0 1\r\nx\r\n', 'ERROR\r\n'],
+  ['CLIENT_ERROR to a meta request with a data block', 'ms a 1\r\nx\r\n', 'ms a 1\r\nx\r\n', 'CLIENT_ERROR no such pool\r\n'],
+  ['CLIENT_ERROR in a run with a data block', 'mg a q\r\nms a 1 q\r\nx\r\n', 'mg a q\r\nms a 1 q\r\nx\r\nmn\r\n', 'CLIENT_ERROR no such pool\r\n'],
+  ['an error line behind a value', 'get a c\r\n', 'get a c\r\n', 'VALUE a 0 1\r\nx\r\nSERVER_ERROR backend failure\r\n'],
   ['a value without its line end', 'get a\r\n', 'get a\r\n', 'VALUE a 0 1\r\nxEND\r\n'],
   ['a line without end', 'get a\r\n', 'get a\r\n', 'x'.repeat(3000)],
 ])('%s closes the lane and whoever has a request on it, nobody else', async (_, request, seen, says) => {
@@ -206,6 +209,41 @@ test.each([
   await lane.sees('get c\r\n')
   lane.says('END\r\n')
   await t.client(3).gets('END\r\n')
+})
+
+test.each([
+  ['a get', 'get a\r\n', 'get a\r\n', 'ERROR\r\n', 'ERROR\r\n'],
+  ['a gets', 'gets a\r\n', 'gets a\r\n', 'CLIENT_ERROR no such pool\r\n', 'CLIENT_ERROR no such pool\r\n'],
+  ['a delete', 'delete a\r\n', 'delete a\r\n', 'CLIENT_ERROR no such pool\r\n', 'CLIENT_ERROR no such pool\r\n'],
+  ['an incr', 'incr a 1\r\n', 'incr a 1\r\n', 'ERROR unknown\r\n', 'ERROR unknown\r\n'],
+  ['meta requests in a row', 'mg a v\r\nmg b v\r\n', 'mg a v\r\nmg b v\r\n', 'CLIENT_ERROR no such pool\r\nVA 1\r\nx\r\n', 'CLIENT_ERROR no such pool\r\nVA 1\r\nx\r\n'],
+  ['a quiet run', 'mg a v q\r\nmg b v q\r\n', 'mg a v q\r\nmg b v q\r\nmn\r\n', 'SERVER_ERROR backend failure\r\nMN\r\n', 'SERVER_ERROR backend failure\r\n'],
+])('an error line to %s is its answer, and the lane goes on', async (_, request, seen, says, gets) => {
+  const t = await transcript({ clients: 2 })
+  t.client(1).sends(request)
+  await t.backend.sees(seen)
+  t.client(2).sends('get z\r\n')
+  await t.backend.sees('get z\r\n')
+  t.backend.says(says, 'VALUE z 0 1\r\nZ\r\nEND\r\n')
+  await t.client(1).gets(gets)
+  await t.client(2).gets('VALUE z 0 1\r\nZ\r\nEND\r\n')
+  t.client(1).sends('get b\r\n')
+  await t.backend.sees('get b\r\n')
+  t.backend.says('END\r\n')
+  await t.client(1).gets('END\r\n')
+})
+
+test('error lines among the values of one get, as memcached\'s own proxy says them: the get alone in flight gets all to its END', async () => {
+  const t = await transcript({ clients: 2, backend: { join_gets: 'off' } })
+  const reply = 'SERVER_ERROR backend failure\r\nVALUE b 0 1\r\nB\r\nSERVER_ERROR backend failure\r\nEND\r\n'
+  t.client(1).sends('get a b c\r\n')
+  await t.backend.sees('get a b c\r\n')
+  t.backend.says(reply)
+  await t.client(1).gets(reply)
+  t.client(2).sends('get d\r\n')
+  await t.backend.sees('get d\r\n')
+  t.backend.says('END\r\n')
+  await t.client(2).gets('END\r\n')
 })
 
 const NO_MEMORY = 'SERVER_ERROR out of memory writing get response'
@@ -377,7 +415,7 @@ test('a backend without room says so, in the log and to the clients', async () =
 
 test.each(['SERVER_ERROR out of memory\r\n', 'CLIENT_ERROR malformed\r\n', 'HTTP/1.1 400 Bad Request\r\n', 'VERSION 1\n'])('%j is no version', async greeting => {
   const t = await transcript({ greeting })
-  expect(await t.logged('backend-lost')).toMatchObject({ reason: 'not-memcached' })
+  expect(await t.logged('backend-lost')).toMatchObject({ reason: 'not-memcached', words: `it answered "${shown(greeting)}"` })
 })
 
 test('what an old release does not know goes to a connection of the client\'s own', async () => {

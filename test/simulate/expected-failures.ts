@@ -33,8 +33,6 @@ export const expectedFailures: readonly ExpectedFailure[] = [
     /got what is not its own: after \d of 9 replies, for c0n\d mg c0n(\d)_h9 v k O\1: got "VA 9 kc0n(?!\1)/, {}, { oddity: 'leaves out a reply', batches: [8, 1] }),
   plain('a value that nobody asked for makes no misses of joined gets', [line('get c0n0_h9')],
     /got what is not its own: after 0 of \d replies, for c\dn0 get c\dn0_h9: got "END/, {}, { oddity: 'value of nobody', other: [line('get c1n0_h9')] }),
-  plain('an error line is a whole answer to a request without a data block', [line('mg c0n0_h9 v', 'CLIENT_ERROR no such pool\r\n')],
-    /was closed without a reason: after 0 of 2/, {}, { oddity: 'error line' }),
   // What must stay shared: here no connection can be had but a shared one.
   plain('a get of 257 keys stays shared', [line(`get ${Array.from({ length: 257 }, (_, at) => `c0n0k${at}_m1`).join(' ')}`)], /too many private connections/),
   plain('a meta get of a base64 key stays shared', [line(`mg ${Buffer.from('c0n0_h9').toString('base64')} v b k q s`), line('mn')], /too many private connections/),
