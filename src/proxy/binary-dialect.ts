@@ -94,6 +94,9 @@ export class BinaryDialect implements Dialect {
     this.#own(NOOP_OPCODE)
   }
 
+  /** No packet has memcached send what it has gathered. */
+  endBeforeUpload(): void {}
+
   endTurn(): void {}
 
   // Replies.

@@ -25,6 +25,8 @@ export interface Dialect {
   enter(frame: RequestFrame, run: Run, isHead: boolean): void
   /** One client's input has run dry: whatever it asked quietly gets a fence behind it. */
   endRun(): void
+  /** A value follows that may take long: memcached is to answer what was asked before it. */
+  endBeforeUpload(): void
   /** The bytes of this turn are about to be written. */
   endTurn(): void
 

@@ -28,6 +28,8 @@ export interface PrivateHome {
   /** A client's own connection ended, and the client noticed. */
   privateLost(peer: Peer, route: Route, reason: string, words: string, loss: Loss | undefined): void
   lost(why: BackendClose): void
+  /** memcached's release has `mn`, as far as is known. */
+  readonly hasMn: boolean
   /** memcached has said that it wants a login. */
   readonly wantsLogin: boolean
 }
@@ -69,6 +71,7 @@ export class PrivateRoute implements BackendOwner, WaitsForPlace {
     if (isUnread) return client.outbox.inFlight > 0 ? client.move(found) : this.#turnRaw(connection)
     client.arrived()
     const isHead = found === Found.head
+    if (isHead && this.#home.hasMn) connection.dialect.endBeforeUpload()
     connection.enter(frame, client.outbox, isHead)
     if (isHead) {
       client.intake.stream()

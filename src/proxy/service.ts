@@ -4,6 +4,7 @@ import type { Socket } from 'node:net'
 import type { BackendConfig, ServiceConfig } from '../config/schema.ts'
 import type { Clock } from '../lib/clock.ts'
 import { CommandPolicy } from '../policy/command-policy.ts'
+import { release } from '../proto/bytes.ts'
 import { groups } from '../proto/commands.ts'
 import type { Dialect } from '../proto/frame.ts'
 import type { Peer } from '../policy/peer.ts'
@@ -287,6 +288,10 @@ export class Service implements Home {
     return `SERVER_ERROR memseal: ${isSilent ? 'memcached speaks the binary protocol alone' : 'backend unavailable'}`
   }
 
+  get hasMn(): boolean {
+    return this.#text.lanes.every(({ release: version }) => version === 0 || version >= MN_SINCE)
+  }
+
   get wantsLogin(): boolean {
     return this.#text.wantsLogin
   }
@@ -503,6 +508,8 @@ const dialects: Record<Dialect, (wire: Wire) => ConnectionDialect> = {
   text: (wire) => new TextDialect(wire),
   binary: (wire) => new BinaryDialect(wire),
 }
+
+const MN_SINCE = release('1.6.0')
 
 const AWAY_WORDS = { answer: 'answered', close: 'reset meanwhile', refuse: 'refused meanwhile' }
 

@@ -197,6 +197,16 @@ export class TextDialect implements Dialect {
     this.#put(MN_REQUEST, 0, MN_REQUEST.length)
   }
 
+  /** memcached gathers replies while it waits for the rest of a value, but `mn` has it send them at once. Nobody gets its MN; nor the
+   *  ERROR of a release that is too old to know it, where no lane has told which it is. */
+  endBeforeUpload(): void {
+    if (this.#hasOpenRun) this.endRun()
+    else if (this.#wire.expected.count > 0) {
+      this.#hasOpenBatch = false
+      this.#own(MN_REQUEST, MN)
+    }
+  }
+
   endTurn(): void {
     this.#closeJoin()
   }

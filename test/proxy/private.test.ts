@@ -111,7 +111,9 @@ test('no fence gets into the data block of a quiet request that comes in pieces'
   const t = await transcript({ backend: { sharing: 'private' } })
   t.client(1).sends('mg x q\r\nms b 10 q\r\n12345')
   const own = await t.private(1)
-  await own.sees('mg x q\r\nms b 10 q\r\n12345')
+  // One before it: what is asked before an upload is answered before its end.
+  await own.sees('mg x q\r\nmn\r\nms b 10 q\r\n12345')
+  own.says('MN\r\n')
   t.client(1).sends('678')
   await own.sees('678')
   t.client(1).sends('90\r\n')
@@ -121,6 +123,43 @@ test('no fence gets into the data block of a quiet request that comes in pieces'
   await own.sees('get a\r\n')
   own.says('END\r\n')
   await t.client(1).gets('END\r\n')
+})
+
+test('memcached is asked for the replies that it owes before an upload, and nobody gets the answer to that', async () => {
+  const t = await transcript({ backend: { sharing: 'private' } })
+  t.client(1).sends('get a\r\nmg b\r\nset c 0 0 5\r\n12')
+  const own = await t.private(1)
+  await own.sees('get a\r\nmg b\r\nmn\r\nset c 0 0 5\r\n12')
+  own.says('END\r\nEN\r\nMN\r\n')
+  await t.client(1).gets('END\r\nEN\r\n')
+  t.client(1).sends('345\r\n')
+  await own.sees('345\r\n')
+  own.says('STORED\r\n')
+  await t.client(1).gets('STORED\r\n')
+  // Nothing is owed here.
+  t.client(1).sends('set c 0 0 5\r\n12')
+  await own.sees('set c 0 0 5\r\n12')
+})
+
+test('a release that does not know mn says ERROR to it, and nobody gets that either', async () => {
+  const t = await transcript({ backend: { sharing: 'private' } })
+  t.client(1).sends('get a\r\nset c 0 0 5\r\n12')
+  const own = await t.private(1)
+  await own.sees('get a\r\nmn\r\nset c 0 0 5\r\n12')
+  own.says('END\r\nERROR\r\n')
+  await t.client(1).gets('END\r\n')
+  t.client(1).sends('345\r\n')
+  await own.sees('345\r\n')
+  own.says('STORED\r\n')
+  await t.client(1).gets('STORED\r\n')
+})
+
+test('a release that a lane knows to have no mn is not asked', async () => {
+  const t = await transcript({ greeting: 'VERSION 1.4.39\r\n', limits: { request_size: '1KiB' } })
+  await t.logged('backend-ready')
+  t.client(1).sends('stats\r\nset c 0 0 2000\r\n12')
+  const own = await t.private(1)
+  await own.sees('stats\r\nset c 0 0 2000\r\n12')
 })
 
 test('an upload may take longer than reply_timeout; its reply may not', async () => {

@@ -36,10 +36,6 @@ export const expectedFailures: readonly ExpectedFailure[] = [
   // What must stay shared: here no connection can be had but a shared one.
   plain('a get of 257 keys stays shared', [line(`get ${Array.from({ length: 257 }, (_, at) => `c0n0k${at}_m1`).join(' ')}`)], /too many private connections/),
   plain('a meta get of a base64 key stays shared', [line(`mg ${Buffer.from('c0n0_h9').toString('base64')} v b k q s`), line('mn')], /too many private connections/),
-  // A private text connection.
-  plain('a private client is owed the replies before an upload that is not finished', [
-    line('get c0n0_h9'), { ...line('set c0n1_h9 0 0 9', ''), bytes: 'set c0n1_h9 0 0 9\r\n1234', canFail: false }, { ...line('', 'STORED\r\n'), bytes: '56789\r\n' },
-  ], /is owed replies and gets none: after 0 of/, { sharing: 'private' }, { oddity: 'gathers', batches: [2, 1, 1], seed: 2 }),
 ]
 
 function fair(name: string, seed: number, greed: Greed, look: (seed: number, greed: Greed) => string | undefined, words: RegExp): ExpectedFailure {

@@ -279,24 +279,26 @@ export class ModelConnection {
     this.#in = this.#at === this.#in.length ? bytes : this.#in.slice(this.#at) + bytes
     this.#at = 0
     let out = ''
+    let flushed = 0
     while (!this.hasQuit && this.#at < this.#in.length) {
       const before = this.#at
       this.#items = NO_ITEMS
       const reply = this.#in.charCodeAt(before) === 0x80 ? this.#packet() : this.#line()
       if (this.#at === before) break
       out += reply
+      // It gathers replies until the rest of a value is here, or until `mn`.
+      if (this.#oddity === 'gathers' && reply === 'MN\r\n') flushed = out.length
       if (reply !== '') this.lastBytes = reply.length
       if (marks !== undefined && reply !== '') marks.push({ items: this.#items, bytes: reply.length })
     }
-    return this.#oddity === 'gathers' ? this.#gather(out) : out
+    return this.#oddity === 'gathers' ? this.#gather(out, flushed) : out
   }
 
-  #gather(out: string): string {
-    this.#gathered += out
-    if (this.#at < this.#in.length) return ''
-    const all = this.#gathered
-    this.#gathered = ''
-    return all
+  #gather(out: string, flushed: number): string {
+    const all = this.#gathered + out
+    const sent = this.#at === this.#in.length ? all.length : flushed === 0 ? 0 : this.#gathered.length + flushed
+    this.#gathered = all.slice(sent)
+    return all.slice(0, sent)
   }
 
   #line(): string {
