@@ -226,8 +226,8 @@ const backend = section('The memcached behind this service.', {
   // memcached answers within milliseconds; 5 s outlasts a host that swaps, and lets go of one that hangs.
   reply_timeout: duration({
     default: '5s', min: '10ms', max: '1h',
-    doc: 'Longest wait for a reply, and longest that memcached may take nothing of a value that comes in pieces. Past it the backend ' +
-      'connection is closed, and what was in flight gets SERVER_ERROR.',
+    doc: 'Longest silence of the backend while a reply is owed, and longest that memcached may take nothing of a value that comes in ' +
+      'pieces. Past it the backend connection is closed, and what was in flight gets SERVER_ERROR.',
   }),
   when_down: choice(['answer', 'close', 'refuse'], {
     default: 'answer',

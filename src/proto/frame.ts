@@ -30,6 +30,7 @@ export const SPACE = 32
 /** Longest line that memcached takes in pieces (1024 before 1.6.14). get and gets are exempt there, and bounded here. */
 export const MAX_LINE = 2048
 export const MAX_GET_LINE = 8192
+/** Keys of one get line, as we send it. */
 export const MAX_KEYS = 256
 export const MAX_KEY = 250
 

@@ -5,6 +5,8 @@ import { commands, replyShapes, type ReplyShape } from './commands.ts'
 const laneShapes = [
   'metaRun', //    meta requests, some of them quiet, up to and including the MN that closes them
   'metaBatch', //  several meta requests of one client that all must answer: one entry instead of many
+  'part', //       values of a part of a get, whose END stands for nothing; `partCas`: with cas numbers
+  'partCas',
   'joined', //     a get of one key that went on the same line as the gets behind it: its value, or nothing
 ] as const
 type AnyShape = ReplyShape | (typeof laneShapes)[number]

@@ -39,6 +39,8 @@ export class TextReplyFramer {
   hits = 0
   /** The values of one get may come in another order than their keys were asked in, as proxies gather them. */
   anyOrder = false
+  /** The values just finished are an error line in their place. */
+  isError = false
 
   #bodyLeft = 0
   #cursor = -1
@@ -66,8 +68,8 @@ export class TextReplyFramer {
     if (at === end) return Got.more
     const shape = expected.shape[i]
     switch (shape) {
-      case Shape.values: return this.#values(bytes, end, expected, i, false)
-      case Shape.valuesCas: return this.#values(bytes, end, expected, i, true)
+      case Shape.values: case Shape.part: return this.#values(bytes, end, expected, i, false)
+      case Shape.valuesCas: case Shape.partCas: return this.#values(bytes, end, expected, i, true)
       case Shape.joined: return this.#joined(bytes, end, expected.asked[i], expected.keyFrom[i], expected.keyTo[i])
       case Shape.metaRun: return this.#run(bytes, end, expected.mayAnswer[i], expected.mustAnswer[i], expected.hasBlock[i] === 1)
       case Shape.metaBatch: return this.#batch(bytes, end, expected.mustAnswer[i], expected.hasBlock[i] === 1)
@@ -94,7 +96,8 @@ export class TextReplyFramer {
       }
       const lineEnd = this.#lineEnd(bytes, end)
       if (lineEnd < 0) return Got.more
-      const goesOn = !sameBytes(bytes, at, lineEnd, words.end) && this.#errorAmongValues(bytes, at, lineEnd, end, expected, i)
+      this.isError = !sameBytes(bytes, at, lineEnd, words.end)
+      const goesOn = this.isError && this.#errorAmongValues(bytes, at, lineEnd, end, expected, i)
       this.at = lineEnd + 2
       if (goesOn) continue
       this.#cursor = -1

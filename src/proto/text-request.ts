@@ -6,7 +6,7 @@
  *  Source: protocol.txt; where it is silent, proto_text.c and memcached.c as measured. */
 import { commands, GET, UNKNOWN, type Syntax } from './commands.ts'
 import { decimal, indexOfByte, isInt32, isUint64, release, sameBytes, MAX_UINT32 } from './bytes.ts'
-import { CR, Found, LF, MAX_GET_LINE, MAX_KEY, MAX_KEYS, MAX_LINE, SPACE } from './frame.ts'
+import { CR, Found, LF, MAX_GET_LINE, MAX_KEY, MAX_LINE, SPACE } from './frame.ts'
 import { readMetaFlags } from './meta-request.ts'
 import { RequestFramer } from './request-framer.ts'
 
@@ -16,6 +16,8 @@ const MAX_TOKENS = 24
 const MAX_VALUE = 2147483645
 /** Meta lines of more tokens than this are refused by some releases. */
 const MAX_META_TOKENS = 19
+/** Verb, exptime and blanks before the keys of a get that is shared. */
+const MAX_HEAD = 256
 
 export const Words = {
   error: 'ERROR',
@@ -108,7 +110,7 @@ export class TextRequestFramer extends RequestFramer {
     // The request that most lines are: `get <key>`.
     if (input[at] === 103 && input[at + 1] === 101 && input[at + 2] === 116 && input[at + 3] === SPACE) {
       frame.row = GET
-      return this.#readKeys(input, at + 4, to, lf + 1 - at)
+      return this.#readKeys(input, at + 4, to, MAX_GET_LINE)
     }
     let verbEnd = at
     while (verbEnd < to && input[verbEnd] !== SPACE) verbEnd++
@@ -118,9 +120,9 @@ export class TextRequestFramer extends RequestFramer {
     frame.row = row
     const size = lf + 1 - at
     const syntax = commands[row].syntax!
-    if (syntax === 'keys') return this.#readKeys(input, verbEnd, to, size)
+    if (syntax === 'keys') return this.#readKeys(input, verbEnd, to, MAX_GET_LINE)
+    if (syntax === 'exptime-keys') return this.#readExptimeKeys(input, verbEnd, to)
     if (size > MAX_LINE) frame.strict = false
-    if (syntax === 'exptime-keys') return this.#readExptimeKeys(input, verbEnd, to, size)
     const count = this.#tokenise(input, at, to)
     if (count < 0) return this.#withoutTokens(syntax, -count)
     switch (syntax) {
@@ -176,17 +178,17 @@ export class TextRequestFramer extends RequestFramer {
   }
 
   /** The keys may be more than there are places for words. */
-  #readExptimeKeys(input: Buffer, from: number, to: number, size: number): Found {
+  #readExptimeKeys(input: Buffer, from: number, to: number): Found {
     let start = from
     while (start < to && input[start] === SPACE) start++
     let end = start
     while (end < to && input[end] !== SPACE) end++
-    const found = this.#readKeys(input, end, to, size)
+    const found = this.#readKeys(input, end, to, MAX_LINE)
     if (this.frame.keys === 0 || isInt32(input, start, end)) return found
     return this.#faulty(Words.exptime)
   }
 
-  #readKeys(input: Buffer, from: number, to: number, size: number): Found {
+  #readKeys(input: Buffer, from: number, to: number, longest: number): Found {
     const { frame } = this
     let keys = 0
     let at = from
@@ -217,7 +219,8 @@ export class TextRequestFramer extends RequestFramer {
     frame.needs = needsOfRow[frame.row]
     if (keys === 0) return this.#faulty(Words.error)
     if (isFaulty) return this.#faulty(Words.format)
-    if (keys > MAX_KEYS || size > MAX_GET_LINE) frame.strict = false
+    // One of many keys is sent in parts; what is before them, and a line of one key, is sent as it is.
+    if (frame.keyStart - frame.start > MAX_HEAD || (keys === 1 && frame.size > longest)) frame.strict = false
     return Found.request
   }
 

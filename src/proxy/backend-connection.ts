@@ -11,11 +11,12 @@ import { whyNotSeen } from '../lib/hidden-paths.ts'
 import type { Histogram } from '../lib/histogram.ts'
 import { printable } from '../lib/printable.ts'
 import { systemErrorText } from '../lib/system-error.ts'
+import { isReadRow } from '../proto/commands.ts'
 import type { RequestFrame } from '../proto/frame.ts'
 import { ProtocolError } from '../proto/reply.ts'
 import type { BackendClose } from '../telemetry/reasons.ts'
 import type { Dial } from './dial.ts'
-import { SHOWN_BYTES, type Dialect, type Wire } from './dialect.ts'
+import { SHOWN_BYTES, type Dialect, type Part, type Wire } from './dialect.ts'
 import { Expected, Fate } from './expected.ts'
 import { settleLost } from './lost-requests.ts'
 import type { Outbox, Run } from './outbox.ts'
@@ -234,7 +235,11 @@ export class BackendConnection implements Wire {
 
   /** The next request of a client.   @param isHead its data block follows by `send()` */
   enter(frame: RequestFrame, outbox: Outbox, isHead: boolean): void {
-    this.dialect.enter(frame, outbox.expect(this), isHead)
+    this.dialect.enter(frame, outbox.expect(this, isReadRow[frame.row] === 1 ? frame.keys : 0), isHead)
+  }
+
+  enterPart(frame: RequestFrame, outbox: Outbox, part: Part): void {
+    this.dialect.enterPart(frame, outbox.expect(this, part.keys), part)
   }
 
   /** Queues bytes for this turn's write. They may not change until they are written: they are a client's, or ours for good. */
@@ -395,7 +400,8 @@ export class BackendConnection implements Wire {
     } else if (this.#isUploading) {
       if (this.#isStuck(now)) this.fail('upload-stuck', `memcached takes nothing of a value for ${replyTimeoutMs} ms`)
     } else if (expected.count > 0 && !this.#isPaused && !this.dialect.isEndless) {
-      const since = Math.max(expected.sentAt[expected.head], this.#resumedAt)
+      // A reply that flows is not late, and neither are those behind it: what counts is silence.
+      const since = Math.max(expected.sentAt[expected.head], this.#resumedAt, this.#heardAt)
       if (now - since > replyTimeoutMs) this.fail('reply-timeout', `no reply within ${replyTimeoutMs} ms`)
     } else if (this.isReady && !this.isPrivate && this.isIdle) {
       if (probeIntervalMs > 0 && now - this.#heardAt >= probeIntervalMs) this.dialect.probe()

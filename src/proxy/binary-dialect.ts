@@ -74,9 +74,15 @@ export class BinaryDialect implements Dialect {
     expected.keyTo[i] = keyTo
     expected.opcode[i] = opcode
     expected.opaque[i] = opaque
+    expected.keys[i] = isReadRow[row]
     expected.ticket[i] = this.#nextTicket
     writeUint32(asked, start + OPAQUE, this.#nextTicket)
     this.#nextTicket = (this.#nextTicket + 1) >>> 0
+  }
+
+  /** No request of this protocol has several keys. */
+  enterPart(frame: RequestFrame, run: Run): void {
+    this.enter(frame, run, false)
   }
 
   /** A request of our own, whose reply nobody gets. */
@@ -144,7 +150,7 @@ export class BinaryDialect implements Dialect {
     if (echoesKeyOfRow[expected.row[head]] === 1 && framer.status === Status.ok) this.#checkKey(head)
     writeUint32(bytes, start + OPAQUE, expected.opaque[head])
     const run = expected.run[head]
-    if (run !== undefined && isReadRow[expected.row[head]] === 1 && framer.status === Status.ok) run.outbox.client.record.hits++
+    if (run !== undefined && isReadRow[expected.row[head]] === 1 && framer.status === Status.ok) run.outbox.hit(run, 1)
   }
 
   #checkKey(head: number): void {
@@ -171,8 +177,9 @@ export class BinaryDialect implements Dialect {
   #settle(): void {
     const { expected } = this.#wire
     const run = expected.run[expected.head]
+    const keys = expected.keys[expected.head]
     expected.shift()
-    run?.outbox.settle(run, 1)
+    run?.outbox.settle(run, 1, keys)
   }
 
   #ownReply(): void {
@@ -197,8 +204,11 @@ export class BinaryDialect implements Dialect {
   }
 
   keys(entry: number): number {
-    const { keyFrom, keyTo } = this.#wire.expected
-    return keyTo[entry] > keyFrom[entry] ? 1 : 0
+    return this.#wire.expected.keys[entry]
+  }
+
+  isOpenPart(): boolean {
+    return false
   }
 
   /** It says so in the reply to the request itself. */

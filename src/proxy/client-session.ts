@@ -136,14 +136,35 @@ export class ClientSession implements Receiver, Taker, Traveller, Answered {
 
   #request(frame: RequestFrame, found: Found): void {
     const { policy } = this.#home
+    // It was allowed when its first part was sent.
+    if (this.#shared.isInParts) return void this.#shared.take(frame, found)
     if (!policy.allows(frame.row, frame.alsoRow)) return this.#answers.refuse(frame, found)
     if (frame.row === QUIT) return this.#quit(frame)
     if (this.#goal === 'shared') {
-      const obstacle = this.#shared.obstacle(frame) ?? this.#shared.take(frame, found)
+      const obstacle = this.#shared.obstacle(frame) ?? this.#weight() ?? this.#shared.take(frame, found)
       if (obstacle === undefined) return
-      this.#leaveSharing(obstacle === 'oversize' || obstacle === 'login' ? 'followed' : 'raw', obstacle)
+      this.#leaveSharing(obstacle === 'oversize' || obstacle === 'heavy' || obstacle === 'login' ? 'followed' : 'raw', obstacle)
     } else if (this.#goal === 'followed' && policy.isOpen && !frame.strict) this.#goal = 'raw'
+    else if (this.#isLightAgain(frame)) return this.#shareAgain(frame, found)
     this.#privately(frame, found)
+  }
+
+  /** @returns `heavy` when its values would hold up the others, and there is a connection to be had for it */
+  #weight(): PrivateReason | undefined {
+    return this.outbox.share.isHeavy && this.#home.hasPrivatePlace ? 'heavy' : undefined
+  }
+
+  /** Who had to go for what it reads, and not for what it sends, may come back. */
+  #isLightAgain(frame: RequestFrame): boolean {
+    const { whyPrivate } = this.record
+    return (whyPrivate === 'heavy' || whyPrivate === 'behind') && this.outbox.share.isLightAgain && this.#shared.obstacle(frame) === undefined
+  }
+
+  #shareAgain(frame: RequestFrame, found: Found): void {
+    if (this.outbox.inFlight > 0) return this.move(found)
+    this.#private.leave()
+    this.#goal = 'shared'
+    this.#request(frame, found)
   }
 
   #faulty(frame: RequestFrame): void {
@@ -213,6 +234,10 @@ export class ClientSession implements Receiver, Taker, Traveller, Answered {
 
   // The ways to memcached.
 
+  dropRest(): void {
+    this.#shared.dropRest()
+  }
+
   goesOnAt(source: Source): void {
     this.#shared.use(source as BackendConnection)
   }
@@ -275,6 +300,7 @@ export class ClientSession implements Receiver, Taker, Traveller, Answered {
     if (inFlight === 0) this.record.allAnswered()
     if (this.#state === 'finishing') return this.mayGoOn()
     if (!this.intake.isPaused) return
+    if (this.intake.has(Pause.share) && this.outbox.share.isHalfFree) this.intake.resume(Pause.share)
     if (this.intake.has(Pause.inFlight) && inFlight <= this.#home.limits.in_flight / 2) this.intake.resume(Pause.inFlight)
     if (this.#state === 'moving' && inFlight === 0) this.#become(this.#private.isOpen ? 'private' : 'serving')
   }

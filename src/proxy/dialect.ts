@@ -7,6 +7,15 @@ import type { Run } from './outbox.ts'
 import type { ReplyWindow } from './reply-window.ts'
 import type { SlabPool } from './slab.ts'
 
+/** Some of the keys of a get that goes out in parts: `from` to `to` of its chunk. */
+export interface Part {
+  from: number
+  to: number
+  keys: number
+  isFirst: boolean
+  isLast: boolean
+}
+
 /** What of a request and of its reply is shown in the log when they do not fit. */
 export const SHOWN_BYTES = 80
 
@@ -23,6 +32,8 @@ export interface Dialect {
   takes(frame: RequestFrame): boolean
   /** Writes the request and notes what is expected. `isHead`: its data block follows, by `wire.send()`; only where one client is. */
   enter(frame: RequestFrame, run: Run, isHead: boolean): void
+  /** The same of some of the keys of a get: to its client the replies to all parts are one. */
+  enterPart(frame: RequestFrame, run: Run, part: Part): void
   /** One client's input has run dry: whatever it asked quietly gets a fence behind it. */
   endRun(): void
   /** A value follows that may take long: memcached is to answer what was asked before it. */
@@ -45,6 +56,8 @@ export interface Dialect {
   asked(entry: number): string
   /** Keys that it gets. */
   keys(entry: number): number
+  /** It is a part of a get, and not the last one. */
+  isOpenPart(entry: number): boolean
   /** memcached's own word for a get that it had no memory for. */
   readonly noMemory: Buffer
   /** What its client gets when no reply will ever come. @param isFirst it is the oldest one */

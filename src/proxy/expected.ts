@@ -26,6 +26,8 @@ export const Fate = {
   again: 16,
   /** Changes something, or may: sent once only. */
   changes: 32,
+  /** A part of a reply whose first part was another entry. */
+  follows: 64,
 } as const
 
 export class Expected implements Expectations {
@@ -49,6 +51,8 @@ export class Expected implements Expectations {
   requests = new Int32Array(FIRST_SIZE)
   mayAnswer = new Int32Array(FIRST_SIZE)
   mustAnswer = new Int32Array(FIRST_SIZE)
+  /** Keys that are read. */
+  keys = new Int32Array(FIRST_SIZE)
   /** Number that we put in the place of the client's opaque, and the client's own. */
   ticket = new Uint32Array(FIRST_SIZE)
   opaque = new Uint32Array(FIRST_SIZE)
@@ -79,7 +83,7 @@ export class Expected implements Expectations {
     this.fate[i] = fate
     this.row[i] = row
     this.hasBlock[i] = hasBlockOfRow[row]
-    this.start[i] = this.keyFrom[i] = this.keyTo[i] = 0
+    this.start[i] = this.keyFrom[i] = this.keyTo[i] = this.keys[i] = 0
     this.requests[i] = this.mayAnswer[i] = this.mustAnswer[i] = 1
     this.sentAt[i] = sentAt
     return i
@@ -135,6 +139,7 @@ export class Expected implements Expectations {
     this.requests = typed(this.requests)
     this.mayAnswer = typed(this.mayAnswer)
     this.mustAnswer = typed(this.mustAnswer)
+    this.keys = typed(this.keys)
     this.ticket = typed(this.ticket)
     this.opaque = typed(this.opaque)
     this.sentAt = typed(this.sentAt)

@@ -21,6 +21,8 @@ export const Pause = {
   lane: 8,
   /** memcached does not take more. */
   backendFull: 16,
+  /** It has as much outstanding on a lane as it may. */
+  share: 32,
 } as const
 
 /** Who takes the requests. */
@@ -122,7 +124,7 @@ export class Intake {
     this.#taker.ranDry()
   }
 
-  /** The request in hand is taken again when the reason has gone. */
+  /** The request in hand is taken again when the reason has gone; 0: another reason to pause than its own. */
   wait(found: Found, reason: number): void {
     this.#waiting = found
     this.pause(reason)

@@ -6,7 +6,7 @@
 import type { Clock } from '../lib/clock.ts'
 import type { Dialect } from './dialect.ts'
 import { Fate, type Expected } from './expected.ts'
-import type { Run, Source } from './outbox.ts'
+import type { Outbox, Run, Source } from './outbox.ts'
 import type { ReplyWindow } from './reply-window.ts'
 
 export interface LostConnection {
@@ -30,6 +30,8 @@ const NO_BYTES = Buffer.alloc(0)
 export function settleLost(lost: LostConnection, heir: Heir | undefined, words: string, mostAgeMs: number, lacksMemory: boolean): void {
   const { expected, dialect } = lost
   const runs = new Set<Run>()
+  /** Of clients whose get was sent in parts: what became of its latest part. */
+  const parts = new Map<Outbox, Fortune>()
   const hasBytes = lost.window.end > lost.window.from || dialect.hasBegun
   const tooMany = lacksMemory ? tooManyKeys(lost) : Infinity
   heir?.dialect.endRun()
@@ -40,28 +42,37 @@ export function settleLost(lost: LostConnection, heir: Heir | undefined, words: 
       runs.add(run)
       const { outbox } = run
       const count = expected.requests[head]
+      const before = (expected.fate[head] & Fate.follows) === 0 ? 'none' : parts.get(outbox)?.became ?? 'answered'
       const isTooMuch = dialect.keys(head) >= tooMany
-      const mayGo = heir !== undefined && !outbox.isClosed && !(isFirst && hasBytes) && !isTooMuch
+      const mayGo = heir !== undefined && !outbox.isClosed && !(isFirst && hasBytes) && !isTooMuch && before !== 'failed'
       const bytes = mayGo ? again(lost, head, heir, mostAgeMs, lacksMemory) : undefined
+      parts.set(outbox, { became: bytes === undefined ? 'failed' : 'again', isOpen: dialect.isOpenPart(head) })
       if (bytes !== undefined) {
         heir!.dialect.enterAgain(expected, head, bytes, outbox.askAgain(run, count, heir!))
         outbox.client.goesOnAt(heir!)
       } else {
-        if ((expected.fate[head] & Fate.started) !== 0) outbox.client.destroy('backend-lost-mid-reply')
-        outbox.replace(run, count, outbox.isClosed ? NO_BYTES : isTooMuch ? dialect.noMemory : dialect.inPlaceOf(head, words, isFirst))
+        const isHalf = (expected.fate[head] & Fate.started) !== 0 || before === 'answered' || before === 'again'
+        if (isHalf) outbox.client.destroy('backend-lost-mid-reply')
+        // The error stands in the place of the first part, and of the whole.
+        const isSilent = outbox.isClosed || before === 'failed'
+        outbox.replace(run, count, expected.keys[head], isSilent ? NO_BYTES : isTooMuch ? dialect.noMemory : dialect.inPlaceOf(head, words, isFirst))
       }
     }
     expected.shift()
   }
+  for (const [{ client, isClosed }, { became, isOpen }] of parts) if (became === 'failed' && isOpen && !isClosed) client.dropRest()
   for (const run of runs) run.outbox.lose(run)
 }
+
+/** `isOpen`: parts of the get are still to be sent. */
+interface Fortune { became: 'again' | 'failed'; isOpen: boolean }
 
 /** @returns the bytes to send to the heir; undefined when the request may not be sent a second time: it changes something, it was
  *  sent twice before, or its client has waited too long. What asks for one key was not what memcached lacked the memory for: it may
  *  go on as often as others take its lane along. */
 function again({ expected, dialect, clock, release }: LostConnection, entry: number, heir: Heir, mostAgeMs: number, lacksMemory: boolean): Buffer | undefined {
   const fate = expected.fate[entry]
-  const mayGo = fate === Fate.forward || (fate === Fate.again && lacksMemory && dialect.keys(entry) <= 1)
+  const mayGo = fate === Fate.forward || fate === Fate.follows || (fate === Fate.again && lacksMemory && dialect.keys(entry) <= 1)
   if (!mayGo || heir.release < release || clock.now - expected.sentAt[entry] > mostAgeMs) return undefined
   return dialect.again(entry)
 }

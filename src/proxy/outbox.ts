@@ -8,6 +8,7 @@
 import type { Socket } from 'node:net'
 import type { ClientClose } from '../telemetry/reasons.ts'
 import { ReplyQueue, type ReplyOwner } from './reply-queue.ts'
+import { Share } from './share.ts'
 import type { Slab } from './slab.ts'
 import type { Turn } from './turn.ts'
 
@@ -22,6 +23,8 @@ export interface Receiver {
   repliesTaken(): void
   /** The socket failed under a write. */
   repliesLost(): void
+  /** The rest of the get whose parts it sends is not asked for: the reply to the first part was an error. */
+  dropRest(): void
   /** What its lane owed is asked again at `source`: whatever it asks from now on comes behind that. */
   goesOnAt(source: Source): void
   destroy(why: ClientClose): void
@@ -42,6 +45,9 @@ export class Run {
   /** Requests of it that are not answered yet; of ours, those whose replies are held. */
   count = 0
   next: Run | undefined
+  /** Of the reply in hand: bytes that have come, and items among them. */
+  bytes = 0
+  hits = 0
   /** Replies that came before their turn. */
   held: Held[] | undefined
   /** While a loss is dealt with: the last of the runs that take its place. */
@@ -58,6 +64,7 @@ export class Outbox implements ReplyOwner {
   /** Requests that await their replies. */
   inFlight = 0
   isClosed = false
+  readonly share = new Share()
   readonly #queue: ReplyQueue
   #head: Run
   #last: Run
@@ -88,10 +95,11 @@ export class Outbox implements ReplyOwner {
 
   // Requests enter.
 
-  /** The next request is answered by `source`.   @returns the run that it belongs to */
-  expect(source: Source): Run {
+  /** The next request is answered by `source`.   @param keys that it reads   @returns the run that it belongs to */
+  expect(source: Source, keys: number): Run {
     let run = this.#last
     if (run.source !== source) run = this.#open(source)
+    if (keys > 0) this.share.asked(keys)
     run.count++
     this.inFlight++
     return run
@@ -123,6 +131,7 @@ export class Outbox implements ReplyOwner {
   /** @param slab the memory that `bytes` is of */
   deliver(run: Run, bytes: Buffer, from: number, to: number, slab: Slab): void {
     if (this.isClosed || from === to) return
+    run.bytes += to - from
     if (run === this.#head) this.#queue.add(bytes, from, to, slab)
     else this.#hold(run, bytes, from, to, slab)
     this.client.repliesGrew()
@@ -134,8 +143,16 @@ export class Outbox implements ReplyOwner {
     this.client.repliesGrew()
   }
 
-  /** `count` requests of the run have been answered, or may be taken for answered. */
-  settle(run: Run, count: number): void {
+  /** Items that a reply has brought. */
+  hit(run: Run, items: number): void {
+    run.hits += items
+    this.client.record.hits += items
+  }
+
+  /** `count` requests of the run have been answered, or may be taken for answered.   @param keys that they read */
+  settle(run: Run, count: number, keys: number): void {
+    if (keys > 0) this.share.answered(keys, run.bytes, run.hits)
+    run.bytes = run.hits = 0
     run.count -= count
     this.inFlight -= count
     if (run.count === 0 && run.next !== undefined) this.#advance()
@@ -153,7 +170,8 @@ export class Outbox implements ReplyOwner {
   }
 
   /** @param reply what `count` requests get, which will have no other answer; of no bytes when they asked for none */
-  replace(run: Run, count: number, reply: Buffer): void {
+  replace(run: Run, count: number, keys: number, reply: Buffer): void {
+    this.share.answered(keys, 0, 0)
     const ours = this.#inPlaceOf(run, OURS)
     run.count -= count
     ours.count += count

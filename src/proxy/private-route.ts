@@ -17,6 +17,8 @@ import type { Traveller } from './traveller.ts'
 /** What private connections need of the service. */
 export interface PrivateHome {
   readonly clock: Clock
+  /** One more may be opened. */
+  readonly hasPrivatePlace: boolean
   /** @returns undefined when there are as many as there may be */
   openPrivate(dialect: Dialect, owner: BackendOwner, why: PrivateReason): BackendConnection | undefined
   readonly replyTimeoutMs: number
@@ -216,6 +218,13 @@ export class PrivateRoute implements BackendOwner, WaitsForPlace {
       if (waiting.found !== Found.request && waiting.found !== Found.head) return client.finish(why)
     }
     client.wentBack()
+  }
+
+  /** Its client shares again; nothing is in flight here. */
+  leave(): void {
+    const connection = this.#connection
+    this.#connection = undefined
+    connection?.fail('replaced', 'its client shares again')
   }
 
   close(): void {

@@ -296,6 +296,10 @@ export class Service implements Home {
     return this.#text.wantsLogin
   }
 
+  get hasPrivatePlace(): boolean {
+    return this.#hasPlace()
+  }
+
   /** @returns undefined when there are as many as there may be */
   openPrivate(dialect: Dialect, owner: BackendOwner, why: PrivateReason): BackendConnection | undefined {
     if (!this.#hasPlace()) return undefined

@@ -4,10 +4,11 @@
  *  execute what comes on two connections in either order. */
 import type { ServiceConfig } from '../config/schema.ts'
 import { Status } from '../proto/binary-request.ts'
-import { isShareableRow } from '../proto/commands.ts'
-import { Found, type Dialect, type RequestFrame } from '../proto/frame.ts'
+import { commands, isReadRow, isShareableRow } from '../proto/commands.ts'
+import { Found, MAX_GET_LINE, MAX_KEYS, MAX_LINE, SPACE, type Dialect, type RequestFrame } from '../proto/frame.ts'
 import type { PrivateReason } from '../telemetry/reasons.ts'
 import type { BackendConnection } from './backend-connection.ts'
+import type { Part } from './dialect.ts'
 import { Pause } from './intake.ts'
 import type { Pool } from './pool.ts'
 import type { Traveller } from './traveller.ts'
@@ -24,6 +25,8 @@ export class SharedRoute {
   readonly #home: SharedHome
   readonly #client: Traveller
   #lane: BackendConnection | undefined
+  /** Of the get in hand, where the keys begin that were not sent yet; 0: no part of it was sent. */
+  #nextKey = 0
 
   constructor(home: SharedHome, client: Traveller) {
     this.#home = home
@@ -48,11 +51,47 @@ export class SharedRoute {
     else if (lane.isFull) {
       lane.waitForRoom(this.#client)
       this.#client.intake.wait(found, Pause.backendFull)
-    } else {
+    } else if (isReadRow[frame.row] === 1) this.#read(lane, frame, found)
+    else {
       lane.enter(frame, this.#client.outbox, false)
       this.#client.counted(frame)
     }
     return undefined
+  }
+
+  /** What it reads is bounded by its share. A get of more keys than that goes out in parts, as the replies to those before come. */
+  #read(lane: BackendConnection, frame: RequestFrame, found: Found): void {
+    const client = this.#client
+    const { outbox, intake } = client
+    for (;;) {
+      const room = Math.min(outbox.share.room, MAX_KEYS)
+      // Paused for another reason it waits for that; what is outstanding may have been answered by then.
+      if (room === 0 || intake.isPaused) return intake.wait(found, room === 0 ? Pause.share : 0)
+      const longest = commands[frame.row].syntax === 'exptime-keys' ? MAX_LINE : MAX_GET_LINE
+      if (this.#nextKey === 0 && (frame.keys === 1 || (frame.keys <= room && frame.size <= longest))) {
+        lane.enter(frame, outbox, false)
+        return client.counted(frame)
+      }
+      const part = partOf(frame, this.#nextKey, room, longest)
+      lane.enterPart(frame, outbox, part)
+      if (part.isLast) {
+        this.#nextKey = 0
+        return client.counted(frame)
+      }
+      this.#nextKey = part.to
+      client.pauseIfFull()
+    }
+  }
+
+  /** Parts of a get have been sent, and others are to follow. */
+  get isInParts(): boolean {
+    return this.#nextKey > 0
+  }
+
+  dropRest(): void {
+    if (this.#nextKey === 0) return
+    this.#nextKey = 0
+    this.#client.intake.takeBackWaiting()
   }
 
   #hold(frame: RequestFrame): void {
@@ -64,7 +103,7 @@ export class SharedRoute {
   #laneFor(frame: RequestFrame, found: Found): BackendConnection | 'login' | undefined {
     const client = this.#client
     const lane = this.#lane
-    if (lane !== undefined && lane.state === 'offered') return lane
+    if (lane !== undefined && (lane.state === 'offered' || (this.isInParts && lane.isReady))) return lane
     if (lane?.isReady === true && client.outbox.inFlight > 0) {
       client.move(found)
       return undefined
@@ -74,6 +113,8 @@ export class SharedRoute {
     const next = pool.choose()
     if (next !== undefined) this.use(next)
     else if (pool.wantsLogin) return 'login'
+    // Some of the values are with the client: nothing else may stand in the place of the rest.
+    else if (pool.isDown && this.isInParts) client.destroy('backend-lost-mid-reply')
     else if (pool.isDown) client.answer(frame, found, this.#home.downWords(client.intake.dialect), Status.unavailable)
     else {
       pool.wait(client)
@@ -99,4 +140,24 @@ export class SharedRoute {
   endRun(): void {
     this.#lane?.dialect.endRun()
   }
+}
+
+/** The next `most` keys, or as many of them as make a line of no more than `longestLine` bytes.   @param from 0: the first one */
+function partOf({ chunk, keyStart, keyEnd, start }: RequestFrame, from: number, most: number, longestLine: number): Part {
+  const isFirst = from === 0
+  let at = isFirst ? keyStart : from
+  while (chunk[at] === SPACE) at++
+  const begin = at
+  const longest = longestLine - (keyStart - start) - 2
+  let to = at
+  let keys = 0
+  while (at < keyEnd) {
+    let end = at
+    while (end < keyEnd && chunk[end] !== SPACE) end++
+    if (keys === most || (keys > 0 && end - begin > longest)) break
+    keys++
+    to = end
+    for (at = end; at < keyEnd && chunk[at] === SPACE;) at++
+  }
+  return { from: begin, to, keys, isFirst, isLast: at === keyEnd }
 }

@@ -16,12 +16,12 @@ import assert from 'node:assert'
 import { commands, GET, hasBlockOfRow, isAgainRow, isReadRow, MG, MN, SET, VERSION } from '../proto/commands.ts'
 import { printable } from '../lib/printable.ts'
 import { release } from '../proto/bytes.ts'
-import { LF, SPACE, type RequestFrame } from '../proto/frame.ts'
+import { LF, type RequestFrame } from '../proto/frame.ts'
 import { textLine } from '../proto/refusal.ts'
 import { Got, ProtocolError, Shape, shapeOfRow } from '../proto/reply.ts'
 import { TextReplyFramer } from '../proto/text-reply.ts'
 import { Assembly } from './assembly.ts'
-import { SHOWN_BYTES, type Dialect, type Wire } from './dialect.ts'
+import { SHOWN_BYTES, type Dialect, type Part, type Wire } from './dialect.ts'
 import { Fate, type Expected } from './expected.ts'
 import { COPY_BYTES, GetJoin } from './get-join.ts'
 import type { Run } from './outbox.ts'
@@ -29,6 +29,7 @@ import type { Run } from './outbox.ts'
 const VERSION_REQUEST = Buffer.from('version\r\n')
 const MN_REQUEST = Buffer.from('mn\r\n')
 const NO_BYTES = Buffer.alloc(0)
+const CRLF = Buffer.from('\r\n')
 const END_LINE = Buffer.from('END\r\n')
 /** memcached's own words, whole. */
 const NO_MEMORY = Buffer.from('SERVER_ERROR out of memory writing get response\r\n')
@@ -95,6 +96,22 @@ export class TextDialect implements Dialect {
     if (this.#hasOpenRun && this.#wire.expected.mayAnswer[this.#wire.expected.last] >= LONGEST_RUN) this.endRun()
   }
 
+  enterPart(frame: RequestFrame, run: Run, { from, to, keys, isFirst, isLast }: Part): void {
+    if (this.#hasOpenRun) this.endRun()
+    this.#hasOpenBatch = false
+    const { expected, clock } = this.#wire
+    const { chunk, row } = frame
+    const shape = isLast ? shapeOfRow[row] : shapeOfRow[row] === Shape.valuesCas ? Shape.partCas : Shape.part
+    const i = expected.push(run, shape, isFirst ? Fate.forward : Fate.follows, row, chunk, clock.now)
+    expected.start[i] = frame.start
+    expected.keyFrom[i] = from
+    expected.keyTo[i] = to
+    expected.keys[i] = keys
+    this.#put(chunk, frame.start, frame.keyStart)
+    this.#put(chunk, from, to)
+    this.#put(CRLF, 0, CRLF.length)
+  }
+
   /** What does not tell its release may be no memcached, and answer the keys of one get out of their order. */
   get #mayJoin(): boolean {
     return !this.#wire.isPrivate && this.#wire.joinsGets && this.#wire.release > 0
@@ -111,6 +128,7 @@ export class TextDialect implements Dialect {
     expected.start[i] = frame.start
     expected.keyFrom[i] = frame.keyStart
     expected.keyTo[i] = frame.keyEnd
+    expected.keys[i] = 1
     if (isMember) this.#join.add(frame)
     else this.#join.open(frame)
     this.#wire.send(frame.chunk, isMember ? frame.keyStart - 1 : frame.start, frame.keyEnd)
@@ -140,6 +158,7 @@ export class TextDialect implements Dialect {
     expected.start[i] = frame.start
     expected.keyFrom[i] = frame.keyStart
     expected.keyTo[i] = frame.keyEnd
+    expected.keys[i] = isReadRow[row] === 1 ? frame.keys : 0
   }
 
   /** Meta requests of one kind that follow each other make one entry: as many must answer as were asked. */
@@ -150,11 +169,13 @@ export class TextDialect implements Dialect {
       if (expected.run[last] === run && expected.row[last] === frame.row) {
         expected.requests[last]++
         expected.mustAnswer[last]++
+        expected.keys[last] += isReadRow[frame.row]
         return
       }
     }
     const i = expected.push(run, Shape.metaBatch, frame.changes ? Fate.changes : Fate.forward, frame.row, frame.chunk, clock.now)
     expected.start[i] = frame.start
+    expected.keys[i] = isReadRow[frame.row]
     this.#hasOpenBatch = true
   }
 
@@ -167,6 +188,7 @@ export class TextDialect implements Dialect {
         const i = expected.push(run, Shape.metaRun, Fate.quiet, frame.row, frame.chunk, clock.now)
         expected.start[i] = frame.start
         expected.mustAnswer[i] = 0
+        expected.keys[i] = isReadRow[frame.row]
         this.#hasOpenRun = true
         return true
       }
@@ -175,6 +197,7 @@ export class TextDialect implements Dialect {
       expected.mayAnswer[last]++
       if (!frame.quiet) expected.mustAnswer[last]++
       expected.hasBlock[last] |= hasBlockOfRow[frame.row]
+      expected.keys[last] += isReadRow[frame.row]
       // Hits are counted in a run that has a read in it.
       if (frame.row === MG) expected.row[last] = MG
       return true
@@ -256,7 +279,7 @@ export class TextDialect implements Dialect {
   #deliverAnswers(head: number): void {
     const { expected } = this.#wire
     const run = expected.run[head]!
-    if (isReadRow[expected.row[head]] === 1) run.outbox.client.record.hits += this.#framer.hits
+    if (isReadRow[expected.row[head]] === 1) run.outbox.hit(run, this.#framer.hits)
     this.#wire.deliver(run, 0, this.#framer.partTo)
     // Of a batch it is known which requests have their answers; of a run with silent ones it is not.
     if (expected.shape[head] === Shape.metaBatch) expected.fate[head] &= ~Fate.started
@@ -272,14 +295,43 @@ export class TextDialect implements Dialect {
     if (this.#isStranger) this.#meet(row, isStarted)
     if (wire.isClosed) return
     if (row === GET) this.#join.saw(isStarted ? Infinity : window.at - window.from)
-    if (isReadRow[row] === 1 && expected.shape[head] !== Shape.metaRun) run.outbox.client.record.hits += this.#framer.hits
+    if (isReadRow[row] === 1 && expected.shape[head] !== Shape.metaRun) run.outbox.hit(run, this.#framer.hits)
     if ((fate & Fate.ourFence) !== 0) window.from = window.at
+    else if (this.#isOfParts(head)) this.#deliverPart(head, run)
     else if (expected.shape[head] === Shape.joined) this.#deliverWithEnd(run, isStarted)
     else wire.deliver(run, fate & Fate.swallow, window.at)
     if (wire.isClosed) return
     const count = expected.requests[head]
+    const keys = expected.keys[head]
     expected.shift()
-    run.outbox.settle(run, count)
+    run.outbox.settle(run, count, keys)
+  }
+
+  #isOfParts(entry: number): boolean {
+    return this.isOpenPart(entry) || (this.#wire.expected.fate[entry] & Fate.follows) !== 0
+  }
+
+  /** Of all parts but the last the END is left out. An error in the place of the first one's values answers the whole get; behind
+   *  values nothing but values may come. */
+  #deliverPart(head: number, run: Run): void {
+    const wire = this.#wire
+    const { expected, window } = wire
+    const { fate } = expected
+    if (!this.#framer.isError) wire.deliver(run, fate[head] & Fate.swallow, this.isOpenPart(head) ? window.at - END_LINE.length : window.at)
+    else if ((fate[head] & Fate.swallow) !== 0) window.from = window.at
+    else if ((fate[head] & Fate.follows) !== 0) run.outbox.client.destroy('backend-lost-mid-reply')
+    else {
+      wire.deliver(run, 0, window.at)
+      let isOpen = this.isOpenPart(head)
+      for (let n = 1; n < expected.count && isOpen; n++) {
+        const i = expected.at(n)
+        if (expected.run[i]?.outbox !== run.outbox) continue
+        fate[i] |= Fate.swallow
+        isOpen = this.isOpenPart(i)
+      }
+      if (isOpen) run.outbox.client.dropRest()
+    }
+    window.from = window.at
   }
 
   /** With `-Y` the first `set` is the login; without, it is a `set`. */
@@ -301,7 +353,7 @@ export class TextDialect implements Dialect {
     const run = expected.run[head]!
     this.#assemble(run, to, behind)
     expected.shift()
-    run.outbox.settle(run, 1)
+    run.outbox.settle(run, 1, 1)
   }
 
   /** @param isStarted a part of the value has gone out */
@@ -341,11 +393,13 @@ export class TextDialect implements Dialect {
   }
 
   keys(entry: number): number {
-    const { shape, asked, keyFrom, keyTo } = this.#wire.expected
-    if (shape[entry] !== Shape.values && shape[entry] !== Shape.valuesCas && shape[entry] !== Shape.joined) return 0
-    let keys = 1
-    for (let at = keyFrom[entry]; at < keyTo[entry]; at++) if (asked[entry][at] === SPACE) keys++
-    return keys
+    const { shape, keys } = this.#wire.expected
+    return shape[entry] === Shape.metaBatch || shape[entry] === Shape.metaRun ? 0 : keys[entry]
+  }
+
+  isOpenPart(entry: number): boolean {
+    const { shape } = this.#wire.expected
+    return shape[entry] === Shape.part || shape[entry] === Shape.partCas
   }
 
   readonly noMemory = NO_MEMORY
@@ -381,7 +435,8 @@ export class TextDialect implements Dialect {
     const row = lost.row[entry]
     const shape = lost.shape[entry] === Shape.joined ? Shape.values : lost.shape[entry]
     // It keeps the time of its first sending, so that nobody waits longer than for one request.
-    const i = expected.push(run, shape, Fate.again, row, bytes, lost.sentAt[entry])
+    const i = expected.push(run, shape, Fate.again | (lost.fate[entry] & Fate.follows), row, bytes, lost.sentAt[entry])
+    expected.keys[i] = lost.keys[entry]
     if (shape !== Shape.metaBatch) {
       expected.keyFrom[i] = commands[row].verb!.length + 1
       expected.keyTo[i] = bytes.length - 2

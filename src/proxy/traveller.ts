@@ -24,6 +24,8 @@ export interface Traveller extends WaitsForRoom, WaitsForLane {
   wentBack(): void
   /** The request is in flight. */
   counted(frame: RequestFrame): void
+  /** It may have as many in flight now as it may. */
+  pauseIfFull(): void
   bodyDone(): void
   /** The request is answered in memcached's stead. */
   answer(frame: RequestFrame, found: Found, words: string, status: number): void

@@ -16,5 +16,5 @@ export const backendCloses = [
 export type BackendClose = typeof backendCloses[number]
 
 /** Why a client was given a backend connection of its own. */
-export const privateReasons = ['configured', 'command', 'oversize', 'release', 'behind', 'unframed', 'login'] as const
+export const privateReasons = ['configured', 'command', 'oversize', 'release', 'heavy', 'behind', 'unframed', 'login'] as const
 export type PrivateReason = typeof privateReasons[number]

@@ -95,10 +95,9 @@ test('a key called noreply is for nobody else to see', () => {
   apart('ms noreply 1\r\nx\r\n')
 })
 
-test('256 keys are shared, 257 are not; the line may have 8192 bytes', () => {
+test('a get of any number of keys and any length is shared, since it is sent in parts', () => {
   const multiget = (keys: number) => `get${' a'.repeat(keys)}\r\n`
-  for (const keys of [1, 2, 24, 25, 100, 256]) shared(multiget(keys))
-  for (const keys of [257, 1000]) apart(multiget(keys))
+  for (const keys of [1, 2, 24, 25, 100, 256, 257, 1000]) shared(multiget(keys))
   const line = (verb: string, bytes: number) => {
     const key = 'k'.repeat(199)
     let text = `${verb}${` ${key}`.repeat(Math.floor((bytes - 300) / 200))}`
@@ -107,15 +106,30 @@ test('256 keys are shared, 257 are not; the line may have 8192 bytes', () => {
   }
   expect(line('get', 8192)).toHaveLength(8192)
   expect(textFrames([latin1(line('get', 8192))])).toMatchObject([{ found: 'request', strict: true }])
-  expect(textFrames([latin1(line('get', 8193))])).toMatchObject([{ found: 'request', strict: false }])
+  expect(textFrames([latin1(line('get', 8193))])).toMatchObject([{ found: 'request', strict: true }])
   expect(textFrames([latin1(line('gets', 8192))])).toMatchObject([{ found: 'request', strict: true }])
-  expect(textFrames([latin1(line('gets', 8193))])).toMatchObject([{ found: 'request', strict: false }])
+  expect(textFrames([latin1(line('gets', 8193))])).toMatchObject([{ found: 'request', strict: true }])
+})
+
+test('what stands before the keys is sent with each part: 256 bytes of it are shared, more are not', () => {
+  shared(`get${' '.repeat(253)}a b\r\n`)
+  apart(`get${' '.repeat(254)}a b\r\n`)
+  shared(`gat${' '.repeat(251)}0 a b\r\n`)
+  apart(`gat${' '.repeat(252)}0 a b\r\n`)
+})
+
+test('a line of one key is sent as it is: 8192 bytes of a get are shared, and 2048 of a gat', () => {
+  const padded = (line: string, bytes: number): Buffer => latin1(`${line.padEnd(bytes - 2)}\r\n`)
+  for (const [line, most] of [['get a', 8192], ['gets a', 8192], ['gat 0 a', 2048], ['gats 0 a', 2048]] as const) {
+    expect(textFrames([padded(line, most)])).toMatchObject([{ found: 'request', strict: true }])
+    expect(textFrames([padded(line, most + 1)])).toMatchObject([{ found: 'request', strict: false }])
+  }
 })
 
 test('gat takes as many keys as get', () => {
   for (const keys of [22, 23, 24, 25, 100, 256]) shared(`gat 0${' a'.repeat(keys)}\r\n`, { key: `${'a '.repeat(keys - 1)}a` })
-  apart(`gat 0${' a'.repeat(257)}\r\n`)
-  apart(`gats 0${' a'.repeat(1000)}\r\n`)
+  shared(`gat 0${' a'.repeat(257)}\r\n`, { key: `${'a '.repeat(256)}a` })
+  shared(`gats 0${' a'.repeat(1100)}\r\n`)
 })
 
 test('lines of 2048 bytes are shared, longer ones are not, and only the get family may go on', () => {
@@ -148,7 +162,7 @@ test('a get line is collected up to its limit and no further', () => {
 test('a long get line in small pieces is not copied whole for each', () => {
   const bytes = latin1(`get ${'a'.repeat(200)}${` ${'a'.repeat(200)}`.repeat(10_000)}\r\n`)
   const pieces = Array.from({ length: Math.ceil(bytes.length / 16) }, (_, n) => bytes.subarray(n * 16, n * 16 + 16))
-  expect(textFrames(pieces, 4 * 2 ** 20)).toMatchObject([{ found: 'request', strict: false, bytes: bytes.toString('latin1') }])
+  expect(textFrames(pieces, 4 * 2 ** 20)).toMatchObject([{ found: 'request', strict: true, bytes: bytes.toString('latin1') }])
 })
 
 test('only CR LF ends a line that is shared', () => {

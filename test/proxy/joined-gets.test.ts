@@ -105,6 +105,11 @@ test('a line of 1024 bytes is joined, one of 1025 is not', async () => {
 test('64 gets are joined, the next begins a line of its own', async () => {
   const t = await old()
   const keys = Array.from({ length: MOST_JOINED + 1 }, (_, n) => `k${n}`)
+  // So many at once are for those whose values are known to be small.
+  t.client(1).sends('get small\r\n')
+  await t.backend.sees('get small\r\n')
+  t.backend.says(value('small', '1'), 'END\r\n')
+  await t.client(1).gets(value('small', '1'), 'END\r\n')
   t.client(1).sends(keys.map(key => `get ${key}\r\n`).join(''))
   await t.backend.sees(`get ${keys.slice(0, MOST_JOINED).join(' ')}\r\nget ${keys.at(-1)}\r\n`)
   t.backend.says(value('k63', '1'), 'END\r\n', value('k64', '2'), 'END\r\n')

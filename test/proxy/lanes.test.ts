@@ -163,6 +163,10 @@ test('another command behind a quiet run closes it', async () => {
 test('a run of 256 quiet requests gets a fence, and goes on in the next', async () => {
   const t = await transcript()
   const request = 'mg a v q\r\n'
+  t.client(1).sends('mg a v\r\n')
+  await t.backend.sees('mg a v\r\n')
+  t.backend.says('VA 1\r\nx\r\n')
+  await t.client(1).gets('VA 1\r\nx\r\n')
   t.client(1).sends(request.repeat(257))
   await t.backend.sees(request.repeat(256), 'mn\r\n', request, 'mn\r\n')
   t.backend.says('MN\r\nVA 1\r\nx\r\nMN\r\n')

@@ -20,7 +20,29 @@ test('a client that does not read is not read either, and gets all when it does'
   await t.backend.seesNothing()
   t.client(1).socket.resume()
   await t.client(1).gets(big(12 * MiB))
-  await t.backend.sees('get again\r\n')
+  // One who reads so much gets a connection of its own.
+  await (await t.private(1)).sees('get again\r\n')
+})
+
+test('reply_timeout counts silence: a reply that flows is not late, and neither is what waits behind it', async () => {
+  const t = await transcript({ clients: 2, backend: { reply_timeout: '3s', probe_interval: 'off' } })
+  t.client(1).sends('get a\r\n')
+  await t.backend.sees('get a\r\n')
+  t.client(2).sends('get b\r\n')
+  await t.backend.sees('get b\r\n')
+  t.backend.says('VALUE a 0 4\r\n')
+  for (const byte of 'aaaa') {
+    await t.settle()
+    t.passes(3000)
+    t.backend.says(byte)
+  }
+  t.backend.says('\r\nEND\r\n')
+  await t.client(1).gets('VALUE a 0 4\r\naaaa\r\nEND\r\n')
+  t.passes(3000)
+  await t.settle()
+  expect(t.lines.filter(line => line.event === 'backend-lost')).toEqual([])
+  t.passes(1)
+  await t.client(2).gets('SERVER_ERROR memseal: no reply within 3000 ms\r\n')
 })
 
 test('reply_backlog: a client that leaves more than that unread is closed; nobody else', async () => {

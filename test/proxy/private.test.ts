@@ -349,7 +349,8 @@ test('a private connection whose memory is too much closes the client it is for,
   const t = await transcript()
   const [session] = t.service.sessions
   t.client(1).socket.pause()
-  const value = `VALUE a 0 ${512 * 1024}\r\n${'x'.repeat(512 * 1024)}\r\nEND\r\n`
+  // Not so large that the client would get its own connection for it.
+  const value = `VALUE a 0 ${24 * 1024}\r\n${'x'.repeat(24 * 1024)}\r\nEND\r\n`
   while (session.outbox.backlog === 0) {
     t.client(1).sends('get a\r\n')
     await t.backend.sees('get a\r\n')

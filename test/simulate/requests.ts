@@ -92,7 +92,7 @@ function textRequest(asker: Asker, n: number): Request {
   if (roll < 0.42) {
     const verb = random.pick(['get', 'gets', 'gat', 'gats'])
     let line = verb.startsWith('gat') ? `${verb} 60` : verb
-    for (let at = 0, keys = random.between(1, 6); at < keys; at++) line += ` ${keyOf(asker, n, `k${at}`)}`
+    for (let at = 0, keys = random.chance(0.85) ? random.between(1, 6) : random.between(20, 90); at < keys; at++) line += ` ${keyOf(asker, n, `k${at}`)}`
     return plain(asker, verb, line)
   }
   const key = keyOf(asker, n)
