@@ -1,21 +1,21 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { setImmediate as turnOfTheLoop } from 'node:timers/promises'
-import { isLoopback, normalAddress } from '../admission/address.ts'
-import { CidrList } from '../admission/cidr.ts'
-import { Repeats } from '../admission/repeats.ts'
-import { endpointText, type Endpoint } from '../config/endpoint.ts'
+import { isLoopback, normalAddress } from '../lib/address.ts'
 import { Backoff } from '../lib/backoff.ts'
 import { bind, type Bound } from '../lib/bind.ts'
+import { CidrList } from '../lib/cidr.ts'
+import { endpointText, type Endpoint } from '../lib/endpoint.ts'
 import { isOwnAddress } from '../lib/names.ts'
 import { printableLines } from '../lib/printable.ts'
-import type { Daemon } from '../process/daemon.ts'
 import type { Logger } from '../telemetry/log.ts'
+import type { ReloadOutcome } from '../telemetry/reload-outcome.ts'
+import { Repeats } from '../telemetry/repeats.ts'
 import { configurationHeader, headerOf, isMeantFor } from './configuration-header.ts'
 import { Places } from './places.ts'
 import { contentType, prometheusText } from './prometheus.ts'
 import { Rounds } from './rounds.ts'
-import { connectionsNow, connectionsText, jsonText, takeSnapshot } from './snapshot.ts'
+import { connectionsText, jsonText, type ConnectionsNow, type Snapshot } from './snapshot.ts'
 
 // Asks and orders, in HTTP. Whoever can write to the unix socket (owner and group) may give orders; over TCP there is only
 // reading: for every user of this host, and for those addresses that `admin.allow` names.
@@ -40,8 +40,28 @@ const LONGEST_RETRY_MS = 30_000
 interface Answer { status: number, body: string | Buffer, type?: string }
 type Route = (url: URL, request: IncomingMessage) => Answer | Promise<Answer>
 
+interface ServiceWithClients {
+  readonly name: string
+  readonly clients: number
+  readonly sessions: Iterable<{ readonly peer: { id: string, address: string }, destroy(why: 'killed'): void }>
+}
+
+/** The daemon, as far as it is asked and ordered here. */
+export interface Administered {
+  readonly source: { readonly paths: readonly string[] }
+  readonly configuration: string
+  readonly config: { readonly admin: { readonly allow: readonly string[] }, readonly drain_timeout: number }
+  readonly services: { readonly services: readonly ServiceWithClients[] }
+  readiness(): string[]
+  snapshot(): Snapshot
+  /** @param limit how many to show at the most */
+  connections(limit: number): Promise<ConnectionsNow>
+  reload(cause: 'admin'): Promise<ReloadOutcome>
+  drain(cause: 'admin'): Promise<void>
+}
+
 export class AdminServer {
-  readonly #daemon: Daemon
+  readonly #daemon: Administered
   readonly #log: Logger
   readonly #bound: Bound<Server>[] = []
   readonly #reads: Record<string, Route>
@@ -54,12 +74,12 @@ export class AdminServer {
   #metricsKept = { bytes: Buffer.alloc(0), madeAt: -Infinity }
   readonly #metricsRounds: Rounds<void, Buffer<ArrayBuffer>>
 
-  constructor(daemon: Daemon, log: Logger) {
+  constructor(daemon: Administered, log: Logger) {
     this.#daemon = daemon
     this.#log = log
-    this.#metricsRounds = new Rounds(() => Buffer.from(prometheusText(takeSnapshot(daemon))))
-    const status = new Rounds<void, Answer>(() => json(200, takeSnapshot(daemon)))
-    const connections = new Rounds((limits: readonly number[]) => connectionsNow(daemon, Math.max(...limits)))
+    this.#metricsRounds = new Rounds(() => Buffer.from(prometheusText(daemon.snapshot())))
+    const status = new Rounds<void, Answer>(() => json(200, daemon.snapshot()))
+    const connections = new Rounds((limits: readonly number[]) => daemon.connections(Math.max(...limits)))
     this.#reads = {
       '/': () => text(200, 'memseal: /healthz /readyz /metrics /status /connections\n'),
       '/healthz': () => text(200, 'ok\n'),

@@ -1,18 +1,10 @@
-import { setImmediate as turnOfTheLoop } from 'node:timers/promises'
 import { printableText } from '../lib/printable.ts'
-import { groups } from '../proto/commands.ts'
-import { countOpenFds } from '../process/fd-limit.ts'
-import { expiringOf, type Expiring } from '../process/expiry.ts'
-import type { Daemon } from '../process/daemon.ts'
-import type { Reloader } from '../process/reload.ts'
-import type { RunningService } from '../process/services.ts'
 import type { LaneSnapshot, ServiceNow } from '../proxy/service.ts'
 import type { Counters, Traffic } from '../telemetry/counters.ts'
 import type { DelaySeconds } from '../telemetry/loop-delay.ts'
-import { leftOut, type ListenerTls } from '../tls/context.ts'
+import type { PastReload, ReloadCounts } from '../telemetry/reload-outcome.ts'
+import type { Expiring } from '../tls/expiring.ts'
 import type { Loaded } from '../tls/material.ts'
-import { oneLine } from '../tls/peer.ts'
-import { version } from '../version.ts'
 
 // What the daemon is doing now, as plain values: /status and /metrics are two ways to write it down.
 
@@ -45,53 +37,13 @@ export interface Snapshot {
   isDraining: boolean
   connectionsLimit: number
   services: ServiceSnapshot[]
-  reloads: Reloader['counts']
-  lastReload: Reloader['last']
+  reloads: ReloadCounts
+  lastReload: PastReload | undefined
   /** The refused reload that stands: what is on disk is not what is in force. */
-  refusal: Reloader['refusal']
+  refusal: PastReload | undefined
   process: {
     loopDelay: DelaySeconds, cpu: { user: number, system: number }, memory: { rss: number, heap: number, buffers: number },
     openFds: number, maxFds: number,
-  }
-}
-
-export function takeSnapshot(daemon: Daemon): Snapshot {
-  const { reloader, services, fdPlan } = daemon
-  const cpu = process.cpuUsage()
-  const memory = process.memoryUsage()
-  return {
-    version, node: process.version, openssl: process.versions.openssl!, tlsLeftOut: leftOut, pid: process.pid, startedAt: daemon.startedAt,
-    configuration: daemon.configuration,
-    notReady: daemon.readiness(), isDraining: daemon.isDraining, connectionsLimit: fdPlan.limit,
-    services: services.running.map(running => serviceSnapshot(running, daemon)),
-    reloads: reloader.counts, lastReload: reloader.last, refusal: reloader.refusal,
-    process: {
-      loopDelay: daemon.loopDelay.seconds, cpu: { user: cpu.user / 1e6, system: cpu.system / 1e6 },
-      memory: { rss: memory.rss, heap: memory.heapUsed, buffers: memory.arrayBuffers },
-      openFds: countOpenFds(), maxFds: fdPlan.fdLimit ?? 0,
-    },
-  }
-}
-
-function serviceSnapshot({ name, service, admission }: RunningService, daemon: Daemon): ServiceSnapshot {
-  const { now, traffic } = service.measure()
-  const { running, waiting } = admission.handshakes
-  const tls = daemon.services.tlsOf(name)
-  const [listener] = tls.listeners.values()   // all of a service's show the same
-  return {
-    name,
-    listeners: daemon.services.listeners.filter(listener => listener.service === name)
-      .map(({ name: endpoint, address, secure, isShut }) => ({ endpoint, address, tls: secure !== undefined, isShut })),
-    edge: admission.counters,
-    traffic: { ...traffic, requests: byGroup(traffic.requests), refused: byGroup(traffic.refused) },
-    now: {
-      ...now, clients: admission.clients, handshakesRunning: running, handshakesWaiting: waiting, handshakesUnopened: admission.firstRoom.size,
-    },
-    lanes: service.lanes(),
-    certificates: expiringOf(name, listener, tls.backend),
-    tls: listener && shownBy(listener),
-    clientCa: listener?.material.authorities ?? [],
-    backendTls: tls.backend && { shown: tls.backend.material.shown, ca: tls.backend.material.authorities },
   }
 }
 
@@ -104,36 +56,9 @@ export function jsonText(value: unknown): string {
   return printableText(JSON.stringify(value, (_, each: unknown) => each instanceof Float64Array ? [...each] : each))
 }
 
-/** Clients are served between two slices: to write down 10,000 at once takes 40 ms. */
-const SLICE = 250
-
 export interface ConnectionsNow { total: number, shown: readonly string[] }
-
-/** At most `limit` clients in JSON, the oldest first, and how many there are. */
-export async function connectionsNow(daemon: Daemon, limit: number): Promise<ConnectionsNow> {
-  const shown: string[] = []
-  let total = 0
-  for (const service of daemon.services.services) {
-    total += service.clients
-    for (const session of service.sessions) {
-      if (shown.length >= limit) break
-      shown.push(jsonText(session.snapshot()))
-      if (shown.length % SLICE === 0) await turnOfTheLoop()
-    }
-  }
-  return { total, shown }
-}
 
 /** @returns JSON */
 export function connectionsText({ total, shown }: ConnectionsNow, limit: number): string {
   return `{"total":${total},"connections":[${shown.slice(0, limit).join()}]}\n`
-}
-
-function shownBy({ material, settings }: ListenerTls): ServiceSnapshot['tls'] {
-  const { subject, names, fingerprint, notAfter } = material
-  return { subject: oneLine(subject), names, fingerprint, notAfter, clientAuth: settings.client_auth }
-}
-
-function byGroup(counts: Float64Array): Record<string, number> {
-  return Object.fromEntries(groups.map((group, at) => [group, counts[at]]))
 }

@@ -1,11 +1,13 @@
 import type { Logger } from 'pino'
+import { clientKey, isLoopback } from '../lib/address.ts'
+import { CidrList } from '../lib/cidr.ts'
 import type { Counters } from '../telemetry/counters.ts'
-import { clientKey, isLoopback } from './address.ts'
-import { CidrList } from './cidr.ts'
+import type { RefusalReason } from '../telemetry/reasons.ts'
+import { Repeats } from '../telemetry/repeats.ts'
 import { ConnectRate, OpenPerClient } from './client-limits.ts'
 import { FirstRoom } from './first-room.ts'
 import { Handshakes } from './handshakes.ts'
-import { Repeats } from './repeats.ts'
+import { Place } from './place.ts'
 
 // Who may come in, asked before a byte of a connection is read, in this order; the first no is the verdict.
 //
@@ -15,11 +17,6 @@ import { Repeats } from './repeats.ts'
 // Where a limit is reached, somebody who was admitted and has said nothing since yields the place; then somebody who has
 // begun a handshake and does not go on.
 // One Admission per service, shared by its listeners.
-
-export const refusals = [
-  'denied', 'not-allowed', 'backend-down', 'process-full', 'service-full', 'client-full', 'too-fast',
-] as const
-export type RefusalReason = typeof refusals[number]
 
 const words: Record<RefusalReason, string> = {
   'denied': 'the source address is on the deny list',
@@ -202,23 +199,5 @@ export class Admission {
     this.#open -= 1
     this.#cap.open -= 1
     this.#perClient.remove(client)
-  }
-}
-
-/** A place under the limits, given back exactly once. */
-export class Place {
-  /** Whose it is: what counts as one client. */
-  readonly countedAs: string
-  #giveBack: (() => void) | undefined
-
-  constructor(countedAs: string, giveBack: () => void) {
-    this.countedAs = countedAs
-    this.#giveBack = giveBack
-  }
-
-  release(): void {
-    const giveBack = this.#giveBack
-    this.#giveBack = undefined
-    giveBack?.()
   }
 }

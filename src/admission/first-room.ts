@@ -1,4 +1,4 @@
-import type { Place } from './admission.ts'
+import type { Place } from './place.ts'
 
 type Milliseconds = number
 

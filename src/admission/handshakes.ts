@@ -1,18 +1,5 @@
 import { InVain } from './in-vain.ts'
-import { Waiting } from './waiting.ts'
-
-/** A handshake that waits for its turn. */
-export interface Handshake {
-  /** Whose it is: what limits count as one client. */
-  readonly client: string
-  /** Its turn has come. `finished` must be called on it later, whatever becomes of it. */
-  begin(): void
-  /** It has to go, and was forgotten here: too many wait, most of them of this client, or too many are under way and it has
-   *  been for longest. */
-  displace(): void
-  /** Gone while it waited: it is passed over. `finished` was called on it. */
-  readonly isGone: boolean
-}
+import { Waiting, type Handshake } from './waiting.ts'
 
 interface Running { slotTimer: NodeJS.Timeout | undefined }
 

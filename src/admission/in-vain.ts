@@ -1,4 +1,4 @@
-import { networkOf } from './address.ts'
+import { networkOf } from '../lib/address.ts'
 
 type Milliseconds = number
 interface Count { inVain: number, until: Milliseconds, underWay: number }

@@ -1,7 +1,19 @@
-import type { Handshake } from './handshakes.ts'
 import type { Rank } from './in-vain.ts'
 
 type Milliseconds = number
+
+/** A handshake that waits for its turn. */
+export interface Handshake {
+  /** Whose it is: what limits count as one client. */
+  readonly client: string
+  /** Its turn has come. `finished` must be called on it later, whatever becomes of it. */
+  begin(): void
+  /** It has to go, and was forgotten here: too many wait, most of them of this client, or too many are under way and it has
+   *  been for longest. */
+  displace(): void
+  /** Gone while it waited: it is passed over. `finished` was called on it. */
+  readonly isGone: boolean
+}
 
 /** A client whose oldest has waited this long is overloaded: those that came first have likely given up, or will before
  *  their handshake is done (libraries wait 0.5 to 1 s), so the newest goes first. */

@@ -1,9 +1,10 @@
 import { existsSync, realpathSync } from 'node:fs'
 import { resolve } from 'node:path'
+import { warnOfHiddenPaths } from '../config/hidden-paths.ts'
 import { issueText } from '../config/issue.ts'
 import { loadFile, loadGiven, type Loaded } from '../config/load.ts'
 import { givenByEnvironment, givenByFlags, setupOptions, type Given } from '../config/setup.ts'
-import { isForUnit, isUnit, warnOfHiddenPaths } from '../lib/hidden-paths.ts'
+import { isForUnit, isUnit } from '../lib/hidden-paths.ts'
 import type { Terminal } from './terminal.ts'
 import { UsageError } from './usage-error.ts'
 

@@ -1,6 +1,6 @@
-import type { ReloadOutcome } from '../process/reload.ts'
 import { hasFault } from '../config/issue.ts'
 import { exitStatuses } from '../errors.ts'
+import type { ReloadOutcome } from '../telemetry/reload-outcome.ts'
 import { AdminError, asking, configurationOf, ConfigurationError } from './admin-client.ts'
 import type { Terminal } from './terminal.ts'
 

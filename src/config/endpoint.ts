@@ -1,18 +1,9 @@
-import { BlockList, isIP, isIPv4, isIPv6 } from 'node:net'
-import { Problem } from './reading.ts'
-
-/** A place to listen on or to connect to. Paths are absolute; IPv6 hosts stand without brackets. */
-export type Endpoint =
-  | { kind: 'tcp', host: string, port: number }
-  | { kind: 'unix', path: string }
-  | { kind: 'systemd', name: string }
+import { isIPv4, isIPv6 } from 'node:net'
+import type { Endpoint } from '../lib/endpoint.ts'
+import { Problem } from './problem.ts'
 
 // struct sockaddr_un: 108 bytes on Linux, 104 on the BSDs and macOS, the closing NUL counted.
 export const longestSocketPath = process.platform === 'darwin' ? 103 : 107
-
-const loopback = new BlockList()
-loopback.addSubnet('127.0.0.0', 8, 'ipv4')
-loopback.addAddress('::1', 'ipv6')
 
 /** Reads `127.0.0.1:11211`, `[::1]:11211`, `cache.example.com:11211`, `unix:/path`, and for listeners `systemd:NAME`. */
 export function parseEndpoint(text: string, side: 'listen' | 'connect'): Endpoint | Problem {
@@ -21,28 +12,9 @@ export function parseEndpoint(text: string, side: 'listen' | 'connect'): Endpoin
   return parseTcp(text, side)
 }
 
-/** The text that `parseEndpoint` reads. */
-export function endpointText(endpoint: Endpoint): string {
-  switch (endpoint.kind) {
-    case 'tcp': return isIPv6(endpoint.host) ? `[${endpoint.host}]:${endpoint.port}` : `${endpoint.host}:${endpoint.port}`
-    case 'unix': return `unix:${endpoint.path}`
-    case 'systemd': return `systemd:${endpoint.name}`
-    default: return endpoint satisfies never
-  }
-}
-
 /** Where one of a list's entries stands; a list of one may be written as that one. */
 export function entryPath(path: string, entries: readonly unknown[], at: number): string {
   return entries.length === 1 ? path : `${path}[${at}]`
-}
-
-/** Can only this host reach it? A systemd socket may be anything, so it counts as reachable from outside. */
-export function isLocal(endpoint: Endpoint): boolean {
-  if (endpoint.kind === 'unix') return true
-  if (endpoint.kind === 'systemd') return false
-  if (endpoint.host === 'localhost') return true
-  const family = isIP(endpoint.host)
-  return family !== 0 && loopback.check(endpoint.host, family === 4 ? 'ipv4' : 'ipv6')
 }
 
 function parseUnix(path: string): Endpoint | Problem {

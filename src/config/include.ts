@@ -2,7 +2,8 @@ import { globSync } from 'node:fs'
 import { isMap, isScalar, isSeq, LineCounter, Pair, Scalar, YAMLMap, type Document, type Node } from 'yaml'
 import { FileKindError, readWholeFile } from '../lib/whole-file.ts'
 import { MOST_BYTES, parse } from './parse.ts'
-import { isPattern, Problem, type Reading } from './reading.ts'
+import { Problem } from './problem.ts'
+import { isPattern, type Reading } from './reading.ts'
 
 // `include`: services from more files. Their nodes are put into the document as if they stood there, and the reading is told
 // whose they are, so that each fault is shown at its own file, line and column.

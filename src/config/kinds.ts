@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict'
 import { isIP, isIPv4, isIPv6 } from 'node:net'
 import type { Node } from 'yaml'
+import { endpointText, type Endpoint } from '../lib/endpoint.ts'
 import { addressBits, shortAddress } from '../lib/ip.ts'
-import { endpointText, isHostName, parseEndpoint, type Endpoint } from './endpoint.ts'
-import { gapIn, Problem, type Reading, type Spot } from './reading.ts'
+import { isHostName, parseEndpoint } from './endpoint.ts'
+import { gapIn, Problem } from './problem.ts'
+import type { Reading, Spot } from './reading.ts'
 import { durationPattern, durationText, parseDuration, parseSize, sizePattern, sizeText } from './units.ts'
 
 export type { Endpoint }

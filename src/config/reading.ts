@@ -2,24 +2,7 @@ import { existsSync, globSync } from 'node:fs'
 import { dirname, isAbsolute, resolve } from 'node:path'
 import { isAlias, isScalar, Scalar, visit, type Document, type LineCounter, type Node } from 'yaml'
 import type { Issue, Origin } from './issue.ts'
-import type { Kind } from './kinds.ts'
-
-/** What a kind says of a text that it does not take: what is wrong and what to write, both whole sentences. */
-export class Problem {
-  readonly message: string
-  readonly fix: string
-
-  constructor(message: string, fix: string) {
-    this.message = message
-    this.fix = fix
-  }
-}
-
-/** What an import leaves where only the operator knows the value. @param words what belongs there   @returns undefined: no gap */
-export function gapIn(text: string, words: string): Problem | undefined {
-  if (!/\bFILL-IN\b/.test(text)) return undefined
-  return new Problem('FILL-IN still stands here, in the place of a value that only you know.', `Write it: ${words.replaceAll('`', '')}.`)
-}
+import { Problem } from './problem.ts'
 
 /** Where a value stands: its path, and its node if it was written. */
 export interface Spot { path: string, node: Node | undefined }
@@ -64,7 +47,7 @@ export class Reading {
   }
 
   /** Reads a list's default, which is written as its entries would be. */
-  defaults<T>(of: Kind<T>, texts: readonly string[], path: string): T[] {
+  defaults<T>(of: { read(node: Node, path: string, reading: Reading): T }, texts: readonly string[], path: string): T[] {
     return texts.map((text, at) => {
       const node = new Scalar(text)
       this.#source.given.set(node, { kind: 'default' })

@@ -1,7 +1,8 @@
 import { isIPv4, isIPv6 } from 'node:net'
+import { endpointText, isLocal, type Endpoint } from '../lib/endpoint.ts'
 import { rangeOf, shortAddress, sizeOf, type Range } from '../lib/ip.ts'
 import { checkCircles, realPath } from './circles.ts'
-import { endpointText, entryPath, isLocal, type Endpoint } from './endpoint.ts'
+import { entryPath } from './endpoint.ts'
 import type { Reading } from './reading.ts'
 import type { BackendTlsConfig, Config, ServiceConfig } from './schema.ts'
 

@@ -2,8 +2,8 @@ import {
   account, choice, cidr, command, count, countOrAuto, duration, endpoint, fileMode, fingerprint, flag, hostName, keyPin, path, pattern, peerName,
   size, type Infer,
 } from './kinds.ts'
-import { list, map, optional, section } from './sections.ts'
 import { commandNames, groupNames } from '../proto/commands.ts'
+import { list, map, optional, section } from './sections.ts'
 
 // Every key once. Types, defaults, checks, messages, config/REFERENCE.md and config/schema.json all come from here.
 
@@ -380,5 +380,4 @@ export type LimitsConfig = Infer<typeof limits>
 export type TlsConfig = Infer<typeof tls>
 export type BackendConfig = Infer<typeof backend>
 export type BackendTlsConfig = Infer<typeof backendTls>
-export type SocketConfig = Infer<typeof socket>
 export type LogConfig = Infer<typeof log>

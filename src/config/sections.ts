@@ -1,7 +1,8 @@
 import { isMap, isScalar, isSeq, Scalar, type Node, type YAMLMap } from 'yaml'
-import type { Fields, Infer, JsonSchema, Kind, Siblings } from './kinds.ts'
 import { originText, type Origin } from './issue.ts'
-import { gapIn, Problem, type Reading } from './reading.ts'
+import type { Fields, Infer, JsonSchema, Kind, Siblings } from './kinds.ts'
+import { gapIn, Problem } from './problem.ts'
+import type { Reading } from './reading.ts'
 import { closest } from './suggest.ts'
 
 // The kinds that hold other kinds: sections with known keys, maps with names of the operator's own, lists.

@@ -1,10 +1,9 @@
 import { lstatSync, readlinkSync, renameSync, statSync, unlinkSync, type Stats } from 'node:fs'
 import { connect, type AddressInfo, type ListenOptions, type Server } from 'node:net'
 import { dirname } from 'node:path'
-import { endpointText, type Endpoint } from '../config/endpoint.ts'
-import type { SocketConfig } from '../config/schema.ts'
+import { endpointText, type Endpoint } from './endpoint.ts'
 import { shortAddress } from './ip.ts'
-import { bindForNobodyElse, openTo } from './socket-permissions.ts'
+import { bindForNobodyElse, openTo, type SocketPermissions } from './socket-permissions.ts'
 
 // An endpoint becomes servers that listen: one for each address that it stands for.
 //
@@ -20,7 +19,7 @@ export interface BindOptions<S extends Server> {
   /** Connections that the kernel keeps for us. Left out: Node's default. */
   backlog?: number
   /** Who may use a unix socket. Left out: whoever the process's umask leaves in. */
-  permissions?: SocketConfig
+  permissions?: SocketPermissions
   /** File descriptors that were passed under the name of a `systemd:` endpoint. @throws Error in words */
   passed?: (name: string) => number[]
 }

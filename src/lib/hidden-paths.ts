@@ -1,6 +1,5 @@
 import { existsSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
-import type { Loaded } from '../config/load.ts'
 
 // What memseal does not see where systemd runs it: the units in config/systemd give it a /tmp of its own, and no home folders.
 // Whoever tries a path in a shell sees all of it, hence the words.
@@ -38,28 +37,4 @@ export function whyNotSeen(path: string): Hidden | undefined {
 /** Is this what memseal's units run: a file in /etc/memseal of a host that systemd has booted? */
 export function isForUnit(file: string): boolean {
   return dirname(resolve(file)) === '/etc/memseal' && existsSync('/run/systemd/system')
-}
-
-/** Warns of each path of the configuration that a unit does not see. */
-export function warnOfHiddenPaths(loaded: Loaded): void {
-  for (const key of ['services', 'admin', 'log'] as const) warnBelow(key, loaded[key], loaded)
-}
-
-function warnBelow(at: string, value: unknown, loaded: Loaded): void {
-  const path = pathIn(value)
-  if (path === undefined) {
-    if (typeof value !== 'object' || value === null) return
-    const isList = Array.isArray(value)
-    for (const [key, each] of Object.entries(value)) warnBelow(isList ? `${at}[${key}]` : `${at}.${key}`, each, loaded)
-    return
-  }
-  const found = hiddenInUnit(path)
-  if (found !== undefined) loaded.report('warning', at, `${path}: ${found.words}.`, found.fix)
-}
-
-/** Only paths of the configuration begin with a slash. */
-function pathIn(value: unknown): string | undefined {
-  if (typeof value === 'string') return value.startsWith('/') ? value : undefined
-  const endpoint = value as { kind?: unknown, path?: unknown } | null | undefined
-  return endpoint?.kind === 'unix' ? endpoint.path as string : undefined
 }

@@ -2,8 +2,8 @@ import { accessSync, constants, lstatSync, readFileSync, statSync } from 'node:f
 import { isIPv6 } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import { dirname } from 'node:path'
-import { endpointText, isLocal, type Endpoint } from '../config/endpoint.ts'
 import { whatIs } from './bind.ts'
+import { endpointText, isLocal, type Endpoint } from './endpoint.ts'
 import { shortAddress } from './ip.ts'
 
 // Would `run` be able to listen there? Asked without binding: the daemon itself may hold the place now. A fault where it will

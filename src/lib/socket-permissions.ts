@@ -1,7 +1,9 @@
 import { chmodSync, chownSync, readFileSync } from 'node:fs'
-import type { SocketConfig } from '../config/schema.ts'
 
 // Who may use a unix socket: whoever may write to it.
+
+/** `owner` and `group`: names or numbers; undefined: those of this process. */
+export interface SocketPermissions { mode: number, owner: string | undefined, group: string | undefined }
 
 /** Binds with a mask that lets nobody else in, so that there is no moment at which the socket is open to more users than
  *  it is to be. @param bind binds before it returns */
@@ -16,7 +18,7 @@ export function bindForNobodyElse<T>(bind: () => T): T {
 
 /** Owner and group first: whoever loses the socket by that must not have had it with the wider mode.
  *  @throws Error that says what is wrong and what to do */
-export function openTo(path: string, { mode, owner, group }: SocketConfig): void {
+export function openTo(path: string, { mode, owner, group }: SocketPermissions): void {
   const uid = owner === undefined ? -1 : idOf('/etc/passwd', owner, 'user', 'owner')
   const gid = group === undefined ? -1 : idOf('/etc/group', group, 'group', 'group')
   try {

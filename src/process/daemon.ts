@@ -1,25 +1,28 @@
 /** The running proxy: services and their listeners, from start to the end of the drain. */
-import { AdminServer } from '../admin/server.ts'
-import { plain, takeSnapshot } from '../admin/snapshot.ts'
+import { AdminServer, type Administered } from '../admin/server.ts'
+import { plain, type ConnectionsNow, type Snapshot } from '../admin/snapshot.ts'
 import type { ClientCap } from '../admission/admission.ts'
 import { hasFault, issueLine } from '../config/issue.ts'
 import type { Loaded } from '../config/load.ts'
 import type { Config, ServiceConfig } from '../config/schema.ts'
-import { counted } from '../lib/counted.ts'
 import { Clock } from '../lib/clock.ts'
+import { counted } from '../lib/counted.ts'
 import { names } from '../lib/names.ts'
 import { mostLanes } from '../proxy/pool.ts'
 import { Turn } from '../proxy/turn.ts'
-import { TicketRotation } from '../tls/tickets.ts'
-import { signatureOf } from '../tls/watch.ts'
-import { LoopDelay } from '../telemetry/loop-delay.ts'
 import { isStream, LogFileError } from '../telemetry/log-file.ts'
 import { createLogger, type Log } from '../telemetry/log.ts'
-import { ExpiryWatch, expiringOf, type Expiring } from './expiry.ts'
+import { LoopDelay } from '../telemetry/loop-delay.ts'
+import type { ReloadOutcome } from '../telemetry/reload-outcome.ts'
+import { expiringOf, type Expiring } from '../tls/expiring.ts'
+import { TicketRotation } from '../tls/tickets.ts'
+import { signatureOf } from '../tls/watch.ts'
+import { ExpiryWatch } from './expiry.ts'
 import { planFds, readFdLimit, type FdPlan } from './fd-limit.ts'
-import { Reloader, type ReloadOutcome } from './reload.ts'
+import { Reloader } from './reload.ts'
 import { buildTls, filesOf } from './service-tls.ts'
 import { Services } from './services.ts'
+import { connectionsNow, takeSnapshot, type Running } from './snapshot.ts'
 import { ServiceManager } from './systemd.ts'
 
 /** Where the configuration comes from, at the start and at each reload. */
@@ -52,7 +55,7 @@ export async function startDaemon(source: ConfigurationSource): Promise<number> 
   return status
 }
 
-export class Daemon {
+export class Daemon implements Administered, Running {
   readonly source: ConfigurationSource
   readonly startedAt = Date.now()
   readonly services: Services
@@ -138,6 +141,14 @@ export class Daemon {
     return [...this.services.running.flatMap(({ service }) => service.readiness()), ...expired]
   }
 
+  snapshot(): Snapshot {
+    return takeSnapshot(this)
+  }
+
+  connections(limit: number): Promise<ConnectionsNow> {
+    return connectionsNow(this, limit)
+  }
+
   /** Those that are no end. None of them may find Node's own answer, not even during the start: a debugger, or death. */
   #followSignals(): void {
     process.on('SIGHUP', () => void this.reload('signal'))
@@ -171,7 +182,7 @@ export class Daemon {
   async #tellStatus(): Promise<void> {
     await this.#started.promise
     const { log } = this.#log
-    const snapshot = takeSnapshot(this)
+    const snapshot = this.snapshot()
     const words = snapshot.notReady.length === 0 ? 'ready' : `not ready: ${snapshot.notReady.join('; ')}`
     log[log.isLevelEnabled('info') ? 'info' : log.level as 'error']({ event: 'status', status: plain(snapshot) }, words)
   }

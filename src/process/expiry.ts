@@ -1,6 +1,5 @@
 import type { Logger } from '../telemetry/log.ts'
-import type { BackendTls } from '../tls/backend.ts'
-import type { ListenerTls } from '../tls/context.ts'
+import type { Expiring } from '../tls/expiring.ts'
 import { expiredWarning } from '../tls/revocation.ts'
 
 // Certificates and revocation lists that run out while memseal runs: told every hour, for as long as it lasts.
@@ -8,27 +7,6 @@ import { expiredWarning } from '../tls/revocation.ts'
 const CHECK_MS = 60_000
 const REPEAT_MS = 3_600_000
 const SOON_MS = 14 * 86_400_000
-
-export interface Expiring {
-  service: string
-  key: 'cert' | 'crl' | 'backend_cert'
-  file: string
-  notAfter: Date
-  crlExpired?: 'refuse' | 'warn'
-}
-
-/** @param listener undefined: plain */
-export function expiringOf(service: string, listener: ListenerTls | undefined, backend: BackendTls | undefined): Expiring[] {
-  const found: Expiring[] = []
-  if (listener !== undefined) {
-    const { material: { notAfter, revocation }, settings: { cert = '', crl = '', crl_expired: crlExpired } } = listener
-    found.push({ service, key: 'cert', file: cert, notAfter })
-    if (revocation?.nextUpdate !== undefined) found.push({ service, key: 'crl', file: crl, notAfter: revocation.nextUpdate, crlExpired })
-  }
-  const shownUntil = backend?.material.notAfter
-  if (shownUntil !== undefined) found.push({ service, key: 'backend_cert', file: backend!.settings.cert!, notAfter: shownUntil })
-  return found
-}
 
 export class ExpiryWatch {
   readonly #timer: NodeJS.Timeout

@@ -1,15 +1,15 @@
 import { createServer, type Server, type Socket } from 'node:net'
 import type { Logger } from 'pino'
-import { isLoopback, normalAddress } from '../admission/address.ts'
 import type { Admission } from '../admission/admission.ts'
-import { Repeats } from '../admission/repeats.ts'
-import type { Endpoint } from '../config/endpoint.ts'
-import type { SocketConfig } from '../config/schema.ts'
+import { isLoopback, normalAddress } from '../lib/address.ts'
 import { bind, type Bound } from '../lib/bind.ts'
+import type { Endpoint } from '../lib/endpoint.ts'
 import { reset } from '../lib/reset.ts'
+import type { SocketPermissions } from '../lib/socket-permissions.ts'
 import type { Peer } from '../policy/peer.ts'
-import { TlsAcceptor } from '../tls/acceptor.ts'
+import { Repeats } from '../telemetry/repeats.ts'
 import type { ListenerTls } from '../tls/context.ts'
+import { TlsAcceptor } from './acceptor.ts'
 import { passedSockets } from './systemd.ts'
 
 // From accept to a client that is ready to be served. Sockets stay paused: nothing is read before admission. A TLS client
@@ -22,7 +22,7 @@ import { passedSockets } from './systemd.ts'
 export interface ListenerOptions {
   endpoint: Endpoint
   name: string
-  service: { limits: { handshake_timeout: number }, socket?: SocketConfig }
+  service: { limits: { handshake_timeout: number }, socket?: SocketPermissions }
   secure?: ListenerTls
   admission: Admission
   log: Logger
@@ -54,7 +54,7 @@ export class Listener {
   #bound: Bound<Server> | undefined
   /** Where it listens, its port known. */
   #boundTo: Endpoint
-  #permissions: SocketConfig | undefined
+  #permissions: SocketPermissions | undefined
   #isClosed = false
   /** Nobody is to get through to it for now; and whether what that takes is under way. */
   #isShut = false

@@ -3,6 +3,7 @@ import { hasFault, issueLine, type Issue } from '../config/issue.ts'
 import type { Loaded } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
 import type { Log } from '../telemetry/log.ts'
+import type { PastReload, ReloadCause, ReloadCounts, ReloadOutcome } from '../telemetry/reload-outcome.ts'
 import type { BackendMaterial, Material } from '../tls/material.ts'
 import { oneLine } from '../tls/peer.ts'
 import { FileWatch, signatureOf } from '../tls/watch.ts'
@@ -17,18 +18,6 @@ import { PrepareError, type Services } from './services.ts'
 //                                          └─ wrong, and it was a file's change: it may be half written, try again for a while
 //
 // A refusal stands until what is on disk is what is in force, however that comes about: it is taken, or put back as it was.
-
-export type ReloadCause = 'signal' | 'admin' | 'files'
-export type ReloadResult = 'applied' | 'unchanged' | 'refused'
-
-export interface ReloadOutcome {
-  result: ReloadResult
-  /** What is different now; with `needs a restart` what is not yet. */
-  changes: string[]
-  /** Why nothing has changed: one line each, with file:line:column. */
-  reasons: string[]
-  warnings: string[]
-}
 
 /** After a file has changed and the set does not fit together: how long to wait before each further look. */
 const retriesMs = [250, 500, 1000, 2000, 4000]
@@ -49,13 +38,13 @@ export interface ReloaderOptions {
 }
 
 export class Reloader {
-  readonly counts: Record<ReloadCause, Record<ReloadResult, number>> = {
+  readonly counts: ReloadCounts = {
     signal: { applied: 0, unchanged: 0, refused: 0 }, admin: { applied: 0, unchanged: 0, refused: 0 }, files: { applied: 0, unchanged: 0, refused: 0 },
   }
   /** When the last reload ended, in ms since 1970, and what came of it. */
-  last: { at: number, cause: ReloadCause, outcome: ReloadOutcome } | undefined = undefined
+  last: PastReload | undefined = undefined
   /** The last refusal, for as long as what is on disk is not what is in force. */
-  refusal: { at: number, cause: ReloadCause, outcome: ReloadOutcome } | undefined = undefined
+  refusal: PastReload | undefined = undefined
   config: Config
 
   readonly #options: ReloaderOptions
@@ -191,7 +180,7 @@ export class Reloader {
     }
   }
 
-  #stands(refusal: NonNullable<Reloader['refusal']>): void {
+  #stands(refusal: PastReload): void {
     this.refusal = refusal
     if (refusal.cause === 'files') return
     this.#isConfigurationRefused = true

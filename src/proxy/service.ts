@@ -27,7 +27,7 @@ import { Target, type Route } from './target.ts'
 import { TextDialect } from './text-dialect.ts'
 import type { Turn } from './turn.ts'
 import { Departures } from '../telemetry/departures.ts'
-import { Repeats } from '../admission/repeats.ts'
+import { Repeats } from '../telemetry/repeats.ts'
 
 /** What a shared lane reads at once: large values arrive in few reads. A private connection is one client's. */
 const SLAB_BYTES = { shared: 256 * 1024, private: 32 * 1024 }

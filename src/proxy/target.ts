@@ -1,7 +1,7 @@
 /** One entry of `backend.connect`: where it is now, by DNS, and what is remembered of it. */
 import { isIP, type LookupFunction } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { endpointText, type Endpoint } from '../config/endpoint.ts'
+import { endpointText, type Endpoint } from '../lib/endpoint.ts'
 import { answering, LookupError, names, type Lookup } from '../lib/names.ts'
 import type { BackendTls } from '../tls/backend.ts'
 

@@ -1,7 +1,6 @@
-import { refusals, type RefusalReason } from '../admission/admission.ts'
 import { Histogram } from '../lib/histogram.ts'
 import { groups } from '../proto/commands.ts'
-import { handshakeFailures, type HandshakeFailureReason } from '../tls/handshake-failure.ts'
+import { refusals, handshakeFailures, type RefusalReason, type HandshakeFailureReason } from './reasons.ts'
 import {
   backendCloses, clientCloses, privateReasons, type BackendClose, type ClientClose, type PrivateReason,
 } from './reasons.ts'

@@ -1,14 +1,7 @@
 // What OpenSSL and Node say of a failed handshake, put into words for the operator: what was wrong and what to do.
 // The codes are those of Node 26 with OpenSSL 3.5, each seen for real in test/tls/handshake-failure.test.ts.
 
-export const handshakeFailures = [
-  'no-certificate', 'unknown-ca', 'expired', 'not-yet-valid', 'revoked', 'crl-expired', 'crl-missing', 'rules-changed', 'wrong-pin',
-  'name-not-accepted', 'cn-only', 'wrong-purpose', 'weak-certificate', 'bad-certificate',
-  'bad-signature', 'tls-version', 'no-shared-cipher', 'plain-text', 'http', 'timeout', 'displaced', 'queue-full', 'gave-up',
-  'client-alert-unknown-ca', 'client-alert-bad-certificate', 'client-alert-expired', 'client-alert-other',
-  'closed', 'other',
-] as const
-export type HandshakeFailureReason = typeof handshakeFailures[number]
+import type { HandshakeFailureReason } from '../telemetry/reasons.ts'
 
 export interface HandshakeFailure { reason: HandshakeFailureReason, words: string, advice: string }
 

@@ -3,6 +3,7 @@ import { statSync } from 'node:fs'
 import { whyNotSeen } from '../lib/hidden-paths.ts'
 import { FileKindError, readWholeFile } from '../lib/whole-file.ts'
 import { chainOf, type Chain } from './chain.ts'
+import type { MaterialFault } from './material-fault.ts'
 import { oneLine } from './peer.ts'
 import { certificateBlocks, hasTrustSettings, insteadOfCertificates, MOST_BYTES, plainPem, privateKeyBlock } from './pem.ts'
 import { readRevocation, type Revocation } from './revocation.ts'
@@ -36,8 +37,6 @@ export interface BackendMaterial {
   authorities: Loaded[]
 }
 
-/** `key` is the configuration key (below `tls.`) that it is about. */
-export interface MaterialFault { key: 'cert' | 'key' | 'client_ca' | 'crl' | 'ca', message: string, fix: string }
 export interface BackendMaterialResult { material?: BackendMaterial, faults: MaterialFault[], warnings: MaterialFault[] }
 export interface MaterialResult { material?: Material, faults: MaterialFault[], warnings: MaterialFault[] }
 

@@ -1,5 +1,5 @@
 import { createSecureContext, type SecureContextOptions } from 'node:tls'
-import type { MaterialFault } from './material.ts'
+import type { MaterialFault } from './material-fault.ts'
 
 // Files that parse and that OpenSSL does not take all the same. It says why in a code and not of which file, so each is
 // offered alone.

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
-import { isLoopback } from '../../src/admission/address.ts'
-import { Admission, Place, type AdmissionOptions } from '../../src/admission/admission.ts'
+import { Admission, type AdmissionOptions } from '../../src/admission/admission.ts'
+import { Place } from '../../src/admission/place.ts'
+import { isLoopback } from '../../src/lib/address.ts'
 import { Counters } from '../../src/telemetry/counters.ts'
 import { createLogger } from '../../src/telemetry/log.ts'
 

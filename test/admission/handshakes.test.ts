@@ -1,6 +1,7 @@
 import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises'
 import { expect, onTestFinished, test, vi } from 'vitest'
-import { Handshakes, type Handshake } from '../../src/admission/handshakes.ts'
+import { Handshakes } from '../../src/admission/handshakes.ts'
+import type { Handshake } from '../../src/admission/waiting.ts'
 
 interface Made extends Handshake { isGone: boolean }
 

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { Repeats } from '../../src/admission/repeats.ts'
+import { Repeats } from '../../src/telemetry/repeats.ts'
 
 test('a key is told once a minute, with how many were left out', () => {
   let now = 0

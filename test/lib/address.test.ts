@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { clientKey, isLoopback, networkOf, normalAddress } from '../../src/admission/address.ts'
+import { clientKey, isLoopback, networkOf, normalAddress } from '../../src/lib/address.ts'
 
 test('an address has one form, whatever the socket says', () => {
   expect(normalAddress('::ffff:10.0.0.1')).toBe('10.0.0.1')

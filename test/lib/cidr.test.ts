@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { CidrList } from '../../src/admission/cidr.ts'
+import { CidrList } from '../../src/lib/cidr.ts'
 
 test('networks and single addresses of both families, up to their edges', () => {
   const list = new CidrList(['10.0.0.0/8', '192.0.2.7', 'fd00::/8', '2001:db8::1'])
