@@ -35,8 +35,9 @@ const exceptions: readonly Exception[] = [
   { from: 'proxy/dial.ts', to: 'tls/backend.ts', why: 'it opens connections to memcached in TLS' },
   { from: 'proxy/dial.ts', to: 'tls/backend-failure.ts', why: 'it says in words why one could not be opened' },
   { from: 'proxy/service.ts', to: 'tls/backend.ts', isOfTypes: true, why: 'it hands on what dial.ts opens connections with' },
+  { from: 'proxy/backend-pools.ts', to: 'tls/backend.ts', isOfTypes: true, why: 'it hands on what dial.ts opens connections with' },
   { from: 'proxy/target.ts', to: 'tls/backend.ts', isOfTypes: true, why: 'it hands on what dial.ts opens connections with' },
-  { from: 'admin/snapshot.ts', to: 'proxy/service.ts', isOfTypes: true, why: 'it shows what a service carries' },
+  { from: 'admin/snapshot.ts', to: 'proxy/service-now.ts', isOfTypes: true, why: 'it shows what a service carries' },
   { from: 'admin/snapshot.ts', to: 'tls', isOfTypes: true, why: 'it shows the certificates in force' },
 ]
 

@@ -1,5 +1,5 @@
 import { printableText } from '../lib/printable.ts'
-import type { LaneSnapshot, ServiceNow } from '../proxy/service.ts'
+import type { LaneSnapshot, ServiceNow } from '../proxy/service-now.ts'
 import type { Counters, Traffic } from '../telemetry/counters.ts'
 import type { DelaySeconds } from '../telemetry/loop-delay.ts'
 import type { PastReload, ReloadCounts } from '../telemetry/reload-outcome.ts'
