@@ -62,7 +62,7 @@ class History {
   readonly #clients: Client[] = []
   readonly #backends: Backend[] = []
   /** How often each key was asked for. */
-  readonly #times = new Map<Item, number>()
+  readonly #times = new Map<string, number>()
   /** By client: the latest of its requests that came to memcached. */
   readonly #latest: number[] = []
   readonly #forbidden: ReadonlySet<string>
@@ -247,8 +247,8 @@ class History {
     for (const item of items) {
       const { key, client, request } = item
       if (client < 0) throw new Violation(`memcached was asked on b${backend.number} for the key ${JSON.stringify(key)}, which is nobody's`)
-      const times = (this.#times.get(item) ?? 0) + 1
-      this.#times.set(item, times)
+      const times = (this.#times.get(key) ?? 0) + 1
+      this.#times.set(key, times)
       if (times > 1) this.#askedAgain(command, item, changes, times)
       const last = this.#latest[client] ?? -1
       if (times === 1 && request < last) throw new Violation(`request ${request} of client ${client} came to memcached after its request ${last}`)
@@ -269,7 +269,7 @@ class History {
     if (times > 2 && this.#plan.faults.length < 2) throw new Violation(`${command} ${key} was asked ${times} times`)
     if (!this.#hasFaults && !isPart) throw new Violation(`${command} ${key} was asked twice, and no connection was lost`)
     for (const { cut, socket } of this.#backends) {
-      if (cut !== undefined && cut.item === item && socket.isDestroyed && socket.givenBytes > cut.from) {
+      if (cut !== undefined && cut.item.key === key && socket.isDestroyed && socket.givenBytes > cut.from) {
         throw new Violation(`${command} ${key} was asked again, though a part of its answer had come`)
       }
     }
