@@ -1,8 +1,8 @@
 /** One client, from its first byte to its close.
  *
- *      socket ─▶ intake ─ take(frame) ─▶ policy ─┬─ refused ─────────────▶ our words, in their turn
- *                                                ├─ shared ──▶ lane ─────▶ memcached
- *                                                └─ private ─▶ own connection, once nothing of the client is in flight
+ *      socket ─▶ intake ─ frames ─▶ router ─┬─ refused ─▶ our words, in their turn
+ *                                           ├─ shared ──▶ lane ─────────▶ memcached
+ *                                           └─ private ─▶ own connection, once nothing of the client is in flight
  *      socket ◀─ outbox (one write a turn) ◀──────────────────── lane, private connection
  *
  *      serving ─▶ moving ─▶ private ─▶ raw           from each of them ─▶ finishing (it still gets what it is owed) ─▶ closed
@@ -13,25 +13,25 @@
 import type { Socket } from 'node:net'
 import { reset } from '../lib/reset.ts'
 import type { Peer } from '../policy/peer.ts'
-import { QUIT } from '../proto/commands.ts'
 import { Found, type RequestFrame } from '../proto/frame.ts'
 import type { Departures } from '../telemetry/departures.ts'
 import type { Logger } from '../telemetry/log.ts'
-import type { ClientClose, PrivateReason } from '../telemetry/reasons.ts'
+import type { ClientClose } from '../telemetry/reasons.ts'
 import { RecordFlood } from '../tls/record-watch.ts'
-import { Answers, type Answered, type AnswersHome } from './answers.ts'
+import { Answers, type Answered } from './answers.ts'
 import type { BackendConnection } from './backend-connection.ts'
+import { ClientDeadlines } from './client-deadlines.ts'
 import { ClientRecord, type ClientSnapshot } from './client-record.ts'
-import { Intake, Pause, type Taker } from './intake.ts'
+import { Intake, Pause, type Pumped } from './intake.ts'
 import { Outbox, type Receiver, type Source } from './outbox.ts'
-import { PrivateRoute, type PrivateHome } from './private-route.ts'
+import { PrivateRoute } from './private-route.ts'
+import { Router, type RouterHome } from './router.ts'
 import { SharedRoute, type SharedHome } from './shared-route.ts'
 import type { Traveller } from './traveller.ts'
 import type { Turn } from './turn.ts'
 
 /** What a client needs of its service. */
-export interface Home extends SharedHome, PrivateHome, AnswersHome {
-  readonly sharing: 'shared' | 'private'
+export interface Home extends SharedHome, RouterHome {
   readonly isCoalescing: boolean
   readonly turn: Turn
   readonly log: Logger
@@ -49,7 +49,7 @@ const MOST_SLOW_BYTES = 1024 * 1024
 /** A closed socket that does not finish is destroyed after this long. */
 const LINGER_MS = 5_000
 
-export class ClientSession implements Receiver, Taker, Traveller, Answered {
+export class ClientSession implements Receiver, Pumped, Traveller, Answered {
   readonly peer: Peer
   readonly outbox: Outbox
   readonly intake: Intake
@@ -59,17 +59,16 @@ export class ClientSession implements Receiver, Taker, Traveller, Answered {
   readonly #socket: Socket
   readonly #tcp: Socket
   #state: State = 'serving'
-  /** How its requests are to travel from now on; `#state` is where they are. */
-  #goal: 'shared' | 'followed' | 'raw'
   readonly #answers: Answers
   readonly #shared: SharedRoute
   readonly #private: PrivateRoute
+  readonly #router: Router
   /** It is to end as soon as the request in hand has been handed over. */
   #isDraining = false
   #hasEnded = false
   #isMarked = false
   #why: ClientClose | undefined
-  readonly #oldestAt: number
+  readonly #deadlines: ClientDeadlines
   #finishBy = 0
 
   /** @param tcp of TLS, the socket beneath it */
@@ -79,14 +78,13 @@ export class ClientSession implements Receiver, Taker, Traveller, Answered {
     this.#socket = socket
     this.peer = peer
     this.record = new ClientRecord(peer, home.clock.now)
-    const maxAge = home.limits.max_age
-    this.#oldestAt = maxAge === 0 ? Infinity : home.clock.now + maxAge * (0.9 + Math.random() * 0.2)
-    this.#goal = home.sharing === 'private' ? 'followed' : 'shared'
     this.outbox = new Outbox(this, socket, home.turn, home.isCoalescing)
     this.#answers = new Answers(home, this)
     this.#shared = new SharedRoute(home, this)
     this.#private = new PrivateRoute(home, this)
-    this.intake = new Intake(socket, home.clock, this, home.limits.request_size, (growth) => home.holds(growth))
+    this.#router = new Router(home, this, this.#answers, this.#shared, this.#private)
+    this.#deadlines = new ClientDeadlines(this, home.clock.now, home.limits.max_age)
+    this.intake = new Intake(socket, home.clock, this.#router, this, home.limits.request_size, (growth) => home.holds(growth))
     socket.on('data', this.#onData)
     socket.on('end', () => this.#onEnd())
     socket.on('error', error => this.#end(error instanceof RecordFlood ? 'tls-flood' : 'client-reset'))
@@ -123,89 +121,8 @@ export class ClientSession implements Receiver, Taker, Traveller, Answered {
     else this.intake.push(chunk)
   }
 
-  take(frame: RequestFrame, found: Found): void {
-    switch (found) {
-      case Found.request: case Found.head: return this.#request(frame, found)
-      case Found.faulty: return this.#faulty(frame)
-      case Found.lost: return this.#lost(frame)
-      case Found.http: return this.finish('http')
-      case Found.more: return
-      default: found satisfies never
-    }
-  }
-
-  #request(frame: RequestFrame, found: Found): void {
-    const { policy } = this.#home
-    // It was allowed when its first part was sent.
-    if (this.#shared.isInParts) return void this.#shared.take(frame, found)
-    if (!policy.allows(frame.row, frame.alsoRow)) return this.#answers.refuse(frame, found)
-    if (frame.row === QUIT) return this.#quit(frame)
-    if (this.#goal === 'shared') {
-      const obstacle = this.#shared.obstacle(frame) ?? this.#weight() ?? this.#shared.take(frame, found)
-      if (obstacle === undefined) return
-      this.#leaveSharing(obstacle === 'oversize' || obstacle === 'heavy' || obstacle === 'login' ? 'followed' : 'raw', obstacle)
-    } else if (this.#goal === 'followed' && policy.isOpen && !frame.strict) this.#goal = 'raw'
-    else if (this.#isLightAgain(frame)) return this.#shareAgain(frame, found)
-    this.#privately(frame, found)
-  }
-
-  /** @returns `heavy` when its values would hold up the others, and there is a connection to be had for it */
-  #weight(): PrivateReason | undefined {
-    return this.outbox.share.isHeavy && this.#home.hasPrivatePlace ? 'heavy' : undefined
-  }
-
-  /** Who had to go for what it reads, and not for what it sends, may come back. */
-  #isLightAgain(frame: RequestFrame): boolean {
-    const { whyPrivate } = this.record
-    return (whyPrivate === 'heavy' || whyPrivate === 'behind') && this.outbox.share.isLightAgain && this.#shared.obstacle(frame) === undefined
-  }
-
-  #shareAgain(frame: RequestFrame, found: Found): void {
-    if (this.outbox.inFlight > 0) return this.move(found)
-    this.#private.leave()
-    this.#goal = 'shared'
-    this.#request(frame, found)
-  }
-
-  #faulty(frame: RequestFrame): void {
-    if (!this.intake.isOtherDialect && this.#goesRaw(frame, Found.faulty)) return
-    this.#answers.faulty(frame, Found.faulty)
-  }
-
-  /** Nobody can say where it ends, so it is the last one. */
-  #lost(frame: RequestFrame): void {
-    if (this.intake.isOtherDialect) return this.finish('protocol')
-    if (this.#goesRaw(frame, Found.lost)) return
-    this.#answers.faulty(frame, Found.lost)
-    this.finish('protocol')
-  }
-
-  #goesRaw(frame: RequestFrame, found: Found): boolean {
-    if (!this.#home.policy.isOpen) return false
-    if (this.#goal === 'shared') this.#leaveSharing('raw', 'unframed')
-    this.#goal = 'raw'
-    this.#privately(frame, found)
-    return true
-  }
-
-  #privately(frame: RequestFrame, found: Found): void {
-    if (this.outbox.inFlight === 0) this.#shared.leave()
-    this.#private.take(frame, found, this.#goal === 'raw')
-  }
-
-  #quit(frame: RequestFrame): void {
-    this.#answers.quit(frame)
-    this.finish('quit')
-  }
-
   answer(frame: RequestFrame, found: Found, words: string, status: number): void {
     this.#answers.say(frame, found, words, status)
-  }
-
-  /** From now on only a private connection will do.   @param goal `raw`: unread, if everything is allowed */
-  #leaveSharing(goal: 'followed' | 'raw', why: PrivateReason): void {
-    this.#goal = this.#home.policy.isOpen ? goal : 'followed'
-    this.record.whyPrivate = why
   }
 
   counted(frame: RequestFrame): void {
@@ -274,14 +191,6 @@ export class ClientSession implements Receiver, Taker, Traveller, Answered {
     this.#endIfDrained()
   }
 
-  takePiece(piece: Buffer): void {
-    this.#private.takePiece(piece)
-  }
-
-  bodyEnded(): void {
-    this.#private.bodyEnded()
-  }
-
   bodyDone(): void {
     this.pauseIfFull()
     this.#endIfDrained()
@@ -290,7 +199,7 @@ export class ClientSession implements Receiver, Taker, Traveller, Answered {
   /** A reload has ended `commands: [all]`. What passes unread cannot be held to the new list, so it passes no longer. */
   commandsNarrowed(): void {
     if (this.#state === 'raw') this.destroy('commands-changed')
-    else if (this.#goal === 'raw') this.#goal = 'followed'
+    else this.#router.commandsNarrowed()
   }
 
   // Replies and what they change.
@@ -317,10 +226,7 @@ export class ClientSession implements Receiver, Taker, Traveller, Answered {
     this.intake.pause(Pause.clientSlow)
     if (this.#private.isOpen) this.#private.pauseReading()
     // It does not keep up: what it asks next comes on a connection that can wait for it.
-    else if (this.#goal === 'shared' && backlog > most / 2) {
-      this.#goal = 'followed'
-      this.record.whyPrivate = 'behind'
-    }
+    else if (this.#router.shares && backlog > most / 2) this.#router.leaveSharing('followed', 'behind')
   }
 
   repliesTaken(): void {
@@ -406,17 +312,13 @@ export class ClientSession implements Receiver, Taker, Traveller, Answered {
 
   /** Deadlines of this client, looked at once a second. */
   checkDeadlines(now: number, isDraining: boolean): void {
-    const { limits } = this.#home
-    const { begunAt } = this.intake
-    const isRaw = this.#state === 'raw'
-    const idleMs = this.outbox.inFlight === 0 && this.outbox.isEmpty && !this.intake.isHoldingBack ? now - this.record.activeAt : -1
     if (this.#finishBy > 0) {
       if (now > this.#finishBy) this.destroy(this.#why!)
-    } else if (begunAt > 0 && !this.intake.isPaused && this.#state !== 'finishing' && now - begunAt > limits.request_timeout) {
-      this.destroy('request-timeout')
-    } else if (isRaw && isDraining && idleMs > 1000) this.finish('drain')
-    else if (!isRaw && begunAt === 0 && idleMs >= 0 && now > this.#oldestAt) this.finish('max-age')
-    else if (limits.idle_timeout > 0 && idleMs > limits.idle_timeout) this.finish('idle')
+      return
+    }
+    const why = this.#deadlines.missed(now, this.#home.limits, this.#state, isDraining)
+    if (why === 'request-timeout') this.destroy(why)
+    else if (why !== undefined) this.finish(why)
   }
 
   #end(why: ClientClose): void {
@@ -440,6 +342,6 @@ export class ClientSession implements Receiver, Taker, Traveller, Answered {
   #tell(): void {
     const { log, departures, clock } = this.#home
     if (this.record.bytesIn === 0 || !log.isLevelEnabled('info')) return
-    departures.left(this.record.departure(clock.now, this.intake.dialect, this.outbox, this.#goal !== 'shared', this.#why!), clock.now)
+    departures.left(this.record.departure(clock.now, this.intake.dialect, this.outbox, !this.#router.shares, this.#why!), clock.now)
   }
 }

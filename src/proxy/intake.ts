@@ -33,6 +33,10 @@ export interface Taker {
   takePiece(piece: Buffer): void
   /** The data block is done. */
   bodyEnded(): void
+}
+
+/** The client, as far as its requests run dry or are taken up again. */
+export interface Pumped {
   /** No whole request is left, or reading was paused. */
   ranDry(): void
   /** The last reason to pause has gone: `goOn()` is to be called at the end of the turn. */
@@ -46,6 +50,7 @@ export class Intake {
   readonly #socket: Socket
   readonly #clock: Clock
   readonly #taker: Taker
+  readonly #client: Pumped
   readonly #holds: (growth: number) => void
   /** Longest get line that is collected, in bytes. */
   readonly #mostLine: number
@@ -61,10 +66,11 @@ export class Intake {
   #begunAt = 0
 
   /** @param holds told by how many bytes what is held has grown */
-  constructor(socket: Socket, clock: Clock, taker: Taker, mostLine: number, holds: (growth: number) => void) {
+  constructor(socket: Socket, clock: Clock, taker: Taker, client: Pumped, mostLine: number, holds: (growth: number) => void) {
     this.#socket = socket
     this.#clock = clock
     this.#taker = taker
+    this.#client = client
     this.#mostLine = mostLine
     this.#holds = holds
   }
@@ -121,7 +127,7 @@ export class Intake {
     }
     if (this.#isStopped) return
     this.#account(framer)
-    this.#taker.ranDry()
+    this.#client.ranDry()
   }
 
   /** The request in hand is taken again when the reason has gone; 0: another reason to pause than its own. */
@@ -184,7 +190,7 @@ export class Intake {
   resume(reason: number): void {
     if ((this.#pauses & reason) === 0) return
     this.#pauses &= ~reason
-    if (this.#pauses === 0) this.#taker.mayGoOn()
+    if (this.#pauses === 0) this.#client.mayGoOn()
   }
 
   goOn(): void {

@@ -1,0 +1,135 @@
+/** What becomes of each request of a client, by what its commands may be and by how its requests travel.
+ *
+ *      take(frame) ─▶ policy ─┬─ refused ─▶ our words, in their turn
+ *                             ├─ shared ──▶ a lane; what may not be shared, or weighs too much, is private from then on
+ *                             └─ private ─▶ the client's own connection: followed, or unread if everything is allowed and something
+ *                                           came that cannot be framed. Heavy readers share again once they are light. */
+import { QUIT } from '../proto/commands.ts'
+import { Found, type RequestFrame } from '../proto/frame.ts'
+import type { PrivateReason } from '../telemetry/reasons.ts'
+import type { Answers, AnswersHome } from './answers.ts'
+import type { Taker } from './intake.ts'
+import type { PrivateHome, PrivateRoute } from './private-route.ts'
+import type { SharedRoute } from './shared-route.ts'
+import type { Traveller } from './traveller.ts'
+
+export interface RouterHome extends AnswersHome, PrivateHome {
+  readonly sharing: 'shared' | 'private'
+}
+
+export class Router implements Taker {
+  readonly #home: RouterHome
+  readonly #client: Traveller
+  readonly #answers: Answers
+  readonly #shared: SharedRoute
+  readonly #private: PrivateRoute
+  /** How requests are to travel from now on; the client's state is where they are. */
+  #goal: 'shared' | 'followed' | 'raw'
+
+  constructor(home: RouterHome, client: Traveller, answers: Answers, shared: SharedRoute, own: PrivateRoute) {
+    this.#home = home
+    this.#client = client
+    this.#answers = answers
+    this.#shared = shared
+    this.#private = own
+    this.#goal = home.sharing === 'private' ? 'followed' : 'shared'
+  }
+
+  get shares(): boolean {
+    return this.#goal === 'shared'
+  }
+
+  take(frame: RequestFrame, found: Found): void {
+    switch (found) {
+      case Found.request: case Found.head: return this.#request(frame, found)
+      case Found.faulty: return this.#faulty(frame)
+      case Found.lost: return this.#lost(frame)
+      case Found.http: return this.#client.finish('http')
+      case Found.more: return
+      default: found satisfies never
+    }
+  }
+
+  #request(frame: RequestFrame, found: Found): void {
+    const { policy } = this.#home
+    // It was allowed when its first part was sent.
+    if (this.#shared.isInParts) return void this.#shared.take(frame, found)
+    if (!policy.allows(frame.row, frame.alsoRow)) return this.#answers.refuse(frame, found)
+    if (frame.row === QUIT) return this.#quit(frame)
+    if (this.#goal === 'shared') {
+      const obstacle = this.#shared.obstacle(frame) ?? this.#weight() ?? this.#shared.take(frame, found)
+      if (obstacle === undefined) return
+      this.leaveSharing(obstacle === 'oversize' || obstacle === 'heavy' || obstacle === 'login' ? 'followed' : 'raw', obstacle)
+    } else if (this.#goal === 'followed' && policy.isOpen && !frame.strict) this.#goal = 'raw'
+    else if (this.#isLightAgain(frame)) return this.#shareAgain(frame, found)
+    this.#privately(frame, found)
+  }
+
+  /** @returns `heavy` when its values would hold up the others, and there is a connection to be had for it */
+  #weight(): PrivateReason | undefined {
+    return this.#client.outbox.share.isHeavy && this.#home.hasPrivatePlace ? 'heavy' : undefined
+  }
+
+  /** Who had to go for what it reads, and not for what it sends, may come back. */
+  #isLightAgain(frame: RequestFrame): boolean {
+    const { record: { whyPrivate }, outbox } = this.#client
+    return (whyPrivate === 'heavy' || whyPrivate === 'behind') && outbox.share.isLightAgain && this.#shared.obstacle(frame) === undefined
+  }
+
+  #shareAgain(frame: RequestFrame, found: Found): void {
+    if (this.#client.outbox.inFlight > 0) return this.#client.move(found)
+    this.#private.leave()
+    this.#goal = 'shared'
+    this.#request(frame, found)
+  }
+
+  #faulty(frame: RequestFrame): void {
+    if (!this.#client.intake.isOtherDialect && this.#goesRaw(frame, Found.faulty)) return
+    this.#answers.faulty(frame, Found.faulty)
+  }
+
+  /** Nobody can say where it ends, so it is the last one. */
+  #lost(frame: RequestFrame): void {
+    if (this.#client.intake.isOtherDialect) return this.#client.finish('protocol')
+    if (this.#goesRaw(frame, Found.lost)) return
+    this.#answers.faulty(frame, Found.lost)
+    this.#client.finish('protocol')
+  }
+
+  #goesRaw(frame: RequestFrame, found: Found): boolean {
+    if (!this.#home.policy.isOpen) return false
+    if (this.#goal === 'shared') this.leaveSharing('raw', 'unframed')
+    this.#goal = 'raw'
+    this.#privately(frame, found)
+    return true
+  }
+
+  #privately(frame: RequestFrame, found: Found): void {
+    if (this.#client.outbox.inFlight === 0) this.#shared.leave()
+    this.#private.take(frame, found, this.#goal === 'raw')
+  }
+
+  #quit(frame: RequestFrame): void {
+    this.#answers.quit(frame)
+    this.#client.finish('quit')
+  }
+
+  takePiece(piece: Buffer): void {
+    this.#private.takePiece(piece)
+  }
+
+  bodyEnded(): void {
+    this.#private.bodyEnded()
+  }
+
+  /** From now on only a private connection will do.   @param goal `raw`: unread, if everything is allowed */
+  leaveSharing(goal: 'followed' | 'raw', why: PrivateReason): void {
+    this.#goal = this.#home.policy.isOpen ? goal : 'followed'
+    this.#client.record.whyPrivate = why
+  }
+
+  /** Not everything is allowed any more: what comes is read. */
+  commandsNarrowed(): void {
+    if (this.#goal === 'raw') this.#goal = 'followed'
+  }
+}
