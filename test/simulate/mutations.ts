@@ -19,7 +19,7 @@ const mutations: readonly Mutation[] = [
   { name: 'what is left of a slab is not carried to the next', file: 'reply-window', from: 'this.bytes.copy(next.bytes, 0, this.from, this.end)', to: 'this.bytes.copy(next.bytes, 0, this.from, this.at)' },
   { name: 'a long reply that is split loses a byte', file: 'reply-queue', from: 'segment.to = behind.from\n', to: 'segment.to = behind.from - 1\n' },
   // Whose reply it is.
-  { name: 'an entry is taken off twice', file: 'text-dialect', from: '    expected.shift()\n    run.outbox.settle(run, count)\n', to: '    expected.shift()\n    if (expected.count > 1 && row === GET) expected.shift()\n    run.outbox.settle(run, count)\n' },
+  { name: 'an entry is taken off twice', file: 'text-dialect', from: '    expected.shift()\n    run.outbox.settle(run, count, keys)\n', to: '    expected.shift()\n    if (expected.count > 1 && row === GET) expected.shift()\n    run.outbox.settle(run, count, keys)\n' },
   { name: 'the queue forgets whose an entry is when it grows', file: 'expected', from: 'put(i, old[(this.head + i) & this.#mask])', to: 'put(i, old[i & this.#mask])' },
   { name: 'a client that left is not kept in its place', file: 'backend-connection', from: 'if (isSwallowed === 0) run.outbox.deliver', to: 'run.outbox.deliver' },
   { name: 'a refusal does not wait its turn', file: 'outbox', from: '    if (this.inFlight === 0) {\n', to: '    if (this.inFlight < 1e9) {\n' },
@@ -37,7 +37,7 @@ const mutations: readonly Mutation[] = [
   // Losses.
   { name: 'what is asked again is asked twice', file: 'text-dialect', from: '    this.#put(bytes, 0, bytes.length)\n', to: '    this.#put(bytes, 0, bytes.length)\n    this.#put(bytes, 0, bytes.length)\n' },
   { name: 'a write is sent again', file: 'binary-dialect', from: 'isAgainRow[row[entry]] === 1 ?', to: 'this.#wire.expected.opcode[entry] !== 0x10 ?' },
-  { name: 'an error follows half a reply', file: 'lost-requests', from: "        if ((expected.fate[head] & Fate.started) !== 0) outbox.client.destroy('backend-lost-mid-reply')\n", to: '' },
+  { name: 'an error follows half a reply', file: 'lost-requests', from: "        if (isHalf) outbox.client.destroy('backend-lost-mid-reply')\n", to: '' },
   { name: 'a read is asked again though a part of its answer has come', file: 'lost-requests', from: 'const hasBytes = lost.window.end > lost.window.from || dialect.hasBegun', to: 'const hasBytes = false' },
   { name: 'a lost run owes its client no MN', file: 'text-dialect', from: 'hasNoMn ? NO_BYTES : MN_TEXT', to: 'NO_BYTES' },
   { name: 'reads of clients that have gone are asked again', file: 'lost-requests', from: 'heir !== undefined && !outbox.isClosed && ', to: 'heir !== undefined && ' },
@@ -48,7 +48,7 @@ const mutations: readonly Mutation[] = [
   { name: 'a value on its way waits for replies', file: 'client-session', from: ' && !this.intake.isStreaming) this.intake.pause(Pause.inFlight)', to: ') this.intake.pause(Pause.inFlight)' },
   { name: 'everything is allowed', file: '../policy/command-policy', from: 'allows(', to: 'allows(..._: number[]): boolean { void _; return true }\n\n  allowsBefore(' },
   { name: 'a reply passes unread before a fence was answered', file: 'backend-connection', from: 'if (this.#raw === undefined || this.expected.count > 0) {', to: 'if (this.#raw === undefined) {' },
-  { name: 'a hit is counted twice', file: 'text-dialect', from: 'run.outbox.client.record.hits += this.#framer.hits\n    if ((fate', to: 'run.outbox.client.record.hits += 2 * this.#framer.hits\n    if ((fate' },
+  { name: 'a hit is counted twice', file: 'text-dialect', from: 'run.outbox.hit(run, this.#framer.hits)\n    if ((fate', to: 'run.outbox.hit(run, 2 * this.#framer.hits)\n    if ((fate' },
   // What is left.
   { name: 'a lane keeps counting a client that has gone', file: 'shared-route', from: '    this.#lane.dialect.endRun()\n    this.#lane.clients--\n', to: '    this.#lane.dialect.endRun()\n' },
   { name: 'the bytes of a request that was not finished are held for ever', file: 'intake', from: '    if (held !== 0) this.#holds(-held)\n', to: '' },
