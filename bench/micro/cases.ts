@@ -66,6 +66,7 @@ function replies(name: string, exchange: Exchange, count: number, shape: number)
   const expected = {
     shape: Uint8Array.of(shape), asked: [exchange.request], keyFrom: Int32Array.of(exchange.request.indexOf(' ') + 1),
     keyTo: Int32Array.of(exchange.request.indexOf('\r')), mayAnswer: Int32Array.of(1), mustAnswer: Int32Array.of(1), hasBlock: Uint8Array.of(0), count: 1,
+    start: Int32Array.of(0), askedTo: Int32Array.of(-1), isEchoed: Uint8Array.of(0),
   }
   return {
     name: `reply: ${name}`, requests: count,

@@ -63,6 +63,8 @@ export class RequestFrame {
   keys = 0
   /** Its key is written in base64. */
   hasBase64Key = false
+  /** Meta: its answer shows its key or its opaque. */
+  isEchoed = false
   /** Bytes of the whole request, data block and line ends counted. */
   size = 0
   /** Lowest release of memcached that takes it as meant, as `release()` gives it; 0: any. */
@@ -88,7 +90,7 @@ export class RequestFrame {
     if (this.rest.length > 0) this.rest = []
     this.row = UNKNOWN
     this.alsoRow = -1
-    this.strict = this.quiet = this.silent = this.hasBase64Key = false
+    this.strict = this.quiet = this.silent = this.hasBase64Key = this.isEchoed = false
     this.needs = 0
   }
 

@@ -64,6 +64,7 @@ const bitsOf = (flags: Record<string, Flag>, also: Flag['also'], isOfCase: (lett
 const SMALL_B = bitOf(98)
 const SMALL_K = bitOf(107)
 const SMALL_Q = bitOf(113)
+const CAPITAL_O = bitOf(79)
 
 type Grammar = {
   kind: Uint8Array
@@ -116,10 +117,17 @@ export function readMetaFlags(frame: RequestFrame, tokens: Int32Array, first: nu
   frame.needs = needs
   frame.hasBase64Key = isBase64Key
   frame.quiet = (small & SMALL_Q) !== 0
+  frame.isEchoed = (small & SMALL_K) !== 0 || (capital & CAPITAL_O) !== 0
   if (((capital & grammar.storesCapital) | (small & grammar.storesSmall)) !== 0) frame.alsoRow = ROW_OF_MS
   else if ((capital & grammar.touchesCapital) !== 0) frame.alsoRow = ROW_OF_TOUCH
-  // Answers may carry the raw key in their header line (PROTOCOL 3.3): nobody else may be on that connection.
-  if (isBase64Key && (frame.row === ME || (frame.row === MG && (small & SMALL_K) !== 0))) frame.strict = false
+  // Answers may carry the raw key in their header line (PROTOCOL 3.3). With line ends in it, nobody else may be on that connection.
+  if (isBase64Key && (frame.row === ME || (frame.row === MG && (small & SMALL_K) !== 0 && !isPlainText(bytes, tokens[2], tokens[3])))) frame.strict = false
+  return true
+}
+
+/** A base64 key that has neither blanks nor control bytes in it. */
+function isPlainText(bytes: Buffer, from: number, to: number): boolean {
+  for (const byte of Buffer.from(bytes.toString('latin1', from, to), 'base64')) if (byte <= 32 || byte === 127) return false
   return true
 }
 

@@ -24,6 +24,11 @@ export interface Expectations {
   /** Of meta requests that are answered in one go: how many answers may come, and how many must. */
   readonly mayAnswer: Int32Array
   readonly mustAnswer: Int32Array
+  /** Where the first of them begins in `asked`, and where the last one ends; -1: they do not lie side by side. */
+  readonly start: Int32Array
+  readonly askedTo: Int32Array
+  /** 1: one of them at least has its key or its opaque in the answer. */
+  readonly isEchoed: Uint8Array
   /** 1: a data block went with it, or with one of them. */
   readonly hasBlock: Uint8Array
   /** How many requests, or groups of them, are in flight. */

@@ -6,6 +6,7 @@
  *  Source: protocol.txt, and PROTOCOL 2.1, 2.4 for what is measured of it. */
 import { indexOfByte, sameBytes, sameRange } from './bytes.ts'
 import { CR, LF, MAX_LINE, SPACE } from './frame.ts'
+import { isMetaCode, MetaAsked, showsEcho } from './meta-echo.ts'
 import { Got, ProtocolError, Shape, type Expectations } from './reply.ts'
 
 /** No header of a VALUE is longer: name, key, flags, length, cas, blanks and line end, as far as their readers go. */
@@ -50,6 +51,9 @@ export class TextReplyFramer {
   #answered = new Uint32Array(0)
   #number = 0
   #answers = 0
+  /** Of the run in hand, where the next request that may be answered begins; -1: nobody can tell. */
+  #askedAt = 0
+  readonly #asked = new MetaAsked()
   #lines = 0
   /** A value has come for one of the gets that went on one line, so no error may come for the rest. */
   #hasJoinedValue = false
@@ -71,8 +75,8 @@ export class TextReplyFramer {
       case Shape.values: case Shape.part: return this.#values(bytes, end, expected, i, false)
       case Shape.valuesCas: case Shape.partCas: return this.#values(bytes, end, expected, i, true)
       case Shape.joined: return this.#joined(bytes, end, expected.asked[i], expected.keyFrom[i], expected.keyTo[i])
-      case Shape.metaRun: return this.#run(bytes, end, expected.mayAnswer[i], expected.mustAnswer[i], expected.hasBlock[i] === 1)
-      case Shape.metaBatch: return this.#batch(bytes, end, expected.mustAnswer[i], expected.hasBlock[i] === 1)
+      case Shape.metaRun: return this.#run(bytes, end, expected, i)
+      case Shape.metaBatch: return this.#batch(bytes, end, expected, i)
       case Shape.lines: return this.#manyLines(bytes, end, false)
       case Shape.dump: return this.#manyLines(bytes, end, true)
       case Shape.endless: this.at = end; return Got.more
@@ -303,13 +307,14 @@ export class TextReplyFramer {
   }
 
   /** As many answers as there are requests. Those that are here whole are taken in one go. */
-  #batch(bytes: Buffer, end: number, count: number, hasBlock: boolean): Got {
+  #batch(bytes: Buffer, end: number, expected: Expectations, i: number): Got {
+    const count = expected.mustAnswer[i]
     let hits = 0
     let got: Got = Got.more
     while (this.at < end) {
       // A value whose header came with bytes before these is a hit that `hits` no longer tells of.
       const isGoingOn = this.#bodyLeft > 0
-      if (this.#meta(bytes, end, hasBlock) !== Got.whole) break
+      if (this.#meta(bytes, end, expected, i) !== Got.whole) break
       hits += isGoingOn ? 1 : this.hits
       this.partTo = this.at
       got = ++this.#answers === count ? Got.whole : Got.part
@@ -320,12 +325,13 @@ export class TextReplyFramer {
     return got
   }
 
-  #meta(bytes: Buffer, end: number, hasBlock: boolean): Got {
+  #meta(bytes: Buffer, end: number, expected: Expectations, i: number): Got {
     if (this.#bodyLeft > 0) return this.#body(bytes, end) ? Got.whole : Got.more
     this.hits = 0
     const to = this.#lineEnd(bytes, end)
     if (to < 0) return Got.more
-    if (!this.#metaHeader(bytes, this.at, to, hasBlock)) return Got.whole
+    this.#compareNext(bytes, this.at, to, expected, i)
+    if (!this.#metaHeader(bytes, this.at, to, expected.hasBlock[i] === 1)) return Got.whole
     return this.#body(bytes, end) ? Got.whole : Got.more
   }
 
@@ -354,20 +360,47 @@ export class TextReplyFramer {
   }
 
   /** Answers of one client up to the MN that closes its run. Each may have been left out that was asked quietly. */
-  #run(bytes: Buffer, end: number, count: number, loud: number, hasRequestBlock: boolean): Got {
+  #run(bytes: Buffer, end: number, expected: Expectations, i: number): Got {
     if (this.#bodyLeft > 0) return this.#body(bytes, end) ? this.#partEnds() : Got.more
     this.hits = 0
     const to = this.#lineEnd(bytes, end)
     if (to < 0) return Got.more
     if (sameBytes(bytes, this.at, to, words.mn)) {
-      if (this.#answers < loud) throw new ProtocolError('bad-reply', 'fewer replies than requests before the fence')
+      if (this.#answers < expected.mustAnswer[i]) throw new ProtocolError('bad-reply', 'fewer replies than requests before the fence')
       this.#answers = 0
       this.at = to + 2
       return Got.whole
     }
-    const hasBlock = this.#metaHeader(bytes, this.at, to, hasRequestBlock)
-    if (++this.#answers > count) throw new ProtocolError('bad-reply', 'more replies than requests before the fence')
+    this.#compareSome(bytes, this.at, to, expected, i)
+    const hasBlock = this.#metaHeader(bytes, this.at, to, expected.hasBlock[i] === 1)
+    if (++this.#answers > expected.mayAnswer[i]) throw new ProtocolError('bad-reply', 'more replies than requests before the fence')
     return hasBlock && !this.#body(bytes, end) ? Got.more : this.#partEnds()
+  }
+
+  // Where requests asked for it, an answer shows which of them it is to. One that was left out before it would else go unseen, and give
+  // each client the answer of another.
+
+  /** The next answer of a batch is to its next request.   @param to the line's CR */
+  #compareNext(bytes: Buffer, from: number, to: number, { asked, start, askedTo, isEchoed }: Expectations, i: number): void {
+    if (isEchoed[i] === 0 || askedTo[i] < 0) return
+    this.#asked.read(asked[i], this.#answers === 0 ? start[i] : this.#asked.next, askedTo[i])
+    if (isMetaCode(bytes, from, to) && !this.#asked.fits(bytes, from, to)) throw new ProtocolError('wrong-key', OTHER_KEY)
+  }
+
+  /** An answer in a run may be to any of the requests that may stay silent, or to the first that may not. One without key and
+   *  opaque says nothing, and behind an error nobody can tell which request that was for. */
+  #compareSome(bytes: Buffer, from: number, to: number, { asked, start, askedTo, isEchoed }: Expectations, i: number): void {
+    if (isEchoed[i] === 0 || askedTo[i] < 0) return
+    if (this.#answers === 0) this.#askedAt = start[i]
+    if (!isMetaCode(bytes, from, to)) this.#askedAt = -1
+    if (this.#askedAt < 0 || !showsEcho(bytes, from, to)) return
+    while (this.#askedAt < askedTo[i]) {
+      this.#asked.read(asked[i], this.#askedAt, askedTo[i])
+      this.#askedAt = this.#asked.next
+      if (this.#asked.fits(bytes, from, to)) return
+      if (!this.#asked.isQuiet && this.#asked.isEchoed) break
+    }
+    throw new ProtocolError('wrong-key', OTHER_KEY)
   }
 
   #partEnds(): Got {
@@ -394,6 +427,7 @@ export class TextReplyFramer {
   }
 }
 
+const OTHER_KEY = 'a meta reply with another key or opaque than its request'
 const lostReplies = (): ProtocolError => new ProtocolError('lost-replies', 'the backend had no memory for replies and dropped some')
 
 const openings = ['STAT ', 'PREFIX ', 'ITEM '].map(word)

@@ -121,8 +121,8 @@ export class TextRequestFramer extends RequestFramer {
     const size = lf + 1 - at
     const syntax = commands[row].syntax!
     if (syntax === 'keys') return this.#readKeys(input, verbEnd, to, MAX_GET_LINE)
-    if (syntax === 'exptime-keys') return this.#readExptimeKeys(input, verbEnd, to)
     if (size > MAX_LINE) frame.strict = false
+    if (syntax === 'exptime-keys') return this.#readExptimeKeys(input, verbEnd, to)
     const count = this.#tokenise(input, at, to)
     if (count < 0) return this.#withoutTokens(syntax, -count)
     switch (syntax) {

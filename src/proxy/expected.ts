@@ -45,6 +45,10 @@ export class Expected implements Expectations {
   opcode = new Uint8Array(FIRST_SIZE)
   /** Where the line begins in `asked`; of several the first one. */
   start = new Int32Array(FIRST_SIZE)
+  /** Where the last of several ends in `asked`; -1: they do not lie side by side. */
+  askedTo = new Int32Array(FIRST_SIZE)
+  /** 1: one of them at least has its key or its opaque in the answer. */
+  isEchoed = new Uint8Array(FIRST_SIZE)
   keyFrom = new Int32Array(FIRST_SIZE)
   keyTo = new Int32Array(FIRST_SIZE)
   /** Requests that are answered when it is, and how many answers those that are no fence may have, and must. */
@@ -83,7 +87,8 @@ export class Expected implements Expectations {
     this.fate[i] = fate
     this.row[i] = row
     this.hasBlock[i] = hasBlockOfRow[row]
-    this.start[i] = this.keyFrom[i] = this.keyTo[i] = this.keys[i] = 0
+    this.start[i] = this.keyFrom[i] = this.keyTo[i] = this.keys[i] = this.isEchoed[i] = 0
+    this.askedTo[i] = -1
     this.requests[i] = this.mayAnswer[i] = this.mustAnswer[i] = 1
     this.sentAt[i] = sentAt
     return i
@@ -134,6 +139,8 @@ export class Expected implements Expectations {
     this.hasBlock = typed(this.hasBlock)
     this.opcode = typed(this.opcode)
     this.start = typed(this.start)
+    this.askedTo = typed(this.askedTo)
+    this.isEchoed = typed(this.isEchoed)
     this.keyFrom = typed(this.keyFrom)
     this.keyTo = typed(this.keyTo)
     this.requests = typed(this.requests)

@@ -166,17 +166,32 @@ export class TextDialect implements Dialect {
     const { expected, clock } = this.#wire
     if (this.#hasOpenBatch) {
       const { last } = expected
-      if (expected.run[last] === run && expected.row[last] === frame.row) {
+      if (expected.run[last] === run && expected.row[last] === frame.row && this.#liesBehind(last, frame)) {
         expected.requests[last]++
         expected.mustAnswer[last]++
         expected.keys[last] += isReadRow[frame.row]
+        expected.askedTo[last] = frame.end
+        if (frame.isEchoed) expected.isEchoed[last] = 1
         return
       }
     }
     const i = expected.push(run, Shape.metaBatch, frame.changes ? Fate.changes : Fate.forward, frame.row, frame.chunk, clock.now)
-    expected.start[i] = frame.start
+    this.#noteAsked(i, frame)
     expected.keys[i] = isReadRow[frame.row]
     this.#hasOpenBatch = true
+  }
+
+  /** The request follows the last one of the entry in the same buffer, so that both can be read again one after the other. */
+  #liesBehind(entry: number, { chunk, start, rest }: RequestFrame): boolean {
+    const { asked, askedTo } = this.#wire.expected
+    return asked[entry] === chunk && askedTo[entry] === start && rest.length === 0
+  }
+
+  #noteAsked(entry: number, { start, end, rest, isEchoed }: RequestFrame): void {
+    const { expected } = this.#wire
+    expected.start[entry] = start
+    expected.askedTo[entry] = rest.length === 0 ? end : -1
+    expected.isEchoed[entry] = isEchoed ? 1 : 0
   }
 
   /** @returns true when the request is now part of the run at the end of the queue */
@@ -186,7 +201,7 @@ export class TextDialect implements Dialect {
     if (isMetaRow[frame.row] === 1) {
       if (!this.#hasOpenRun) {
         const i = expected.push(run, Shape.metaRun, Fate.quiet, frame.row, frame.chunk, clock.now)
-        expected.start[i] = frame.start
+        this.#noteAsked(i, frame)
         expected.mustAnswer[i] = 0
         expected.keys[i] = isReadRow[frame.row]
         this.#hasOpenRun = true
@@ -197,6 +212,8 @@ export class TextDialect implements Dialect {
       expected.mayAnswer[last]++
       if (!frame.quiet) expected.mustAnswer[last]++
       expected.hasBlock[last] |= hasBlockOfRow[frame.row]
+      expected.askedTo[last] = this.#liesBehind(last, frame) ? frame.end : -1
+      if (frame.isEchoed) expected.isEchoed[last] = 1
       expected.keys[last] += isReadRow[frame.row]
       // Hits are counted in a run that has a read in it.
       if (frame.row === MG) expected.row[last] = MG
@@ -437,7 +454,10 @@ export class TextDialect implements Dialect {
     // It keeps the time of its first sending, so that nobody waits longer than for one request.
     const i = expected.push(run, shape, Fate.again | (lost.fate[entry] & Fate.follows), row, bytes, lost.sentAt[entry])
     expected.keys[i] = lost.keys[entry]
-    if (shape !== Shape.metaBatch) {
+    if (shape === Shape.metaBatch) {
+      expected.askedTo[i] = bytes.length
+      expected.isEchoed[i] = lost.isEchoed[entry]
+    } else {
       expected.keyFrom[i] = commands[row].verb!.length + 1
       expected.keyTo[i] = bytes.length - 2
     }

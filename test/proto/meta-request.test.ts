@@ -67,8 +67,13 @@ test('base64 keys are whole groups of known letters', () => {
 test('lines whose answer could hold a raw key are for one client alone', () => {
   shared('mg Zm9v b v\r\n')
   shared('mg Zm9v k v\r\n')
-  apart('mg Zm9v b k v\r\n')
-  apart('mg Zm9v k v b\r\n')
+  // With blanks or control bytes in the key the header line of the answer is not to be told apart.
+  for (const key of ['foo', 'foo\u00e9', '\u0080\u00ff', '!~']) shared(`mg ${Buffer.from(key, 'latin1').toString('base64')} b k v\r\n`)
+  for (const key of ['foo bar', 'a\r\nHD\r\n', '\0', '\x1f', '\x7f', ' ', 'a\n']) {
+    apart(`mg ${Buffer.from(key, 'latin1').toString('base64')} b k v\r\n`)
+    apart(`mg ${Buffer.from(key, 'latin1').toString('base64')} k v b\r\n`)
+    shared(`mg ${Buffer.from(key, 'latin1').toString('base64')} b v\r\n`)
+  }
   apart('me Zm9v b\r\n')
   shared('me Zm9v\r\n')
   for (const verb of ['ms', 'md', 'ma']) shared(line(verb, 'b k').replace(' a ', ' Zm9v '))

@@ -114,6 +114,7 @@ export function expecting({ shape, keys = '', count = 1, loud = 0, hasBlock = fa
   return {
     shape: Uint8Array.of(Shape[shape === 'meta' ? 'metaBatch' : shape]), asked: [latin1(keys)], keyFrom: Int32Array.of(0), keyTo: Int32Array.of(keys.length),
     mayAnswer: Int32Array.of(count), mustAnswer: Int32Array.of(shape === 'metaRun' ? loud : count),
+    start: Int32Array.of(0), askedTo: Int32Array.of(keys.length), isEchoed: Uint8Array.of(/^m/.test(keys) ? 1 : 0),
     hasBlock: Uint8Array.of(hasBlock || shape === 'stored' ? 1 : 0), count: inFlight,
   }
 }

@@ -250,6 +250,49 @@ test('error lines among the values of one get, as memcached\'s own proxy says th
   await t.client(2).gets('END\r\n')
 })
 
+test.each([
+  ['of a batch, told by its opaque', 'mg a v O1\r\nmg b v O2\r\n', '', 'VA 1 O2\r\nB\r\n'],
+  ['of a batch, told by its key', 'mg a v k\r\nmg b v k\r\n', '', 'VA 1 kb\r\nB\r\n'],
+  ['of a batch, behind one that is right', 'mg a k\r\nmg b k\r\nmg c k\r\n', 'HD ka\r\n', 'HD kc\r\n'],
+  ['whose key is left out', 'mg a v k\r\n', '', 'VA 1\r\nA\r\n'],
+  ['that shows a key nobody asked to see', 'mg a v\r\n', '', 'VA 1 ka\r\nA\r\n', 'mg b k\r\n'],
+  ['of a store, behind its data block', 'ms a 3 O1\r\n O9\r\nms b 1 O2\r\nx\r\n', 'HD O1\r\n', 'HD O1\r\n'],
+  ['of a run, of a request before the last answer', 'mg a k q\r\nmg b k q\r\nmn\r\n', 'HD kb\r\n', 'HD ka\r\n'],
+  ['of a run, in the place of one that must answer', 'mg a k q\r\nmg b k\r\nmg c k q\r\nmn\r\n', '', 'HD kc\r\n'],
+])('a meta reply %s: the lane is closed before a byte of it is out, and nobody gets what is another\'s', async (_, request, right, wrong, behind = '') => {
+  const t = await transcript({ clients: 2 })
+  t.client(2).sends('get idle\r\n')
+  await t.backend.sees('get idle\r\n')
+  t.backend.says('END\r\n')
+  await t.client(2).gets('END\r\n')
+  t.client(1).sends(request, behind)
+  await t.backend.sees(request, behind)
+  t.backend.says(right, wrong)
+  await t.client(1).endsWith('')
+  expect(await t.reason(1)).toBe('backend-out-of-step')
+  await t.lanes(2)
+  t.client(2).sends('get b\r\n')
+  await t.backend.sees('get b\r\n')
+  t.backend.says('END\r\n')
+  await t.client(2).gets('END\r\n')
+})
+
+test.each([
+  ['misses that show nothing', 'mg a v k O1\r\nmd b k\r\n', 'EN\r\nNF\r\n'],
+  ['an error among them', 'mg a v k\r\nmg b v k\r\n', 'SERVER_ERROR out of memory\r\nVA 1 kb\r\nB\r\n'],
+  ['silence of some in a run', 'mg a k q\r\nmg b v q\r\nmg c k q O7\r\nmn\r\n', 'VA 1\r\nB\r\nHD kc O7\r\nMN\r\n'],
+  ['an error in a run, behind which nobody can tell', 'mg a k q\r\nmg b k\r\nmg c k q\r\nmn\r\n', 'SERVER_ERROR out of memory\r\nHD kc\r\nMN\r\n'],
+  ['a base64 key that memcached shows as it is, since it was stored so', 'mg Zm9v v b k q\r\nmg Zm9vw6k= v b k O4\r\nmn\r\n', 'VA 1 kfoo\r\nA\r\nVA 1 kfoo\xc3\xa9 O4\r\nB\r\nMN\r\n'],
+  ['a key in base64 that was asked for as it is', 'mg foo k O1\r\nmg bar k O2\r\n', 'HD kZm9v b O1\r\nHD kbar O2\r\n'],
+  ['a base64 key that comes back as it was', 'md Zm9v b k\r\nms Zm9v 1 b k O3\r\nx\r\n', 'HD kZm9v b\r\nHD kZm9v O3 b\r\n'],
+])('meta replies with %s go on to their client', async (_, request, reply) => {
+  const t = await transcript()
+  t.client(1).sends(request)
+  await t.backend.sees(request)
+  t.backend.says(reply)
+  await t.client(1).gets(reply)
+})
+
 const NO_MEMORY = 'SERVER_ERROR out of memory writing get response'
 
 test.each([

@@ -22,12 +22,8 @@ export const expectedFailures: readonly ExpectedFailure[] = [
   fair('others wait no longer beside gets of many large values', 1, 'huge multigets', waited, /^the others waited [\d.]+ times as long/),
   fair('others wait no longer beside a slow reader of large values', 1, 'slow reader', waited, /^the others waited [\d.]+ times as long/),
   // Replies that are not what was asked for.
-  plain('a meta reply that is left out gives no request the reply of another', Array.from({ length: 8 }, (_, n) => line(`mg c0n${n}_h9 v k O${n}`)),
-    /got what is not its own: after \d of 9 replies, for c0n\d mg c0n(\d)_h9 v k O\1: got "VA 9 kc0n(?!\1)/, {}, { oddity: 'leaves out a reply', batches: [8, 1] }),
   plain('a value that nobody asked for makes no misses of joined gets', [line('get c0n0_h9')],
     /got what is not its own: after 0 of \d replies, for c\dn0 get c\dn0_h9: got "END/, {}, { oddity: 'value of nobody', other: [line('get c1n0_h9')] }),
-  // What must stay shared: here no connection can be had but a shared one.
-  plain('a meta get of a base64 key stays shared', [line(`mg ${Buffer.from('c0n0_h9').toString('base64')} v b k q s`), line('mn')], /too many private connections/),
 ]
 
 function fair(name: string, seed: number, greed: Greed, look: (seed: number, greed: Greed) => string | undefined, words: RegExp): ExpectedFailure {
