@@ -70,6 +70,7 @@ function putService(page: Page, { name: service, edge, traffic, now, lanes, cert
   for (const { backend, dialect, state, count } of countLanes(lanes)) page.put('memseal_lanes', { service, backend, dialect, state }, count)
   page.put('memseal_in_flight', { service }, now.inFlight)
   page.each('memseal_backend_connections_lost_total', traffic.backendClosed, reason => ({ service, reason }))
+  page.put('memseal_reads_moved_total', { service }, traffic.moved)
   page.put('memseal_private_connections', { service }, now.privateConnections)
   page.each('memseal_private_connections_total', traffic.privates, reason => ({ service, reason }))
   page.put('memseal_private_waiting', { service }, now.privateWaiting)

@@ -22,6 +22,11 @@ export class BinaryReplyFramer {
     return this.#bodyLeft > 0
   }
 
+  /** Bytes that are still to come of the packet in hand. */
+  get bytesLeft(): number {
+    return this.#bodyLeft
+  }
+
   /** Reads the header of the next packet. @returns false when it, its extras and its key are not all here yet
    *  @throws ProtocolError when it is no reply */
   header(bytes: Buffer, at: number, end: number): boolean {

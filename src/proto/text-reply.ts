@@ -64,6 +64,11 @@ export class TextReplyFramer {
     this.#isPrivate = isPrivate
   }
 
+  /** Bytes that are still to come of the value in hand. */
+  get bytesLeft(): number {
+    return this.#bodyLeft
+  }
+
   /** @param at start of what has not been consumed   @param end end of what has been received
    *  @param i which of the expectations is the oldest
    *  @throws ProtocolError when it is something else */

@@ -18,7 +18,10 @@ import type { BackendClose } from '../telemetry/reasons.ts'
 import type { Dial } from './dial.ts'
 import { SHOWN_BYTES, type Dialect, type Part, type Wire } from './dialect.ts'
 import { Expected, Fate } from './expected.ts'
+import { Hold } from './hold.ts'
 import { settleLost } from './lost-requests.ts'
+import { moveOn } from './move-on.ts'
+import { outboxOfNobody } from './nobody.ts'
 import type { Outbox, Run } from './outbox.ts'
 import { ReplyWindow } from './reply-window.ts'
 import type { SlabPool } from './slab.ts'
@@ -33,6 +36,8 @@ export interface BackendSettings {
   probeIntervalMs: number
   /** Gets that are there together leave as one. */
   joinsGets: boolean
+  /** A reply of more than this, of which more is to come, holds up the others so long that they leave the lane. */
+  longReplyBytes: number
 }
 
 /** What connections of one service share. */
@@ -64,6 +69,10 @@ export interface BackendOwner {
   /** See `Wire`. */
   loginWanted?(): void
   loggedIn?(isSure: boolean): void
+  /** A lane has become busy with a long reply, or is so no longer. */
+  laneBusy?(lane: BackendConnection): void
+  /** Another is on its way. */
+  readonly isOpening?: boolean
   /** Another connection that is ready now, for reads whose connection was lost before they were answered. */
   heirOf?(connection: BackendConnection): BackendConnection | undefined
 }
@@ -110,6 +119,12 @@ export class BackendConnection implements Wire {
   /** When its successor is due. */
   replaceAt = Infinity
   readonly window: ReplyWindow
+  /** A long reply comes: whoever asks something here waits for its end. */
+  isBusy = false
+  /** Of the oldest reply, what has come. */
+  #headBytes = 0
+  #hold: Hold | undefined
+  #nobody: Outbox | undefined
 
   readonly #context: BackendContext
   readonly #owner: BackendOwner
@@ -307,8 +322,11 @@ export class BackendConnection implements Wire {
     try {
       // What was asked before everything passes unread is followed to its end: a fence of ours may be the last of it.
       if (this.#raw === undefined || this.expected.count > 0) {
+        const { head } = this.expected
         this.dialect.read()
+        this.#headBytes = this.expected.head === head ? this.#headBytes + count : window.end - window.from
         if (window.at - window.from >= Math.min(STREAM_BYTES, window.bytes.length / 8)) this.deliverPart()
+        if (!this.isPrivate) this.#lookAtHead()
       }
       if (this.#raw !== undefined && this.expected.count === 0) this.#passOn(this.#raw)
     } catch (error) {
@@ -337,6 +355,50 @@ export class BackendConnection implements Wire {
     fate[head] |= Fate.started
   }
 
+  /** Is the oldest reply a long one, and does its client take it? */
+  #lookAtHead(): void {
+    const { expected } = this
+    const wasBusy = this.isBusy
+    const run = expected.count > 0 ? expected.run[expected.head] : undefined
+    this.isBusy = run !== undefined && this.#headBytes + this.dialect.bytesLeft > this.#context.settings.longReplyBytes
+    if (this.isBusy !== wasBusy || this.isBusy && this.state === 'offered') this.#owner.laneBusy?.(this)
+    if (run !== undefined && this.isBusy && this.mayHold && run.outbox.client.isFarBehind) this.#holdFor(run.outbox)
+  }
+
+  #holdFor(outbox: Outbox): void {
+    this.#hold = new Hold(outbox, this.clock.now)
+    this.pauseReading()
+    // Whoever comes next needs another lane.
+    if (this.state === 'offered') this.#owner.laneBusy?.(this)
+  }
+
+  get isHeld(): boolean {
+    return this.#hold !== undefined
+  }
+
+  /** What others have in flight here is asked at `heir` instead, as far as it may be.   @returns how many requests */
+  leaveTo(heir: BackendConnection): number {
+    return moveOn(this, heir, this.#context.settings.replyTimeoutMs / 2)
+  }
+
+  /** Takes the replies that nobody waits for any more. */
+  get nobody(): Outbox {
+    this.#nobody ??= outboxOfNobody(this.#context.turn)
+    return this.#nobody
+  }
+
+  /** Nobody else is to ask here, or soon so. */
+  get mayHold(): boolean {
+    return this.state !== 'offered' || this.clients <= 1 || this.#owner.isOpening === true
+  }
+
+  /** The client takes its replies again, or has gone. */
+  letGo(outbox: Outbox): void {
+    if (this.#hold?.outbox !== outbox) return
+    this.#hold = undefined
+    this.resumeReading()
+  }
+
   #passOn(outbox: Outbox): void {
     const { bytes, from, end, slab } = this.window
     if (from === end) return
@@ -349,9 +411,8 @@ export class BackendConnection implements Wire {
     return printable(this.window.bytes, this.window.from, this.window.end, SHOWN_BYTES)
   }
 
-  // A private connection's client.
+  // A client that does not take its replies.
 
-  /** It does not take its replies. */
   pauseReading(): void {
     if (this.#isPaused) return
     this.#isPaused = true
@@ -364,6 +425,8 @@ export class BackendConnection implements Wire {
     this.#resumedAt = this.clock.now
     this.#socket.resume()
   }
+
+  // A private connection's client.
 
   /** A client's value is on its way in pieces. Until its end memcached answers nothing, earlier requests included. */
   uploading(isUnderWay: boolean): void {
@@ -397,6 +460,8 @@ export class BackendConnection implements Wire {
     const { expected } = this
     if (this.state === 'connecting' && now > this.#connectBy) {
       this.fail('connect-timeout', `no answer within ${connectTimeoutMs} ms`)
+    } else if (this.#hold !== undefined) {
+      this.#hold.check(this, now, replyTimeoutMs)
     } else if (this.#isUploading) {
       if (this.#isStuck(now)) this.fail('upload-stuck', `memcached takes nothing of a value for ${replyTimeoutMs} ms`)
     } else if (expected.count > 0 && !this.#isPaused && !this.dialect.isEndless) {

@@ -32,6 +32,7 @@ export interface BackendPoolsOptions {
   memory: ReplyMemory
   /** What a lane reads at once. */
   slabBytes: number
+  longReplyBytes: number
   /** A draining service opens no more lanes. */
   mayOpen: () => boolean
   onLoss: (why: BackendClose) => void
@@ -63,7 +64,10 @@ export class BackendPools {
       return new Target(endpoint, tls, config.connect_timeout)
     })
     this.#context = {
-      settings: { connectTimeoutMs: config.connect_timeout, replyTimeoutMs: config.reply_timeout, probeIntervalMs: config.probe_interval, joinsGets: config.join_gets },
+      settings: {
+        connectTimeoutMs: config.connect_timeout, replyTimeoutMs: config.reply_timeout, probeIntervalMs: config.probe_interval,
+        joinsGets: config.join_gets, longReplyBytes: options.longReplyBytes,
+      },
       turn, clock, dial, latency: { backend: traffic.backendSeconds, own: traffic.ownSeconds },
     }
     const slabs = new SlabPool(options.slabBytes, options.memory)
@@ -72,7 +76,7 @@ export class BackendPools {
       new BackendConnection(this.#context, route, owner, slabs, false, dialects[dialect])
     const pool = {
       service, log, clock, targets: this.#targets, policy: config.policy, onLoss: options.onLoss, onDecided: options.onDecided,
-      returnAfterMs: config.return_after, longestRetryMs: config.longest_retry, maxAgeMs: config.max_age,
+      returnAfterMs: config.return_after, longestRetryMs: config.longest_retry, maxAgeMs: config.max_age, onMoved: (requests: number) => (traffic.moved += requests),
       size: !isShared || config.connections === 'auto' ? AUTO_LANES : config.connections,
     }
     // Silence, or an end, is what memcached -B binary has for a question in text; only the other question tells.

@@ -111,6 +111,10 @@ export class BinaryDialect implements Dialect {
     return false
   }
 
+  get bytesLeft(): number {
+    return this.#framer.bytesLeft
+  }
+
   get isEndless(): boolean {
     return false
   }
@@ -227,9 +231,11 @@ export class BinaryDialect implements Dialect {
 
   enterAgain(lost: Expected, entry: number, bytes: Buffer, run: Run): void {
     const keyFrom = lost.keyFrom[entry] - lost.start[entry]
+    // The number is another one, and the first connection may still be writing these bytes.
+    const copy = Buffer.from(bytes)
     // It keeps the time of its first sending, so that nobody waits longer than for one request.
-    this.#expect(run, Fate.again, lost.row[entry], lost.opcode[entry], lost.opaque[entry], bytes, 0, keyFrom, bytes.length, lost.sentAt[entry])
-    this.#wire.send(bytes, 0, bytes.length)
+    this.#expect(run, Fate.again, lost.row[entry], lost.opcode[entry], lost.opaque[entry], copy, 0, keyFrom, copy.length, lost.sentAt[entry])
+    this.#wire.send(copy, 0, copy.length)
   }
 
   close(): void {

@@ -218,6 +218,10 @@ export class ClientSession implements Receiver, Pumped, Traveller, Answered {
     return Math.min(MOST_SLOW_BYTES, this.#home.limits.reply_backlog / 2)
   }
 
+  get isFarBehind(): boolean {
+    return !this.isClosed && this.outbox.backlog > this.#home.limits.reply_backlog / 2
+  }
+
   repliesGrew(): void {
     const { backlog } = this.outbox
     if (backlog <= this.#slowBytes) return
@@ -230,9 +234,13 @@ export class ClientSession implements Receiver, Pumped, Traveller, Answered {
   }
 
   repliesTaken(): void {
-    if (this.intake.has(Pause.clientSlow) && this.outbox.backlog < this.#slowBytes / 2) {
-      this.#private.resumeReading()
-      this.intake.resume(Pause.clientSlow)
+    const { backlog } = this.outbox
+    if (this.intake.has(Pause.clientSlow)) {
+      if (backlog < this.#home.limits.reply_backlog / 4) this.#shared.resumeReading()
+      if (backlog < this.#slowBytes / 2) {
+        this.#private.resumeReading()
+        this.intake.resume(Pause.clientSlow)
+      }
     }
     if (this.#state === 'finishing') this.mayGoOn()
   }

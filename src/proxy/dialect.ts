@@ -47,6 +47,8 @@ export interface Dialect {
   read(): void
   /** A part of the answer to the oldest request has been taken. */
   readonly hasBegun: boolean
+  /** Of the value in hand so much is still to come, as its header says. */
+  readonly bytesLeft: number
   /** The oldest request may rightly stay without an answer for long. */
   readonly isEndless: boolean
 

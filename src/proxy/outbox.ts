@@ -15,6 +15,8 @@ import type { Turn } from './turn.ts'
 /** The client, as those who answer it see it. */
 export interface Receiver {
   readonly record: { hits: number }
+  /** It has left so much unread that a lane may wait for it. */
+  readonly isFarBehind: boolean
   /** More bytes are owed than before. */
   repliesGrew(): void
   /** Fewer requests are in flight than before. */

@@ -9,7 +9,7 @@ import type { BackendConfig } from '../config/schema.ts'
 import type { Logger } from '../telemetry/log.ts'
 import type { BackendConnection } from './backend-connection.ts'
 import type { Target } from './target.ts'
-import { TargetLanes, type TargetLanesOptions } from './target-lanes.ts'
+import { MOST_SPARES, TargetLanes, type TargetLanesOptions } from './target-lanes.ts'
 
 /** A client for which no lane is ready yet. */
 export interface WaitsForLane {
@@ -28,11 +28,11 @@ export interface PoolOptions extends Omit<TargetLanesOptions, 'target' | 'onChan
   onDecided: () => void
 }
 
-/** Connections that the pools of a service may have at once: text and binary, each with a successor on its way. */
+/** Connections that the pools of a service may have at once: text and binary, spare ones for long replies, each with a successor on its way. */
 export function mostLanes({ connect, connections, policy }: Pick<BackendConfig, 'connect' | 'connections' | 'policy'>): number {
   const size = connections === 'auto' ? AUTO_LANES : connections
   const lanes = policy === 'failover' ? size + connect.length - 1 : size * connect.length
-  return lanes * 2 * 2
+  return (lanes + MOST_SPARES * connect.length) * 2 * 2
 }
 
 /** Measured at 1, 16 and 100 requests in flight: one lane beats several, since requests of more clients leave together. */

@@ -30,8 +30,9 @@ import { addressText, lossText } from './target-lanes.ts'
 import type { Route } from './target.ts'
 import type { Turn } from './turn.ts'
 
-/** What a shared lane reads at once: large values arrive in few reads. A private connection is one client's. */
-const SLAB_BYTES = { shared: 256 * 1024, private: 32 * 1024 }
+/** What a shared lane reads at once: large values arrive in few reads. A private connection is one client's. A reply is long that is
+ *  more than what a client is likely to have outstanding on a lane (share.ts). */
+const SIZES = { shared: 256 * 1024, private: 32 * 1024, longReply: 128 * 1024 }
 
 export class Service implements Home, ReadinessHome {
   readonly name: string
@@ -45,7 +46,7 @@ export class Service implements Home, ReadinessHome {
   readonly log: Logger
   readonly departures: Departures
   readonly #dial: Dial
-  readonly #slabBytes: typeof SLAB_BYTES
+  readonly #sizes: typeof SIZES
   readonly #sessions = new Set<ClientSession>()
   readonly #ledger: Ledger
   readonly #privates: PrivateConnections
@@ -61,8 +62,8 @@ export class Service implements Home, ReadinessHome {
   #checkedAt = 0
   readonly #unwatch: () => void
 
-  /** @param shared `slabBytes`: other sizes of what connections read into, for simulations; `onAway`: `isAway` or `shutsListeners` is another now */
-  constructor(name: string, config: ServiceConfig, shared: { clock: Clock; turn: Turn; log: Logger; dial?: Dial; slabBytes?: typeof SLAB_BYTES; onAway?: () => void }, tls?: BackendTls) {
+  /** @param shared `sizes`: others, for simulations; `onAway`: `isAway` or `shutsListeners` is another now */
+  constructor(name: string, config: ServiceConfig, shared: { clock: Clock; turn: Turn; log: Logger; dial?: Dial; sizes?: typeof SIZES; onAway?: () => void }, tls?: BackendTls) {
     this.name = name
     this.limits = config.limits
     this.sharing = config.backend.sharing
@@ -73,9 +74,9 @@ export class Service implements Home, ReadinessHome {
     this.log = shared.log
     this.departures = new Departures(name, config.log.connections, shared.log)
     this.#dial = shared.dial ?? dial
-    this.#slabBytes = shared.slabBytes ?? SLAB_BYTES
+    this.#sizes = shared.sizes ?? SIZES
     this.#ledger = new Ledger(config.limits, this.#sessions)
-    this.#privates = new PrivateConnections(mostPrivates(config), this.#slabBytes.private, this.#ledger.replies)
+    this.#privates = new PrivateConnections(mostPrivates(config), this.#sizes.private, this.#ledger.replies)
     this.#readiness = new Readiness(this, config.backend.when_down, shared.onAway ?? (() => {}))
     this.#backend = config.backend
     this.#pools = this.#makePools(config.backend, tls)
@@ -119,7 +120,7 @@ export class Service implements Home, ReadinessHome {
   #makePools(backend: BackendConfig, tls: BackendTls | undefined): BackendPools {
     return new BackendPools(backend, tls, {
       service: this.name, clock: this.clock, turn: this.turn, log: this.log, dial: this.#dial, traffic: this.traffic,
-      memory: this.#ledger.replies, slabBytes: this.#slabBytes.shared, mayOpen: () => !this.isDraining,
+      memory: this.#ledger.replies, slabBytes: this.#sizes.shared, longReplyBytes: this.#sizes.longReply, mayOpen: () => !this.isDraining,
       onLoss: (why) => this.lost(why), onDecided: () => this.#readiness.lookSoon(),
     })
   }

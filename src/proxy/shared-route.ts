@@ -133,12 +133,18 @@ export class SharedRoute {
   leave(): void {
     if (this.#lane === undefined) return
     this.#lane.dialect.endRun()
+    this.resumeReading()
     this.#lane.clients--
     this.#lane = undefined
   }
 
   endRun(): void {
     this.#lane?.dialect.endRun()
+  }
+
+  /** The lane need not wait for the client to take its replies. */
+  resumeReading(): void {
+    this.#lane?.letGo(this.#client.outbox)
   }
 }
 

@@ -1,4 +1,5 @@
-/** The lanes to one target.
+/** The lanes to one target: `size` of them are offered. When one of these is busy with a long reply, the others who ask there go on at a
+ *  spare one, which is opened at the first need and kept: the two change places.
  *
  *      slot: connecting ─▶ ready ─▶ (lost) ─▶ waiting, with backoff and jitter ─▶ connecting …
  *                           │
@@ -19,6 +20,8 @@ const STEADY_MS = 1000
 const LOGIN_RETRY_MS = 5000
 /** A failed connection asks DNS again, but a storm of failures does not. */
 const LOOKUP_AT_MOST_EVERY_MS = 1000
+/** Two long replies may come at once and nobody waits for their ends. */
+export const MOST_SPARES = 2
 
 export interface TargetLanesOptions {
   service: string
@@ -35,6 +38,8 @@ export interface TargetLanesOptions {
   onLoss: (why: BackendClose) => void
   /** Whoever is there took a connection, and said nothing when it was asked in this dialect. */
   onUnanswered: () => void
+  /** So many requests were asked again, since a long reply of another client was in their way. */
+  onMoved: (requests: number) => void
   heirOf: (lane: BackendConnection) => BackendConnection | undefined
 }
 
@@ -56,6 +61,7 @@ export class TargetLanes implements BackendOwner {
   readonly #retries = new Set<() => void>()
   /** Reasons that the log has been told since a lane was last ready. */
   readonly #told = new Set<string>()
+  #spares = 0
   /** Lanes in a row that went as soon as they were ready. */
   #shortLived = 0
   #lookups = 0
@@ -112,16 +118,42 @@ export class TargetLanes implements BackendOwner {
   offer(isOffered: boolean): void {
     if (this.#isOffered === isOffered) return
     this.#isOffered = isOffered
-    for (const lane of this.#lanes) lane.offer(isOffered)
+    this.#arrange()
   }
 
-  /** @returns the ready lane with the fewest clients */
+  /** @returns the ready lane with the fewest clients, of those that are offered if there are such */
   choose(): BackendConnection | undefined {
     let best: BackendConnection | undefined
     for (const lane of this.#lanes) {
-      if (isInUse(lane) && (best === undefined || lane.clients < best.clients)) best = lane
+      if (!isInUse(lane)) continue
+      const isBetter = best === undefined || (lane.state === best.state ? lane.clients < best.clients : lane.state === 'offered')
+      if (isBetter) best = lane
     }
     return best
+  }
+
+  laneBusy(lane: BackendConnection): void {
+    if (!this.#isOpen || !this.#isOffered) return
+    this.#arrange()
+    const isAlone = lane.clients <= 1 && !lane.isHeld
+    if (!lane.isBusy || lane.state !== 'offered' || isAlone || this.#retries.size > 0 || this.isOpening || this.#spares === MOST_SPARES) return
+    this.#spares++
+    this.#fill()
+  }
+
+  get isOpening(): boolean {
+    return this.#lookups > 0 || this.#lanes.some(({ state }) => state === 'connecting')
+  }
+
+  /** Those are offered that are not busy; of these, those that were before. Who asked on one that is offered no longer goes on. */
+  #arrange(): void {
+    const lanes = this.#lanes.filter(isInUse)
+    const offered = new Set(this.#isOffered ? lanes.toSorted((one, other) => rankOf(one) - rankOf(other)).slice(0, this.#options.size) : [])
+    const left = lanes.filter((lane) => lane.state === 'offered' && lane.isBusy && !offered.has(lane))
+    for (const lane of lanes) lane.offer(offered.has(lane))
+    const heir = this.#isOffered ? this.choose() : undefined
+    if (heir === undefined) return
+    for (const lane of left) this.#options.onMoved(lane.leaveTo(heir))
   }
 
   checkDeadlines(now: number): void {
@@ -134,11 +166,11 @@ export class TargetLanes implements BackendOwner {
     this.#fill()
   }
 
-  /** Opens what is missing: `size` lanes, and a successor for each that is old. */
+  /** Opens what is missing: `size` lanes, spare ones if there was need of them, and a successor for each that is old. */
   #fill(): void {
     if (!this.#isOpen) return
     const now = this.#options.clock.now
-    let missing = this.#options.size - this.#retries.size - this.#lookups
+    let missing = this.#options.size + this.#spares - this.#retries.size - this.#lookups
     for (const lane of this.#lanes) if (lane.state !== 'retiring' && now < lane.replaceAt) missing--
     for (; missing > 0; missing--) this.#connect()
   }
@@ -165,7 +197,6 @@ export class TargetLanes implements BackendOwner {
     this.#told.clear()
     target.succeeded()
     if (!this.#lanes.some((each) => each !== lane && each.isReady)) this.readySince = clock.now
-    lane.offer(this.#isOffered)
     // A tenth more or less, so that the lanes of many hosts do not stay in step.
     lane.replaceAt = maxAgeMs === 0 ? Infinity : clock.now + maxAgeMs * (0.9 + Math.random() * 0.2)
     this.isDown = this.wantsLogin = false
@@ -175,12 +206,14 @@ export class TargetLanes implements BackendOwner {
       log.debug({ event: 'backend-replaced', ...about }, 'a connection was replaced by a new one')
       old.retire()
     }
+    this.#arrange()
     this.#options.onChange()
   }
 
   backendClosed(lane: BackendConnection, why: BackendClose, words: string, loss: Loss | undefined): void {
     const { target, clock } = this.#options
     this.#lanes.splice(this.#lanes.indexOf(lane), 1)
+    this.#arrange()
     if (why === 'replaced' || why === 'drained') return
     // Of a backend that the configuration no longer names nothing is opened again; clients that still waited there are told of.
     if (!this.#isOpen && lane.wasIdle) return
@@ -272,6 +305,9 @@ export class TargetLanes implements BackendOwner {
 
 /** It is ready and has no successor. */
 const isInUse = (lane: BackendConnection): boolean => lane.state === 'offered' || lane.state === 'standby'
+
+/** Which lanes are offered first. */
+const rankOf = (lane: BackendConnection): number => (lane.isBusy ? 2 : 0) + (lane.state === 'offered' ? 0 : 1)
 
 export function addressText({ address }: Route): string {
   return 'path' in address ? `unix:${address.path}` : `${address.host}:${address.port}`

@@ -257,6 +257,10 @@ export class TextDialect implements Dialect {
     return this.#framer.answers > 0
   }
 
+  get bytesLeft(): number {
+    return this.#framer.bytesLeft
+  }
+
   get isEndless(): boolean {
     const { shape, head } = this.#wire.expected
     return shape[head] === Shape.endless

@@ -33,6 +33,8 @@ export class Traffic {
   readonly closed: Record<ClientClose, number> = zeros(clientCloses)
   readonly privates: Record<PrivateReason, number> = zeros(privateReasons)
   privatesRefused = 0
+  /** Reads that were asked again on another shared connection, since a long reply of another client was in their way. */
+  moved = 0
   readonly backendSeconds = new Histogram(requestBounds)
   readonly ownSeconds = new Histogram(requestBounds)
   readonly backendClosed: Record<BackendClose, number> = zeros(backendCloses)

@@ -36,6 +36,7 @@ export const metrics = {
   memseal_lanes: { kind: 'gauge', labels: ['service', 'backend', 'dialect', 'state'], help: 'Backend connections that clients share.' },
   memseal_in_flight: { kind: 'gauge', labels: ['service'], help: 'Requests that await their replies.' },
   memseal_backend_connections_lost_total: { kind: 'counter', labels: ['service', 'reason'], help: 'Backend connections that ended or could not be opened, by why.' },
+  memseal_reads_moved_total: { kind: 'counter', labels: ['service'], help: 'Reads that were asked again on another shared connection, since a long reply to another client was in their way.' },
   memseal_private_connections: { kind: 'gauge', labels: ['service'], help: 'Backend connections that belong to one client each.' },
   memseal_private_connections_total: { kind: 'counter', labels: ['service', 'reason'], help: 'Clients that were moved to a backend connection of their own, by why.' },
   memseal_private_waiting: { kind: 'gauge', labels: ['service'], help: 'Clients that wait for such a connection, since there are as many as there may be (limits.private_connections).' },

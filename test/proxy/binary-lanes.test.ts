@@ -142,13 +142,10 @@ test('memcached closes: an error for each request, under its own opaque', async 
 test('values larger than what is read at once come whole', async () => {
   const { t, lane } = await binary(2)
   const large = 'v'.repeat(1_500_000)
-  t.client(1).sends(get('a', 1))
-  const [a] = await lane.seesPackets(0x00)
-  t.client(2).sends(get('b', 2))
-  const [b] = await lane.seesPackets(0x00)
+  t.client(1).sends(get('a', 1), get('b', 2))
+  const [a, b] = await lane.seesPackets(0x00, 0x00)
   lane.says(value(large, a), value('B', b))
-  await t.client(1).gets(value(large, 1))
-  await t.client(2).gets(value('B', 2))
+  await t.client(1).gets(value(large, 1), value('B', 2))
 })
 
 test('statistics are many packets on a connection of the client\'s own', async () => {

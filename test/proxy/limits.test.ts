@@ -11,15 +11,20 @@ test('a client that does not read is not read either, and gets all when it does'
   t.client(1).socket.pause()
   t.client(1).sends('get a\r\n')
   await t.backend.sees('get a\r\n')
-  t.backend.says(big(12 * MiB))
+  const lane = t.backend
   t.client(2).sends('get b\r\n')
-  await t.backend.sees('get b\r\n')
-  t.backend.says('END\r\n')
+  await lane.sees('get b\r\n')
+  lane.says(big(12 * MiB))
+  const spare = await t.lanes(2)
+  await spare.sees('get b\r\n')
+  spare.says('END\r\n')
   await t.client(2).gets('END\r\n')
   t.client(1).sends('get again\r\n')
-  await t.backend.seesNothing()
+  await lane.seesNothing()
+  await spare.seesNothing()
   t.client(1).socket.resume()
   await t.client(1).gets(big(12 * MiB))
+  lane.says('END\r\n')
   // One who reads so much gets a connection of its own.
   await (await t.private(1)).sees('get again\r\n')
 })
@@ -45,8 +50,10 @@ test('reply_timeout counts silence: a reply that flows is not late, and neither 
   await t.client(2).gets('SERVER_ERROR memseal: no reply within 3000 ms\r\n')
 })
 
-test('reply_backlog: a client that leaves more than that unread is closed; nobody else', async () => {
+// Of one that can have the connection for itself: bulk.test.ts.
+test('reply_backlog: a client that leaves more than that unread, where no other connection can be had for the others, is closed; nobody else', async () => {
   const t = await transcript({ clients: 2, limits: { reply_backlog: '12MiB' } })
+  t.refusesMore()
   t.client(1).socket.pause()
   t.client(1).sends('get a\r\nget a\r\n')
   await t.backend.sees('get a\r\nget a\r\n')
@@ -59,12 +66,16 @@ test('reply_backlog: a client that leaves more than that unread is closed; nobod
 })
 
 test('reply_backlog: small limits count too', async () => {
-  const t = await transcript({ limits: { reply_backlog: '64KiB' } })
+  const t = await transcript({ clients: 2, limits: { reply_backlog: '64KiB' } })
+  t.refusesMore()
   t.client(1).socket.pause()
   t.client(1).sends('get a\r\n')
   await t.backend.sees('get a\r\n')
-  t.backend.says(big(8 * MiB))
+  t.client(2).sends('get b\r\n')
+  await t.backend.sees('get b\r\n')
+  t.backend.says(big(8 * MiB), 'END\r\n')
   expect(await t.reason(1)).toBe('reply-backlog')
+  await t.client(2).gets('END\r\n')
 })
 
 

@@ -135,6 +135,11 @@ class Transcript {
     return client
   }
 
+  /** The backend takes no connection more. */
+  refusesMore(): void {
+    this.#back.close()
+  }
+
   client(n: number): ClientWire {
     return this.#clients[n - 1]
   }
@@ -274,6 +279,7 @@ class Transcript {
     for (const client of this.#clients) client.destroy()
     for (const socket of this.#sockets) socket.destroy()
     for (const server of [this.#front, this.#back]) {
+      if (!server.listening) continue
       server.close()
       await once(server, 'close')
     }

@@ -1,9 +1,8 @@
 /** What the simulator finds and what is not mended yet, each with its seed and what it says of it. Ordinary histories meet none of
  *  it. A test says of each that it still fails as it is written here: whoever mends one takes its row out. */
-import { compare, timesStraight, type Greed } from './fairness.ts'
 import { runPlan } from './history.ts'
 import { answerTo, type Oddity } from './model.ts'
-import { REAL_SLABS, UNLIMITED, type Plan, type Settings } from './plan.ts'
+import { REAL_SIZES, UNLIMITED, type Plan, type Settings } from './plan.ts'
 import type { Request } from './requests.ts'
 
 export interface ExpectedFailure {
@@ -17,23 +16,10 @@ export interface ExpectedFailure {
 }
 
 export const expectedFailures: readonly ExpectedFailure[] = [
-  // One client stops all.
-  fair('others wait no longer beside large gets that nobody reads', 1, 'unread gets', waited, /^the others waited [\d.]+ times as long/),
-  fair('others wait no longer beside gets of many large values', 1, 'huge multigets', waited, /^the others waited [\d.]+ times as long/),
-  fair('others wait no longer beside a slow reader of large values', 1, 'slow reader', waited, /^the others waited [\d.]+ times as long/),
   // Replies that are not what was asked for.
   plain('a value that nobody asked for makes no misses of joined gets', [line('get c0n0_h9')],
     /got what is not its own: after 0 of \d replies, for c\dn0 get c\dn0_h9: got "END/, {}, { oddity: 'value of nobody', other: [line('get c1n0_h9')] }),
 ]
-
-function fair(name: string, seed: number, greed: Greed, look: (seed: number, greed: Greed) => string | undefined, words: RegExp): ExpectedFailure {
-  return { name, seed, words, run: each => look(each, greed) }
-}
-
-function waited(seed: number, greed: Greed): string | undefined {
-  const times = timesStraight(compare(seed, greed))
-  return times > 3 ? `the others waited ${times.toFixed(1)} times as long as beside the same client straight at memcached` : undefined
-}
 
 interface Special { oddity?: Oddity, batches?: number[], seed?: number, /** What a second client asks. */ other?: Request[] }
 
@@ -45,7 +31,7 @@ function plain(name: string, requests: Request[], words: RegExp, settings: Parti
     seed, faults: [], events: [], oddity, isUnexcused: true,
     settings: {
       version: '1.6.45', sharing: 'shared', connections: 1, joinsGets: true, isCoalescing: true, requestBytes: 2 * 1024 * 1024,
-      commands: ['read', 'write', 'delete', 'arithmetic', 'flush', 'stats'], limits: { ...UNLIMITED, privateConnections: 0 }, slabBytes: REAL_SLABS, laneAgeMs: 0, latencyMs: 0, ...settings,
+      commands: ['read', 'write', 'delete', 'arithmetic', 'flush', 'stats'], limits: { ...UNLIMITED, privateConnections: 0 }, sizes: REAL_SIZES, laneAgeMs: 0, latencyMs: 0, ...settings,
     },
     clients: (other === undefined ? [all] : [all, other]).map(each => (
       { dialect, requests: each, batches: batches ?? each.map(() => 1), waits: 'for ever', pauseMs: 0, readDelayMs: 0, leaves: undefined }

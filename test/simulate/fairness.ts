@@ -42,12 +42,13 @@ export function compare(seed: number, greed: Greed): Comparison {
   }
 }
 
-// A tenth of what production has, so that a history takes milliseconds: time-outs, limits and values alike.
+// A tenth of what production has, so that a history takes milliseconds: time-outs, limits, values and what is read into alike.
 const BYTES_PER_MS = 20_000
 const SLOW_BYTES_PER_MS = 500
 const REPLY_TIMEOUT_MS = 1000
 const REPLY_BACKLOG = 4 * 1024 * 1024
 const REQUEST_MS = 0.01
+const SIZES = { shared: 26 * 1024, private: 9 * 1024, longReply: 13 * 1024 }
 const PIECE_BYTES = 16 * 1024
 const SOCKET_BYTES = 128 * 1024
 const LONGEST_MS = 30_000
@@ -80,7 +81,7 @@ class FairHistory {
     this.#wire = new Wire(this.world, greed === 'large value' ? SLOW_BYTES_PER_MS : BYTES_PER_MS)
     this.#clock = new Clock(this.world)
     this.#service = new Service('cache', configOf(place === 'private' ? 'private' : 'shared'), {
-      clock: this.#clock, turn: new Turn(this.world.atEndOfPoll), log: silentLog,
+      clock: this.#clock, turn: new Turn(this.world.atEndOfPoll), log: silentLog, sizes: SIZES,
       dial: (_route, onread, on) => new WiredConnection(this.world, this.#wire, version, onread, on).socket as unknown as Socket,
     })
     for (let at = random.between(3, 6); at > 0; at--) this.#ordinary.push(new Ordinary(at, random, this.world, this.#waits, this.#serve))

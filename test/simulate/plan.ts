@@ -23,8 +23,8 @@ export interface Settings {
   requestBytes: number
   commands: readonly string[]
   limits: Limits
-  /** What connections to memcached read into: small, so that replies meet its end. */
-  slabBytes: { shared: number, private: number }
+  /** What connections to memcached read into: small, so that replies meet its end. And from where on others do not wait for a reply. */
+  sizes: { shared: number, private: number, longReply: number }
   /** How old a lane grows; 0: as old as it likes. */
   laneAgeMs: number
   /** Longest that memcached takes for an answer; 0: no time at all. */
@@ -73,11 +73,12 @@ export interface Event {
 /** What is counted over many histories: what the faults are, what reloads did, and which limits were reached. */
 export const faultKinds = ['refuse', 'hang', 'refused-again', 'hung-again', 'reset', 'end', 'half-close', 'stall', 'garbage'] as const
 export const eventKinds = ['narrow', 'other-backend', 'drain', 'limits', 'reset-client', 'end-client'] as const
+export const laneKinds = ['moved'] as const
 export const limitKinds = ['request-memory', 'reply-memory', 'reply-backlog', 'private-limit', 'request-refused'] as const
-export type Told = typeof faultKinds[number] | typeof eventKinds[number] | typeof limitKinds[number]
+export type Told = typeof faultKinds[number] | typeof eventKinds[number] | typeof limitKinds[number] | typeof laneKinds[number]
 
 export const UNLIMITED: Limits = { inFlight: 1024, requestMemory: 1 << 28, replyBacklog: 1 << 26, replyMemory: 1 << 29, privateConnections: 512 }
-export const REAL_SLABS = { shared: 256 * 1024, private: 32 * 1024 }
+export const REAL_SIZES = { shared: 256 * 1024, private: 32 * 1024, longReply: 128 * 1024 }
 
 const ALL = ['get', 'gets', 'gat', 'gats', 'bget', 'set', 'add', 'replace', 'append', 'prepend', 'cas', 'touch', 'delete', 'incr', 'decr', 'mg', 'ms', 'md', 'ma', 'me', 'flush_all', 'stats']
 export const commandSets: readonly (readonly string[])[] = [
@@ -125,7 +126,9 @@ export function makePlan(seed: number): Plan {
     requestBytes: random.chance(0.85) ? 2 * 1024 * 1024 : 1024,
     commands: isRaw ? ['all'] : random.pick(commandSets),
     limits: isTight ? tightLimits(random) : isDeep || random.chance(0.8) ? UNLIMITED : { ...UNLIMITED, inFlight: random.between(1, 8) },
-    slabBytes: isBulky || random.chance(0.1) ? REAL_SLABS : { shared: random.chance(0.6) ? 8192 : 16_384, private: random.chance(0.6) ? 8200 : 16_400 },
+    sizes: isBulky || random.chance(0.1) ? REAL_SIZES : {
+      shared: random.chance(0.6) ? 8192 : 16_384, private: random.chance(0.6) ? 8200 : 16_400, longReply: random.chance(0.5) ? random.between(0, 30) : 1000,
+    },
     laneAgeMs: random.chance(0.9) ? 0 : random.between(20, 400),
     latencyMs: !isDeep && !isRaw && random.chance(0.65) ? 0 : random.between(1, 10),
   }

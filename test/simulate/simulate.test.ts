@@ -1,6 +1,7 @@
 // The data path under histories drawn by lot: see simulate.ts. The seed is in the output of a failure.
 import { expect, test } from 'vitest'
 import { expectedFailures } from './expected-failures.ts'
+import { compare, greeds, timesStraight } from './fairness.ts'
 import { simulate, story } from './simulate.ts'
 
 test('histories from a fresh seed: every client gets its own replies, in their order, and nothing is left', () => {
@@ -15,6 +16,12 @@ test('histories from a fresh seed: every client gets its own replies, in their o
 test('the same seed gives the same history', () => {
   const first = simulate(1, 50)
   expect(simulate(1, 50)).toEqual(first)
+})
+
+test.each(greeds)('beside a greedy client (%s) the others wait at most three times as long as beside the same client straight at memcached', greed => {
+  const comparison = compare(1, greed)
+  expect(timesStraight(comparison)).toBeLessThan(3)
+  expect(comparison.beside).toMatchObject({ errors: [], greedyErrors: [], wrong: undefined })
 })
 
 // Each fails as it is written there, or its row goes: what is mended must not stand as known. Where a change of the plans alone gave

@@ -9,7 +9,7 @@ import { parseArgs } from 'node:util'
 import { parseDuration } from '../../src/config/units.ts'
 import { fairnessTable } from './fairness.ts'
 import { runPlan, type Outcome } from './history.ts'
-import { eventKinds, faultKinds, limitKinds, makePlan } from './plan.ts'
+import { eventKinds, faultKinds, laneKinds, limitKinds, makePlan } from './plan.ts'
 import { shrink } from './shrink.ts'
 
 export interface Tally { histories: number, requests: number, steps: number, told: Record<string, number>, failed: { seed: number, violation: string }[] }
@@ -56,7 +56,7 @@ async function crowd(from: number, count: number, forMs: number): Promise<number
   const told = (kinds: readonly string[]): string => kinds.map(kind => `${kind} ${sum(tally => tally.told[kind] ?? 0)}`).join(', ')
   console.log(`${histories} histories of ${Math.round(requests / histories)} requests in the mean, ${sum(tally => tally.steps)} steps; ` +
     `${Math.round(histories / seconds)} histories a second, ${Math.round(histories / sum(tally => tally.cpuSeconds))} a second of one core`)
-  console.log(`faults: ${told(faultKinds)}\nevents: ${told(eventKinds)}\nlimits reached: ${told(limitKinds)}`)
+  console.log(`faults: ${told(faultKinds)}\nevents: ${told(eventKinds)}\nlimits reached: ${told(limitKinds)}\nlong replies: ${told(laneKinds)}`)
   const failed = tallies.flatMap(tally => tally.failed)
   for (const { seed, violation } of failed) console.log(`seed ${seed}: ${violation}`)
   if (failed.length > 0) console.log(`\n${story(failed[0].seed)}`)

@@ -1,0 +1,59 @@
+/** What becomes of the requests that are in flight behind a long reply of another client.
+ *
+ *      lane    [ long reply … ][ c2 get a ][ c3 set b ][ c2 get c ]          c2 reads only: it goes on at another lane, where it asks
+ *      heir                      c2 get a                c2 get c             once more; what is answered here is nobody's
+ *
+ *  A client moves with all that it has in flight, or stays: memcached may execute what comes on two connections in either order. */
+import type { Clock } from '../lib/clock.ts'
+import type { Dialect } from './dialect.ts'
+import { Fate, type Expected } from './expected.ts'
+import type { Heir } from './lost-requests.ts'
+import type { Outbox, Run, Source } from './outbox.ts'
+
+export interface BusyLane extends Source {
+  readonly dialect: Dialect
+  readonly expected: Expected
+  readonly clock: Clock
+  readonly release: number
+  /** Takes the replies that nobody waits for any more. */
+  readonly nobody: Outbox
+}
+
+/** @param mostAgeMs a client that has waited for longer does not wait for another answer
+ *  @returns how many requests are asked again */
+export function moveOn(lane: BusyLane, heir: Heir, mostAgeMs: number): number {
+  const { expected, nobody } = lane
+  if (expected.count < 2 || heir.release < lane.release) return 0
+  const bytes = new Array<Buffer | undefined>(expected.count)
+  const staying = new Set<Outbox | undefined>([undefined, expected.run[expected.head]?.outbox])
+  for (let n = 1; n < expected.count; n++) {
+    const i = expected.at(n)
+    const outbox = expected.run[i]?.outbox
+    if (staying.has(outbox)) continue
+    bytes[n] = outbox!.isClosed ? undefined : again(lane, i, mostAgeMs)
+    if (bytes[n] === undefined) staying.add(outbox)
+  }
+  heir.dialect.endRun()
+  let moved = 0
+  const runs = new Set<Run>()
+  for (let n = 1; n < expected.count; n++) {
+    const i = expected.at(n)
+    const run = expected.run[i]
+    if (run === undefined || staying.has(run.outbox)) continue
+    const { outbox } = run
+    heir.dialect.enterAgain(expected, i, bytes[n]!, outbox.askAgain(run, 1, heir))
+    outbox.client.goesOnAt(heir)
+    expected.run[i] = nobody.expect(lane, expected.keys[i])
+    runs.add(run)
+    moved++
+  }
+  for (const run of runs) run.outbox.lose(run)
+  return moved
+}
+
+/** @returns the bytes to ask once more; undefined when the request may not be sent a second time */
+function again({ expected, dialect, clock }: BusyLane, entry: number, mostAgeMs: number): Buffer | undefined {
+  const fate = expected.fate[entry]
+  const mayGo = (fate === Fate.forward || fate === Fate.follows) && expected.requests[entry] === 1
+  return mayGo && clock.now - expected.sentAt[entry] <= mostAgeMs ? dialect.again(entry) : undefined
+}
