@@ -143,8 +143,8 @@ const limits = section('What one service, and one client of it, may take up.', {
   // A multiget of 60 values of 1 MiB.
   reply_backlog: size({
     default: '64MiB', min: '1KiB', max: '16GiB',
-    doc: 'Bytes of replies that one slow client may leave unread before it is closed. From half of it on a shared connection ' +
-      'waits for the client while the others use another one, so a value may be larger.',
+    doc: 'Bytes of replies that one slow client may leave unread before it is closed. Before that a shared connection waits ' +
+      'for the client while the others use another one, so a value may be larger.',
   }),
   // Eight clients at their full `reply_backlog`, or 500 that leave 1 MiB each.
   reply_memory: size({

@@ -18,7 +18,7 @@ import type { BackendClose } from '../telemetry/reasons.ts'
 import type { Dial } from './dial.ts'
 import { SHOWN_BYTES, type Dialect, type Part, type Wire } from './dialect.ts'
 import { Expected, Fate } from './expected.ts'
-import { Hold } from './hold.ts'
+import { Hold, isFarBehind } from './hold.ts'
 import { settleLost } from './lost-requests.ts'
 import { moveOn } from './move-on.ts'
 import { outboxOfNobody } from './nobody.ts'
@@ -362,7 +362,7 @@ export class BackendConnection implements Wire {
     const run = expected.count > 0 ? expected.run[expected.head] : undefined
     this.isBusy = run !== undefined && this.#headBytes + this.dialect.bytesLeft > this.#context.settings.longReplyBytes
     if (this.isBusy !== wasBusy || this.isBusy && this.state === 'offered') this.#owner.laneBusy?.(this)
-    if (run !== undefined && this.isBusy && this.mayHold && run.outbox.client.isFarBehind) this.#holdFor(run.outbox)
+    if (run !== undefined && this.isBusy && this.mayHold && isFarBehind(run.outbox, expected)) this.#holdFor(run.outbox)
   }
 
   #holdFor(outbox: Outbox): void {
@@ -392,7 +392,12 @@ export class BackendConnection implements Wire {
     return this.state !== 'offered' || this.clients <= 1 || this.#owner.isOpening === true
   }
 
-  /** The client takes its replies again, or has gone. */
+  /** The client that the lane waits for has taken some. */
+  repliesTaken(): void {
+    if (this.#hold?.isOver === true) this.letGo(this.#hold.outbox)
+  }
+
+  /** The client has gone, or is not to be waited for. */
   letGo(outbox: Outbox): void {
     if (this.#hold?.outbox !== outbox) return
     this.#hold = undefined

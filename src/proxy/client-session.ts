@@ -218,8 +218,8 @@ export class ClientSession implements Receiver, Pumped, Traveller, Answered {
     return Math.min(MOST_SLOW_BYTES, this.#home.limits.reply_backlog / 2)
   }
 
-  get isFarBehind(): boolean {
-    return !this.isClosed && this.outbox.backlog > this.#home.limits.reply_backlog / 2
+  get mostBehind(): number {
+    return this.isClosed ? Infinity : this.#home.limits.reply_backlog / 2
   }
 
   repliesGrew(): void {
@@ -236,7 +236,7 @@ export class ClientSession implements Receiver, Pumped, Traveller, Answered {
   repliesTaken(): void {
     const { backlog } = this.outbox
     if (this.intake.has(Pause.clientSlow)) {
-      if (backlog < this.#home.limits.reply_backlog / 4) this.#shared.resumeReading()
+      this.#shared.repliesTaken()
       if (backlog < this.#slowBytes / 2) {
         this.#private.resumeReading()
         this.intake.resume(Pause.clientSlow)

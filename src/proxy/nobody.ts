@@ -5,7 +5,7 @@ import type { Turn } from './turn.ts'
 
 class Nobody implements Receiver {
   readonly record = { hits: 0 }
-  readonly isFarBehind = false
+  readonly mostBehind = Infinity
 
   repliesGrew(): void {}
   settled(): void {}

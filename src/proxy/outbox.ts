@@ -15,8 +15,8 @@ import type { Turn } from './turn.ts'
 /** The client, as those who answer it see it. */
 export interface Receiver {
   readonly record: { hits: number }
-  /** It has left so much unread that a lane may wait for it. */
-  readonly isFarBehind: boolean
+  /** So much it may leave unread before a lane waits for it; nothing more when it has gone. */
+  readonly mostBehind: number
   /** More bytes are owed than before. */
   repliesGrew(): void
   /** Fewer requests are in flight than before. */

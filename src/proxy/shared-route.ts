@@ -133,7 +133,7 @@ export class SharedRoute {
   leave(): void {
     if (this.#lane === undefined) return
     this.#lane.dialect.endRun()
-    this.resumeReading()
+    this.#lane.letGo(this.#client.outbox)
     this.#lane.clients--
     this.#lane = undefined
   }
@@ -142,9 +142,9 @@ export class SharedRoute {
     this.#lane?.dialect.endRun()
   }
 
-  /** The lane need not wait for the client to take its replies. */
-  resumeReading(): void {
-    this.#lane?.letGo(this.#client.outbox)
+  /** The lane may have waited for that. */
+  repliesTaken(): void {
+    this.#lane?.repliesTaken()
   }
 }
 
