@@ -491,7 +491,7 @@ export class BackendConnection implements Wire {
   /** The stream is no longer in step: nobody can say whose bytes come next, so every client with a request on it goes. */
   #outOfStep(words: string): void {
     const { expected } = this
-    const outboxes = new Set<Outbox>()
+    const outboxes = new Set<Outbox>(this.dialect.unproved.filter((outbox) => !outbox.isClosed))
     for (let n = 0; n < expected.count; n++) {
       const run = expected.run[expected.at(n)]
       if (run !== undefined && !run.outbox.isClosed) outboxes.add(run.outbox)

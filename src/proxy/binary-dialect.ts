@@ -107,6 +107,9 @@ export class BinaryDialect implements Dialect {
 
   // Replies.
 
+  /** Each reply has the number of its request. */
+  readonly unproved = []
+
   get hasBegun(): boolean {
     return false
   }

@@ -3,7 +3,7 @@
 import type { Clock } from '../lib/clock.ts'
 import type { RequestFrame } from '../proto/frame.ts'
 import type { Expected } from './expected.ts'
-import type { Run } from './outbox.ts'
+import type { Outbox, Run } from './outbox.ts'
 import type { ReplyWindow } from './reply-window.ts'
 import type { SlabPool } from './slab.ts'
 
@@ -45,6 +45,8 @@ export interface Dialect {
 
   /** Takes replies from `window.at` to `window.end`. @throws ProtocolError */
   read(): void
+  /** Clients that were given replies which nothing has proved yet to be theirs. */
+  readonly unproved: readonly Outbox[]
   /** A part of the answer to the oldest request has been taken. */
   readonly hasBegun: boolean
   /** Of the value in hand so much is still to come, as its header says. */

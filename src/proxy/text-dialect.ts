@@ -13,7 +13,7 @@
  *
  *  The last entry may be an open run only while its client's input is being read: nobody else writes in between. */
 import assert from 'node:assert'
-import { commands, GET, hasBlockOfRow, isAgainRow, isReadRow, MG, MN, SET, VERSION } from '../proto/commands.ts'
+import { commands, GET, hasBlockOfRow, isAgainRow, isReadRow, ME, MG, MN, SET, VERSION } from '../proto/commands.ts'
 import { printable } from '../lib/printable.ts'
 import { release } from '../proto/bytes.ts'
 import { LF, type RequestFrame } from '../proto/frame.ts'
@@ -24,7 +24,7 @@ import { Assembly } from './assembly.ts'
 import { SHOWN_BYTES, type Dialect, type Part, type Wire } from './dialect.ts'
 import { Fate, type Expected } from './expected.ts'
 import { COPY_BYTES, GetJoin } from './get-join.ts'
-import type { Run } from './outbox.ts'
+import type { Outbox, Run } from './outbox.ts'
 
 const VERSION_REQUEST = Buffer.from('version\r\n')
 const MN_REQUEST = Buffer.from('mn\r\n')
@@ -49,6 +49,9 @@ export class TextDialect implements Dialect {
   readonly #framer: TextReplyFramer
   #hasOpenRun = false
   #hasOpenBatch = false
+  readonly unproved: Outbox[] = []
+  /** The last that was written are meta requests that have neither key nor opaque in their answers. */
+  #needsFence = false
   /** Of a private connection: it has answered nothing but that it wants a login. */
   #isStranger: boolean
   #isAskedToLogIn = false
@@ -98,7 +101,7 @@ export class TextDialect implements Dialect {
 
   enterPart(frame: RequestFrame, run: Run, { from, to, keys, isFirst, isLast }: Part): void {
     if (this.#hasOpenRun) this.endRun()
-    this.#hasOpenBatch = false
+    this.#hasOpenBatch = this.#needsFence = false
     const { expected, clock } = this.#wire
     const { chunk, row } = frame
     const shape = isLast ? shapeOfRow[row] : shapeOfRow[row] === Shape.valuesCas ? Shape.partCas : Shape.part
@@ -119,7 +122,7 @@ export class TextDialect implements Dialect {
 
   #get(frame: RequestFrame, run: Run): void {
     if (this.#hasOpenRun) this.endRun()
-    this.#hasOpenBatch = false
+    this.#hasOpenBatch = this.#needsFence = false
     const { expected, release: version, clock } = this.#wire
     const isMember = this.#join.takes(expected, run, frame, version)
     if (isMember) expected.shape[expected.last] = Shape.joined
@@ -154,6 +157,8 @@ export class TextDialect implements Dialect {
     if ((this.#hasOpenRun || frame.quiet) && this.#isOfRun(frame, run)) return
     if (isMetaRow[row] === 1) return this.#expectInBatch(frame, run)
     this.#hasOpenBatch = false
+    // Its reply looks like no answer to a meta request, but that of `me`, so it does for a fence.
+    if (row !== ME) this.#needsFence = false
     const i = expected.push(run, shapeOfRow[row], frame.silent ? Fate.swallow : Fate.forward, row, frame.chunk, clock.now)
     expected.start[i] = frame.start
     expected.keyFrom[i] = frame.keyStart
@@ -172,6 +177,7 @@ export class TextDialect implements Dialect {
         expected.keys[last] += isReadRow[frame.row]
         expected.askedTo[last] = frame.end
         if (frame.isEchoed) expected.isEchoed[last] = 1
+        else if (!this.#wire.isPrivate) this.#needsFence = true
         return
       }
     }
@@ -179,6 +185,7 @@ export class TextDialect implements Dialect {
     this.#noteAsked(i, frame)
     expected.keys[i] = isReadRow[frame.row]
     this.#hasOpenBatch = true
+    if (!frame.isEchoed && !this.#wire.isPrivate) this.#needsFence = true
   }
 
   /** The request follows the last one of the entry in the same buffer, so that both can be read again one after the other. */
@@ -220,7 +227,7 @@ export class TextDialect implements Dialect {
       return true
     }
     if (frame.row === MN) {
-      this.#hasOpenRun = false
+      this.#hasOpenRun = this.#needsFence = false
       expected.requests[expected.last]++
       return true
     }
@@ -233,7 +240,7 @@ export class TextDialect implements Dialect {
     if (!this.#hasOpenRun) return
     const { expected } = this.#wire
     expected.fate[expected.last] |= Fate.ourFence
-    this.#hasOpenRun = false
+    this.#hasOpenRun = this.#needsFence = false
     this.#put(MN_REQUEST, 0, MN_REQUEST.length)
   }
 
@@ -247,8 +254,12 @@ export class TextDialect implements Dialect {
     }
   }
 
+  /** What cannot be told from its answer gets a fence behind it, one a turn: an answer that is left out must not go unseen. */
   endTurn(): void {
-    this.#closeJoin()
+    if (this.#needsFence) {
+      this.#needsFence = this.#hasOpenBatch = false
+      this.#own(MN_REQUEST, MN)
+    } else this.#closeJoin()
   }
 
   // Replies.
@@ -302,6 +313,7 @@ export class TextDialect implements Dialect {
     const run = expected.run[head]!
     if (isReadRow[expected.row[head]] === 1) run.outbox.hit(run, this.#framer.hits)
     this.#wire.deliver(run, 0, this.#framer.partTo)
+    this.#noteProof(head, run)
     // Of a batch it is known which requests have their answers; of a run with silent ones it is not.
     if (expected.shape[head] === Shape.metaBatch) expected.fate[head] &= ~Fate.started
     else expected.fate[head] |= Fate.started
@@ -322,10 +334,20 @@ export class TextDialect implements Dialect {
     else if (expected.shape[head] === Shape.joined) this.#deliverWithEnd(run, isStarted)
     else wire.deliver(run, fate & Fate.swallow, window.at)
     if (wire.isClosed) return
+    if (expected.shape[head] === Shape.metaRun) this.unproved.length = 0   // its MN has come
+    else this.#noteProof(head, run)
     const count = expected.requests[head]
     const keys = expected.keys[head]
     expected.shift()
     run.outbox.settle(run, count, keys)
+  }
+
+  /** An answer that nothing tells from another's is proved by the fence behind it, or by a reply of another kind. */
+  #noteProof(entry: number, { outbox }: Run): void {
+    const { shape, isEchoed } = this.#wire.expected
+    if (shape[entry] === Shape.metaRun) return
+    if (shape[entry] !== Shape.metaBatch) this.unproved.length = 0
+    else if (isEchoed[entry] === 0 && !this.#wire.isPrivate && this.unproved.at(-1) !== outbox) this.unproved.push(outbox)
   }
 
   #isOfParts(entry: number): boolean {
@@ -395,6 +417,7 @@ export class TextDialect implements Dialect {
     const { window } = wire
     const reply = window.bytes.toString('latin1', window.from, window.at - 2)
     const isVersion = wire.expected.row[head] === VERSION
+    this.unproved.length = 0
     // Before the line is let go: the log shows it.
     if (isVersion && !reply.startsWith('VERSION ')) throw new ProtocolError('not-memcached', `memcached refused the question for its version: ${reply}`)
     window.from = window.at
@@ -461,7 +484,9 @@ export class TextDialect implements Dialect {
     if (shape === Shape.metaBatch) {
       expected.askedTo[i] = bytes.length
       expected.isEchoed[i] = lost.isEchoed[entry]
+      if (lost.isEchoed[entry] === 0) this.#needsFence = true
     } else {
+      this.#needsFence = false
       expected.keyFrom[i] = commands[row].verb!.length + 1
       expected.keyTo[i] = bytes.length - 2
     }

@@ -132,8 +132,8 @@ test('a quiet run is closed by the client\'s own mn', async () => {
   t.client(1).sends('mg a v q k\r\nmg b v q k\r\nmg c v\r\nmn\r\n')
   await t.backend.sees('mg a v q k\r\nmg b v q k\r\nmg c v\r\nmn\r\n')
   t.client(2).sends('mg d v\r\n')
-  await t.backend.sees('mg d v\r\n')
-  t.backend.says('VA 4 kb\r\nMN\r\n\r\nEN\r\nMN\r\n', 'EN\r\n')
+  await t.backend.sees('mg d v\r\nmn\r\n')
+  t.backend.says('VA 4 kb\r\nMN\r\n\r\nEN\r\nMN\r\n', 'EN\r\nMN\r\n')
   await t.client(1).gets('VA 4 kb\r\nMN\r\n\r\nEN\r\nMN\r\n')
   await t.client(2).gets('EN\r\n')
 })
@@ -147,8 +147,8 @@ test('a quiet run without mn is closed by ours, which the client does not see', 
   t.backend.says('MN\r\n', 'END\r\n')
   await t.client(2).gets('END\r\n')
   t.client(1).sends('mg c v\r\n')
-  await t.backend.sees('mg c v\r\n')
-  t.backend.says('EN\r\n')
+  await t.backend.sees('mg c v\r\nmn\r\n')
+  t.backend.says('EN\r\nMN\r\n')
   await t.client(1).gets('EN\r\n')
 })
 
@@ -164,8 +164,8 @@ test('a run of 256 quiet requests gets a fence, and goes on in the next', async 
   const t = await transcript()
   const request = 'mg a v q\r\n'
   t.client(1).sends('mg a v\r\n')
-  await t.backend.sees('mg a v\r\n')
-  t.backend.says('VA 1\r\nx\r\n')
+  await t.backend.sees('mg a v\r\nmn\r\n')
+  t.backend.says('VA 1\r\nx\r\nMN\r\n')
   await t.client(1).gets('VA 1\r\nx\r\n')
   t.client(1).sends(request.repeat(257))
   await t.backend.sees(request.repeat(256), 'mn\r\n', request, 'mn\r\n')
@@ -180,7 +180,7 @@ test.each([
   ['a value for another key', 'get a\r\n', 'get a\r\n', 'VALUE b 0 1\r\nx\r\n'],
   ['a line of another kind', 'set a 0 0 1\r\nx\r\n', 'set a 0 0 1\r\nx\r\n', 'DELETED\r\n'],
   ['ERROR to a request with a data block', 'set a 0 0 1\r\nx\r\n', 'set a 0 0 1\r\nx\r\n', 'ERROR\r\n'],
-  ['CLIENT_ERROR to a meta request with a data block', 'ms a 1\r\nx\r\n', 'ms a 1\r\nx\r\n', 'CLIENT_ERROR no such pool\r\n'],
+  ['CLIENT_ERROR to a meta request with a data block', 'ms a 1\r\nx\r\n', 'ms a 1\r\nx\r\nmn\r\n', 'CLIENT_ERROR no such pool\r\n'],
   ['CLIENT_ERROR in a run with a data block', 'mg a q\r\nms a 1 q\r\nx\r\n', 'mg a q\r\nms a 1 q\r\nx\r\nmn\r\n', 'CLIENT_ERROR no such pool\r\n'],
   ['an error line behind a value', 'get a c\r\n', 'get a c\r\n', 'VALUE a 0 1\r\nx\r\nSERVER_ERROR backend failure\r\n'],
   ['a value without its line end', 'get a\r\n', 'get a\r\n', 'VALUE a 0 1\r\nxEND\r\n'],
@@ -220,7 +220,7 @@ test.each([
   ['a gets', 'gets a\r\n', 'gets a\r\n', 'CLIENT_ERROR no such pool\r\n', 'CLIENT_ERROR no such pool\r\n'],
   ['a delete', 'delete a\r\n', 'delete a\r\n', 'CLIENT_ERROR no such pool\r\n', 'CLIENT_ERROR no such pool\r\n'],
   ['an incr', 'incr a 1\r\n', 'incr a 1\r\n', 'ERROR unknown\r\n', 'ERROR unknown\r\n'],
-  ['meta requests in a row', 'mg a v\r\nmg b v\r\n', 'mg a v\r\nmg b v\r\n', 'CLIENT_ERROR no such pool\r\nVA 1\r\nx\r\n', 'CLIENT_ERROR no such pool\r\nVA 1\r\nx\r\n'],
+  ['meta requests in a row', 'mg a v\r\nmg b v\r\n', 'mg a v\r\nmg b v\r\nmn\r\n', 'CLIENT_ERROR no such pool\r\nVA 1\r\nx\r\nMN\r\n', 'CLIENT_ERROR no such pool\r\nVA 1\r\nx\r\n'],
   ['a quiet run', 'mg a v q\r\nmg b v q\r\n', 'mg a v q\r\nmg b v q\r\nmn\r\n', 'SERVER_ERROR backend failure\r\nMN\r\n', 'SERVER_ERROR backend failure\r\n'],
 ])('an error line to %s is its answer, and the lane goes on', async (_, request, seen, says, gets) => {
   const t = await transcript({ clients: 2 })
@@ -250,6 +250,19 @@ test('error lines among the values of one get, as memcached\'s own proxy says th
   await t.client(2).gets('END\r\n')
 })
 
+test('meta requests whose answers show neither key nor opaque have one fence a turn, and an answer that is left out is found by it', async () => {
+  const t = await transcript({ clients: 3 })
+  await t.inOneTurn(() => {
+    t.client(1).sends('mg a v\r\nmg b v\r\n')
+    t.client(2).sends('mg c v\r\n')
+  })
+  await t.backend.sees('mg a v\r\nmg b v\r\nmg c v\r\nmn\r\n')
+  t.client(3).sends('get d\r\n')
+  await t.backend.sees('get d\r\n')
+  t.backend.says('VA 1\r\nA\r\nVA 1\r\nC\r\nMN\r\n')
+  for (const n of [1, 2, 3]) expect(await t.reason(n)).toBe('backend-out-of-step')
+})
+
 test.each([
   ['of a batch, told by its opaque', 'mg a v O1\r\nmg b v O2\r\n', '', 'VA 1 O2\r\nB\r\n'],
   ['of a batch, told by its key', 'mg a v k\r\nmg b v k\r\n', '', 'VA 1 kb\r\nB\r\n'],
@@ -266,7 +279,7 @@ test.each([
   t.backend.says('END\r\n')
   await t.client(2).gets('END\r\n')
   t.client(1).sends(request, behind)
-  await t.backend.sees(request, behind)
+  await t.backend.sees(request, behind, behind === '' ? '' : 'mn\r\n')
   t.backend.says(right, wrong)
   await t.client(1).endsWith('')
   expect(await t.reason(1)).toBe('backend-out-of-step')
