@@ -72,18 +72,19 @@ test('what is counted is one get and its keys', async () => {
 
 test('for a client that does not read nothing more is asked', async () => {
   const t = await transcript()
+  const lane = t.backend
   t.client(1).socket.pause()
   t.client(1).sends(asks(0, 70))
-  await t.backend.sees(asks(0, FIRST))
+  await lane.sees(asks(0, FIRST))
   const large = names(0, FIRST).map(key => value(key, 500_000)).join('')
-  t.backend.says(large, 'END\r\n')
-  await t.backend.seesNothing()
+  lane.says(large, 'END\r\n')
+  await lane.seesNothing()
   t.client(1).socket.resume()
   await t.client(1).gets(large)
   // Now it is known what its values weigh: one at a time, and none before the last one is here.
   for (let n = FIRST; n < 70; n++) {
-    await t.backend.sees(asks(n, n + 1))
-    t.backend.says(value(`k${n}`, 500_000), 'END\r\n')
+    await lane.sees(asks(n, n + 1))
+    lane.says(value(`k${n}`, 500_000), 'END\r\n')
     await t.client(1).gets(value(`k${n}`, 500_000), n === 69 ? 'END\r\n' : '')
   }
 })
