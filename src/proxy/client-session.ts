@@ -54,12 +54,12 @@ export class ClientSession implements Receiver, Pumped, Traveller, Answered {
   readonly outbox: Outbox
   readonly intake: Intake
   readonly record: ClientRecord
+  readonly answers: Answers
 
   readonly #home: Home
   readonly #socket: Socket
   readonly #tcp: Socket
   #state: State = 'serving'
-  readonly #answers: Answers
   readonly #shared: SharedRoute
   readonly #private: PrivateRoute
   readonly #router: Router
@@ -79,10 +79,10 @@ export class ClientSession implements Receiver, Pumped, Traveller, Answered {
     this.peer = peer
     this.record = new ClientRecord(peer, home.clock.now)
     this.outbox = new Outbox(this, socket, home.turn, home.isCoalescing)
-    this.#answers = new Answers(home, this)
+    this.answers = new Answers(home, this)
     this.#shared = new SharedRoute(home, this)
     this.#private = new PrivateRoute(home, this)
-    this.#router = new Router(home, this, this.#answers, this.#shared, this.#private)
+    this.#router = new Router(home, this, this.#shared, this.#private)
     this.#deadlines = new ClientDeadlines(this, home.clock.now, home.limits.max_age)
     this.intake = new Intake(socket, home.clock, this.#router, this, home.limits.request_size, (growth) => home.holds(growth))
     socket.on('data', this.#onData)
@@ -119,10 +119,6 @@ export class ClientSession implements Receiver, Pumped, Traveller, Answered {
     this.record.activeAt = this.#home.clock.now
     if (this.#state === 'raw') this.#private.passOn(chunk)
     else this.intake.push(chunk)
-  }
-
-  answer(frame: RequestFrame, found: Found, words: string, status: number): void {
-    this.#answers.say(frame, found, words, status)
   }
 
   counted(frame: RequestFrame): void {
@@ -349,7 +345,6 @@ export class ClientSession implements Receiver, Pumped, Traveller, Answered {
   /** One line per connection, as far as the configuration wants it. Who connects and says nothing is only counted, by the listener. */
   #tell(): void {
     const { log, departures, clock } = this.#home
-    if (this.record.bytesIn === 0 || !log.isLevelEnabled('info')) return
-    departures.left(this.record.departure(clock.now, this.intake.dialect, this.outbox, !this.#router.shares, this.#why!), clock.now)
+    if (this.record.bytesIn > 0 && log.isLevelEnabled('info')) departures.left(this.record.departure(clock.now, this.intake.dialect, this.outbox, !this.#router.shares, this.#why!), clock.now)
   }
 }

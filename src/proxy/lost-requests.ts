@@ -84,3 +84,13 @@ function tooManyKeys({ expected, dialect }: LostConnection): number {
   for (let n = 0; n < expected.count; n++) most = Math.max(most, dialect.keys(expected.at(n)))
   return most > 1 ? Math.max(2, most / 2) : Infinity
 }
+
+/** Of clients that are owed a reply, and of the others that may have been given another's. */
+export function outboxesIn(expected: Expected, others: readonly Outbox[]): Set<Outbox> {
+  const outboxes = new Set(others.filter((outbox) => !outbox.isClosed))
+  for (let n = 0; n < expected.count; n++) {
+    const run = expected.run[expected.at(n)]
+    if (run !== undefined && !run.outbox.isClosed) outboxes.add(run.outbox)
+  }
+  return outboxes
+}

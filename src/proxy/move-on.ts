@@ -15,14 +15,13 @@ export interface BusyLane extends Source {
   readonly expected: Expected
   readonly clock: Clock
   readonly release: number
-  /** Takes the replies that nobody waits for any more. */
-  readonly nobody: Outbox
 }
 
-/** @param mostAgeMs a client that has waited for longer does not wait for another answer
+/** @param nobody takes the replies that nobody waits for any more
+ *  @param mostAgeMs a client that has waited for longer does not wait for another answer
  *  @returns how many requests are asked again */
-export function moveOn(lane: BusyLane, heir: Heir, mostAgeMs: number): number {
-  const { expected, nobody } = lane
+export function moveOn(lane: BusyLane, nobody: Outbox, heir: Heir, mostAgeMs: number): number {
+  const { expected } = lane
   if (expected.count < 2 || heir.release < lane.release) return 0
   const bytes = new Array<Buffer | undefined>(expected.count)
   const staying = new Set<Outbox | undefined>([undefined, expected.run[expected.head]?.outbox])

@@ -8,8 +8,9 @@ import type { Peer } from '../policy/peer.ts'
 import { Status } from '../proto/binary-request.ts'
 import { Found, type Dialect, type RequestFrame } from '../proto/frame.ts'
 import type { BackendClose, ClientClose, PrivateReason } from '../telemetry/reasons.ts'
-import type { BackendConnection, BackendOwner, Loss } from './backend-connection.ts'
+import type { BackendConnection, BackendOwner } from './backend-connection.ts'
 import { Pause } from './intake.ts'
+import type { Loss } from './loss.ts'
 import type { WaitsForPlace } from './place-queue.ts'
 import type { Route } from './target.ts'
 import type { Traveller } from './traveller.ts'
@@ -133,9 +134,9 @@ export class PrivateRoute implements BackendOwner, WaitsForPlace {
   }
 
   #waitIfFull(connection: BackendConnection): void {
-    if (!connection.isFull) return
-    connection.waitForRoom(this.#client)
-    this.#client.intake.keep(connection.unsent)
+    if (!connection.staging.isFull) return
+    connection.staging.waitForRoom(this.#client)
+    this.#client.intake.keep(connection.staging.unsent)
     this.#client.intake.pause(Pause.backendFull)
   }
 
@@ -214,7 +215,7 @@ export class PrivateRoute implements BackendOwner, WaitsForPlace {
     const client = this.#client
     const waiting = client.intake.takeBackWaiting()
     if (waiting !== undefined) {
-      client.answer(waiting.frame, waiting.found, words, Status.unavailable)
+      client.answers.say(waiting.frame, waiting.found, words, Status.unavailable)
       if (waiting.found !== Found.request && waiting.found !== Found.head) return client.finish(why)
     }
     client.wentBack()

@@ -3,6 +3,8 @@
  *      0 ······ from ······ at ······ end ······ SLAB
  *       delivered │ held     │ not yet  │ Node reads the next bytes here
  *                 └ checked ─┘ checked  └ */
+import { printable } from '../lib/printable.ts'
+import type { Outbox } from './outbox.ts'
 import type { Slab, SlabPool } from './slab.ts'
 
 /** A read that has less room than this part of a slab at its end goes to the next slab. */
@@ -52,6 +54,19 @@ export class ReplyWindow {
     if (place !== this.#next) return false
     this.end += count
     return true
+  }
+
+  /** All that has come is this client's, unread. */
+  passOn(outbox: Outbox): void {
+    const { bytes, from, end, slab } = this
+    if (from === end) return
+    this.clear()
+    outbox.pass(bytes, from, end, slab)
+  }
+
+  /** The start of what came and was not understood, for people who have to find out why. */
+  shown(mostBytes: number): string {
+    return printable(this.bytes, this.from, this.end, mostBytes)
   }
 
   /** What has come and was not delivered will not be. */

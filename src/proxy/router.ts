@@ -7,7 +7,7 @@
 import { QUIT } from '../proto/commands.ts'
 import { Found, type RequestFrame } from '../proto/frame.ts'
 import type { PrivateReason } from '../telemetry/reasons.ts'
-import type { Answers, AnswersHome } from './answers.ts'
+import type { AnswersHome } from './answers.ts'
 import type { Taker } from './intake.ts'
 import type { PrivateHome, PrivateRoute } from './private-route.ts'
 import type { SharedRoute } from './shared-route.ts'
@@ -20,16 +20,14 @@ export interface RouterHome extends AnswersHome, PrivateHome {
 export class Router implements Taker {
   readonly #home: RouterHome
   readonly #client: Traveller
-  readonly #answers: Answers
   readonly #shared: SharedRoute
   readonly #private: PrivateRoute
   /** How requests are to travel from now on; the client's state is where they are. */
   #goal: 'shared' | 'followed' | 'raw'
 
-  constructor(home: RouterHome, client: Traveller, answers: Answers, shared: SharedRoute, own: PrivateRoute) {
+  constructor(home: RouterHome, client: Traveller, shared: SharedRoute, own: PrivateRoute) {
     this.#home = home
     this.#client = client
-    this.#answers = answers
     this.#shared = shared
     this.#private = own
     this.#goal = home.sharing === 'private' ? 'followed' : 'shared'
@@ -54,7 +52,7 @@ export class Router implements Taker {
     const { policy } = this.#home
     // It was allowed when its first part was sent.
     if (this.#shared.isInParts) return void this.#shared.take(frame, found)
-    if (!policy.allows(frame.row, frame.alsoRow)) return this.#answers.refuse(frame, found)
+    if (!policy.allows(frame.row, frame.alsoRow)) return this.#client.answers.refuse(frame, found)
     if (frame.row === QUIT) return this.#quit(frame)
     if (this.#goal === 'shared') {
       const obstacle = this.#shared.obstacle(frame) ?? this.#weight() ?? this.#shared.take(frame, found)
@@ -85,14 +83,14 @@ export class Router implements Taker {
 
   #faulty(frame: RequestFrame): void {
     if (!this.#client.intake.isOtherDialect && this.#goesRaw(frame, Found.faulty)) return
-    this.#answers.faulty(frame, Found.faulty)
+    this.#client.answers.faulty(frame, Found.faulty)
   }
 
   /** Nobody can say where it ends, so it is the last one. */
   #lost(frame: RequestFrame): void {
     if (this.#client.intake.isOtherDialect) return this.#client.finish('protocol')
     if (this.#goesRaw(frame, Found.lost)) return
-    this.#answers.faulty(frame, Found.lost)
+    this.#client.answers.faulty(frame, Found.lost)
     this.#client.finish('protocol')
   }
 
@@ -110,7 +108,7 @@ export class Router implements Taker {
   }
 
   #quit(frame: RequestFrame): void {
-    this.#answers.quit(frame)
+    this.#client.answers.quit(frame)
     this.#client.finish('quit')
   }
 

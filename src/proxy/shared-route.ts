@@ -48,8 +48,8 @@ export class SharedRoute {
     // The data block has to be whole before the request may enter a connection that others use.
     if (found === Found.head) this.#hold(frame)
     // What waits here counts among the unfinished requests; once handed over, only the lane's own limit applies.
-    else if (lane.isFull) {
-      lane.waitForRoom(this.#client)
+    else if (lane.staging.isFull) {
+      lane.staging.waitForRoom(this.#client)
       this.#client.intake.wait(found, Pause.backendFull)
     } else if (isReadRow[frame.row] === 1) this.#read(lane, frame, found)
     else {
@@ -96,7 +96,7 @@ export class SharedRoute {
 
   #hold(frame: RequestFrame): void {
     if (frame.size <= this.#home.limits.request_memory) return this.#client.intake.hold()
-    this.#client.answer(frame, Found.head, 'SERVER_ERROR memseal: out of memory holding the request', Status.outOfMemory)
+    this.#client.answers.say(frame, Found.head, 'SERVER_ERROR memseal: out of memory holding the request', Status.outOfMemory)
   }
 
   /** @returns undefined when there is none: the request waits, or was answered with an error */
@@ -115,7 +115,7 @@ export class SharedRoute {
     else if (pool.wantsLogin) return 'login'
     // Some of the values are with the client: nothing else may stand in the place of the rest.
     else if (pool.isDown && this.isInParts) client.destroy('backend-lost-mid-reply')
-    else if (pool.isDown) client.answer(frame, found, this.#home.downWords(client.intake.dialect), Status.unavailable)
+    else if (pool.isDown) client.answers.say(frame, found, this.#home.downWords(client.intake.dialect), Status.unavailable)
     else {
       pool.wait(client)
       client.intake.wait(found, Pause.lane)
@@ -133,7 +133,7 @@ export class SharedRoute {
   leave(): void {
     if (this.#lane === undefined) return
     this.#lane.dialect.endRun()
-    this.#lane.letGo(this.#client.outbox)
+    this.#lane.longReply.letGo(this.#client.outbox)
     this.#lane.clients--
     this.#lane = undefined
   }
@@ -144,7 +144,7 @@ export class SharedRoute {
 
   /** The lane may have waited for that. */
   repliesTaken(): void {
-    this.#lane?.repliesTaken()
+    this.#lane?.longReply.repliesTaken()
   }
 }
 

@@ -9,7 +9,8 @@ import { Backoff } from '../lib/backoff.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { Logger } from '../telemetry/log.ts'
 import type { BackendClose } from '../telemetry/reasons.ts'
-import type { BackendConnection, BackendOwner, Loss } from './backend-connection.ts'
+import type { BackendConnection, BackendOwner } from './backend-connection.ts'
+import { lossText, type Loss } from './loss.ts'
 import type { Route, Target } from './target.ts'
 
 const FIRST_RETRY_MS = 50
@@ -135,8 +136,8 @@ export class TargetLanes implements BackendOwner {
   laneBusy(lane: BackendConnection): void {
     if (!this.#isOpen || !this.#isOffered) return
     this.#arrange()
-    const isAlone = lane.clients <= 1 && !lane.isHeld
-    if (!lane.isBusy || lane.state !== 'offered' || isAlone || this.#retries.size > 0 || this.isOpening || this.#spares === MOST_SPARES) return
+    const isAlone = lane.clients <= 1 && !lane.longReply.isHeld
+    if (!lane.longReply.isBusy || lane.state !== 'offered' || isAlone || this.#retries.size > 0 || this.isOpening || this.#spares === MOST_SPARES) return
     this.#spares++
     this.#fill()
   }
@@ -149,7 +150,7 @@ export class TargetLanes implements BackendOwner {
   #arrange(): void {
     const lanes = this.#lanes.filter(isInUse)
     const offered = new Set(this.#isOffered ? lanes.toSorted((one, other) => rankOf(one) - rankOf(other)).slice(0, this.#options.size) : [])
-    const left = lanes.filter((lane) => lane.state === 'offered' && lane.isBusy && !offered.has(lane))
+    const left = lanes.filter((lane) => lane.state === 'offered' && lane.longReply.isBusy && !offered.has(lane))
     for (const lane of lanes) lane.offer(offered.has(lane))
     const heir = this.#isOffered ? this.choose() : undefined
     if (heir === undefined) return
@@ -307,15 +308,8 @@ export class TargetLanes implements BackendOwner {
 const isInUse = (lane: BackendConnection): boolean => lane.state === 'offered' || lane.state === 'standby'
 
 /** Which lanes are offered first. */
-const rankOf = (lane: BackendConnection): number => (lane.isBusy ? 2 : 0) + (lane.state === 'offered' ? 0 : 1)
+const rankOf = (lane: BackendConnection): number => (lane.longReply.isBusy ? 2 : 0) + (lane.state === 'offered' ? 0 : 1)
 
 export function addressText({ address }: Route): string {
   return 'path' in address ? `unix:${address.path}` : `${address.host}:${address.port}`
-}
-
-/** One sentence for the log. */
-export function lossText(words: string, loss: Loss | undefined): string {
-  if (loss?.answered === undefined) return `the backend does not answer: ${words}`
-  const asked = loss.asked === '' ? 'to nothing' : `to "${loss.asked}"`
-  return `the backend is out of step (${words}): ${asked} it answered "${loss.answered}"; clients closed for it: ${loss.clients}`
 }

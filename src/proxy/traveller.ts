@@ -2,17 +2,19 @@
 import type { Peer } from '../policy/peer.ts'
 import type { Found, RequestFrame } from '../proto/frame.ts'
 import type { ClientClose } from '../telemetry/reasons.ts'
-import type { WaitsForRoom } from './backend-connection.ts'
+import type { Answers } from './answers.ts'
 import type { ClientRecord } from './client-record.ts'
 import type { Intake } from './intake.ts'
 import type { Outbox } from './outbox.ts'
 import type { WaitsForLane } from './pool.ts'
+import type { WaitsForRoom } from './staging.ts'
 
 export interface Traveller extends WaitsForRoom, WaitsForLane {
   readonly peer: Peer
   readonly outbox: Outbox
   readonly intake: Intake
   readonly record: ClientRecord
+  readonly answers: Answers
   readonly isClosed: boolean
   /** The request waits until nothing is in flight, or until the connection stands. */
   move(found: Found): void
@@ -27,8 +29,6 @@ export interface Traveller extends WaitsForRoom, WaitsForLane {
   /** It may have as many in flight now as it may. */
   pauseIfFull(): void
   bodyDone(): void
-  /** The request is answered in memcached's stead. */
-  answer(frame: RequestFrame, found: Found, words: string, status: number): void
   finish(why: ClientClose): void
   destroy(why: ClientClose): void
 }

@@ -53,7 +53,7 @@ const mutations: readonly Mutation[] = [
   { name: 'a reply passes unread before a fence was answered', file: 'backend-connection', from: 'if (this.#raw === undefined || this.expected.count > 0) {', to: 'if (this.#raw === undefined) {' },
   { name: 'a hit is counted twice', file: 'text-dialect', from: 'run.outbox.hit(run, this.#framer.hits)\n    if ((fate', to: 'run.outbox.hit(run, 2 * this.#framer.hits)\n    if ((fate' },
   // What is left.
-  { name: 'a lane keeps counting a client that has gone', file: 'shared-route', from: '    this.#lane.dialect.endRun()\n    this.#lane.clients--\n', to: '    this.#lane.dialect.endRun()\n' },
+  { name: 'a lane keeps counting a client that has gone', file: 'shared-route', from: '    this.#lane.longReply.letGo(this.#client.outbox)\n    this.#lane.clients--\n', to: '    this.#lane.longReply.letGo(this.#client.outbox)\n' },
   { name: 'the bytes of a request that was not finished are held for ever', file: 'intake', from: '    if (held !== 0) this.#holds(-held)\n', to: '' },
   { name: 'a try to reach memcached goes on after the end', file: 'target-lanes', from: '    for (const endRetry of this.#retries) endRetry()\n    this.#retries.clear()\n    for (const lane of [...this.#lanes]) lane.fail(', to: '    for (const lane of [...this.#lanes]) lane.fail(' },
   { name: 'a private connection outlives its client', file: 'client-session', from: '    this.#private.close()\n', to: '' },
