@@ -29,7 +29,7 @@ const mutations: readonly Mutation[] = [
   { name: 'gets of several keys are joined too', file: 'text-dialect', from: 'frame.row === GET && frame.keys === 1 && this.#mayJoin', to: 'frame.row === GET && this.#mayJoin' },
   { name: 'an error takes the place of the run behind it', file: 'outbox', from: '    made.next = behind.next\n    behind.next = made', to: '    made.next = run.next\n    run.next = made' },
   // Silence.
-  { name: 'a fence is forgotten', file: 'text-dialect', from: "    this.#hasOpenRun = false\n    this.#put(MN_REQUEST, 0, MN_REQUEST.length)\n", to: '    this.#hasOpenRun = false\n' },
+  { name: 'a fence is forgotten', file: 'text-dialect', from: '    this.#hasOpenRun = this.#needsFence = false\n    this.#put(MN_REQUEST, 0, MN_REQUEST.length)\n', to: '    this.#hasOpenRun = this.#needsFence = false\n' },
   { name: 'our fence is answered to the client', file: 'text-dialect', from: '    if ((fate & Fate.ourFence) !== 0) window.from = window.at\n    else if', to: '    if' },
   { name: 'a binary fence is forgotten', file: 'binary-dialect', from: '    this.#isQuietBehind = false\n    this.#own(NOOP_OPCODE)', to: '    this.#isQuietBehind = false' },
   { name: 'the answer to a noreply is not swallowed', file: 'text-dialect', from: 'frame.silent ? Fate.swallow : Fate.forward', to: 'Fate.forward' },
