@@ -66,7 +66,11 @@ const answers: Behaviour = (lane, request) => {
     const [verb, ...words] = line.split(' ')
     if (verb === 'get') reply += words.map(key => `VALUE ${key} 0 ${key.length}\r\n${key}\r\n`).join('') + 'END\r\n'
     else if (verb === 'gets') reply += words.map(key => `VALUE ${key} 0 ${key.length} 7\r\n${key}\r\n`).join('') + 'END\r\n'
-    else if (verb === 'mg') reply += `VA ${words[0].length}\r\n${words[0]}\r\n`
+    else if (verb === 'mg') {
+      const [key, ...flags] = words
+      const shown = flags.filter(flag => /^[kO]/.test(flag)).map(flag => ` ${flag === 'k' ? `k${key}` : flag}`).join('')
+      reply += `VA ${key.length}${shown}\r\n${key}\r\n`
+    }
     else if (verb === 'mn') reply += 'MN\r\n'
     else if (verb === 'incr') reply += '5\r\n'
   }
@@ -117,7 +121,7 @@ test('a lone mg that changes nothing is asked again; with other flags, or among 
     const { backend, wire } = places[at]
     await wire.write(request)
     const line = await wire.readLine()
-    expect(`${request} ${line}`).toBe(`${request} ${isAskedAgain ? 'VA 1' : lost.trim()}`)
+    expect(`${request} ${line}`).toBe(`${request} ${isAskedAgain ? / k O123/.test(request) ? 'VA 1 kk O123' : 'VA 1' : lost.trim()}`)
     // What shows neither key nor opaque in its answer has a fence behind it.
     const fence = / [kO]/.test(request.slice('mg k'.length)) ? '' : 'mn\r\n'
     expect(backend.used[1]?.asked).toBe(isAskedAgain ? request + fence : undefined)
