@@ -59,7 +59,7 @@ export class Router implements Taker {
       if (obstacle === undefined) return
       this.leaveSharing(obstacle === 'oversize' || obstacle === 'heavy' || obstacle === 'login' ? 'followed' : 'raw', obstacle)
     } else if (this.#goal === 'followed' && policy.isOpen && !frame.strict) this.#goal = 'raw'
-    else if (this.#isLightAgain(frame)) return this.#shareAgain(frame, found)
+    else if (this.#isLightAgain(frame) || this.#findsNoPlace(frame)) return this.#shareAgain(frame, found)
     this.#privately(frame, found)
   }
 
@@ -72,6 +72,12 @@ export class Router implements Taker {
   #isLightAgain(frame: RequestFrame): boolean {
     const { record: { whyPrivate }, outbox } = this.#client
     return (whyPrivate === 'heavy' || whyPrivate === 'behind') && outbox.share.isLightAgain && this.#shared.obstacle(frame) === undefined
+  }
+
+  /** Others were quicker: a heavy reader does not wait for a connection, it goes on sharing. */
+  #findsNoPlace(frame: RequestFrame): boolean {
+    const { whyPrivate } = this.#client.record
+    return whyPrivate === 'heavy' && !this.#private.isOpen && !this.#home.hasPrivatePlace && this.#shared.obstacle(frame) === undefined
   }
 
   #shareAgain(frame: RequestFrame, found: Found): void {

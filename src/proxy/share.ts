@@ -39,8 +39,9 @@ export class Share {
     if (!this.#isKnown) this.#bytesPerKey = weight
     else this.#bytesPerKey += (weight - this.#bytesPerKey) / (weight > this.#bytesPerKey ? 4 : 64)
     this.#isKnown = true
-    if (weight < LIGHT_BYTES) this.#lightReads++
-    else this.#lightReads = 0
+    if (weight >= LIGHT_BYTES) this.#lightReads = 0
+    // Light and heavy at once it must never be, or it would go to and fro.
+    else if (++this.#lightReads >= LIGHT_READS) this.#bytesPerKey = Math.min(this.#bytesPerKey, LIGHT_BYTES)
   }
 
   /** How many more keys it may ask for now, at least one when nothing is outstanding. */

@@ -182,3 +182,38 @@ test('who reads values above 32 KiB gets a connection of its own, and comes back
   await read(t.backend, 1)
   expect(t.service.traffic.privates.heavy).toBe(1)
 })
+
+test('a reader of very large values comes back once, however much its latest ones weighed', async () => {
+  const t = await transcript()
+  const read = async (lane: { sees(text: string): Promise<void>, says(text: string): void }, bytes: number): Promise<void> => {
+    t.client(1).sends('get a\r\n')
+    await lane.sees('get a\r\n')
+    lane.says(`${value('a', bytes)}END\r\n`)
+    await t.client(1).gets(value('a', bytes), 'END\r\n')
+  }
+  const lane = t.backend
+  await read(lane, 100_000)
+  t.client(1).sends('get a\r\n')
+  const own = await t.private(1)
+  await own.sees('get a\r\n')
+  own.says(`${value('a', 900_000)}END\r\n`)
+  await t.client(1).gets(value('a', 900_000), 'END\r\n')
+  for (let n = 0; n < 64; n++) await read(own, 1)
+  await read(lane, 1)
+  await read(lane, 1)
+  expect(t.service.traffic.privates.heavy).toBe(1)
+})
+
+test('heavy readers that find no place for a connection of their own go on sharing', async () => {
+  const t = await transcript({ clients: 2, limits: { private_connections: 1 } })
+  for (const n of [1, 2]) {
+    t.client(n).sends('get a\r\n')
+    await t.backend.sees('get a\r\n')
+    t.backend.says(`${value('a', 100_000)}END\r\n`)
+    await t.client(n).gets(value('a', 100_000), 'END\r\n')
+  }
+  t.client(1).sends('get b\r\n')
+  await (await t.private(1)).sees('get b\r\n')
+  t.client(2).sends('get c\r\n')
+  await t.backend.sees('get c\r\n')
+})
