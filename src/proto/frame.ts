@@ -1,5 +1,5 @@
 /** A request, as everyone behind the framers sees it. */
-import { isChangingRow, UNKNOWN } from './commands.ts'
+import { isChangingRow, isReadRow, UNKNOWN } from './commands.ts'
 
 /** The first byte of a connection decides its dialect for good, as in memcached itself. */
 export const BINARY_MAGIC = 0x80
@@ -97,6 +97,11 @@ export class RequestFrame {
   /** It changes something, or may. */
   get changes(): boolean {
     return isChangingRow[this.row] === 1 || this.alsoRow >= 0
+  }
+
+  /** Keys whose values it asks for. */
+  get keysRead(): number {
+    return isReadRow[this.row] === 1 ? this.keys : 0
   }
 
   /** Lets go of the bytes. */

@@ -7,7 +7,6 @@
  *                     └────────────── expected: an entry for each reply ──────────────┘  the oldest is whose reply comes next */
 import type { Socket } from 'node:net'
 import type { Clock } from '../lib/clock.ts'
-import { isReadRow } from '../proto/commands.ts'
 import type { RequestFrame } from '../proto/frame.ts'
 import { ProtocolError } from '../proto/reply.ts'
 import type { BackendClose } from '../telemetry/reasons.ts'
@@ -188,7 +187,7 @@ export class BackendConnection implements Wire {
 
   /** The next request of a client.   @param isHead its data block follows by `send()` */
   enter(frame: RequestFrame, outbox: Outbox, isHead: boolean): void {
-    this.dialect.enter(frame, outbox.expect(this, isReadRow[frame.row] === 1 ? frame.keys : 0), isHead)
+    this.dialect.enter(frame, outbox.expect(this, frame.keysRead), isHead)
   }
 
   enterPart(frame: RequestFrame, outbox: Outbox, part: Part): void {
@@ -204,7 +203,7 @@ export class BackendConnection implements Wire {
   readonly #read = (count: number, place: Uint8Array): boolean => {
     if (this.state === 'closed') return false
     const { window } = this
-    if (!this.window.grew(count, place)) {
+    if (!window.grew(count, place)) {
       // Should Node ever read twice into one place, replies that wait there are no longer what they were.
       this.#outOfStep('Node read into memory that was in use')
       return false
@@ -224,9 +223,10 @@ export class BackendConnection implements Wire {
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error
       if (error.code === 'login-wanted') this.fail('login-wanted', error.message)
-      else if (this.state === 'connecting' && LOGIN_WANTED.test(this.window.shown(SHOWN_BYTES))) this.fail('login-wanted', `it answered "${this.window.shown(SHOWN_BYTES)}"`)
-      else if (this.state === 'connecting') this.fail('not-memcached', `it answered "${this.window.shown(SHOWN_BYTES)}"`)
-      else if (error.code === 'lost-replies') this.#repliesLost(error.message)
+      else if (this.state === 'connecting') {
+        const answer = window.shown(SHOWN_BYTES)
+        this.fail(LOGIN_WANTED.test(answer) ? 'login-wanted' : 'not-memcached', `it answered "${answer}"`)
+      } else if (error.code === 'lost-replies') this.#repliesLost(error.message)
       else this.#outOfStep(error.message)
     }
     return !this.#isPaused

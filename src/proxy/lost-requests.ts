@@ -9,11 +9,15 @@ import { Fate, type Expected } from './expected.ts'
 import type { Outbox, Run, Source } from './outbox.ts'
 import type { ReplyWindow } from './reply-window.ts'
 
-export interface LostConnection {
+/** A connection on which requests are in flight that may be asked again on another. */
+export interface Asking extends Source {
   readonly dialect: Dialect
   readonly expected: Expected
   readonly clock: Clock
   readonly release: number
+}
+
+export interface LostConnection extends Asking {
   readonly window: ReplyWindow
 }
 
@@ -70,7 +74,7 @@ interface Fortune { became: 'again' | 'failed'; isOpen: boolean }
 /** @returns the bytes to send to the heir; undefined when the request may not be sent a second time: it changes something, it was
  *  sent twice before, or its client has waited too long. What asks for one key was not what memcached lacked the memory for: it may
  *  go on as often as others take its lane along. */
-function again({ expected, dialect, clock, release }: LostConnection, entry: number, heir: Heir, mostAgeMs: number, lacksMemory: boolean): Buffer | undefined {
+export function again({ expected, dialect, clock, release }: Asking, entry: number, heir: Heir, mostAgeMs: number, lacksMemory: boolean): Buffer | undefined {
   const fate = expected.fate[entry]
   const mayGo = fate === Fate.forward || fate === Fate.follows || (fate === Fate.again && lacksMemory && dialect.keys(entry) <= 1)
   if (!mayGo || heir.release < release || clock.now - expected.sentAt[entry] > mostAgeMs) return undefined

@@ -4,32 +4,22 @@
  *      heir                      c2 get a                c2 get c             once more; what is answered here is nobody's
  *
  *  A client moves with all that it has in flight, or stays: memcached may execute what comes on two connections in either order. */
-import type { Clock } from '../lib/clock.ts'
-import type { Dialect } from './dialect.ts'
-import { Fate, type Expected } from './expected.ts'
-import type { Heir } from './lost-requests.ts'
-import type { Outbox, Run, Source } from './outbox.ts'
-
-export interface BusyLane extends Source {
-  readonly dialect: Dialect
-  readonly expected: Expected
-  readonly clock: Clock
-  readonly release: number
-}
+import { again, type Asking, type Heir } from './lost-requests.ts'
+import type { Outbox, Run } from './outbox.ts'
 
 /** @param nobody takes the replies that nobody waits for any more
  *  @param mostAgeMs a client that has waited for longer does not wait for another answer
  *  @returns how many requests are asked again */
-export function moveOn(lane: BusyLane, nobody: Outbox, heir: Heir, mostAgeMs: number): number {
+export function moveOn(lane: Asking, nobody: Outbox, heir: Heir, mostAgeMs: number): number {
   const { expected } = lane
-  if (expected.count < 2 || heir.release < lane.release) return 0
+  if (expected.count < 2) return 0
   const bytes = new Array<Buffer | undefined>(expected.count)
   const staying = new Set<Outbox | undefined>([undefined, expected.run[expected.head]?.outbox])
   for (let n = 1; n < expected.count; n++) {
     const i = expected.at(n)
     const outbox = expected.run[i]?.outbox
     if (staying.has(outbox)) continue
-    bytes[n] = outbox!.isClosed ? undefined : again(lane, i, mostAgeMs)
+    bytes[n] = outbox!.isClosed ? undefined : again(lane, i, heir, mostAgeMs, false)
     if (bytes[n] === undefined) staying.add(outbox)
   }
   heir.dialect.endRun()
@@ -48,11 +38,4 @@ export function moveOn(lane: BusyLane, nobody: Outbox, heir: Heir, mostAgeMs: nu
   }
   for (const run of runs) run.outbox.lose(run)
   return moved
-}
-
-/** @returns the bytes to ask once more; undefined when the request may not be sent a second time */
-function again({ expected, dialect, clock }: BusyLane, entry: number, mostAgeMs: number): Buffer | undefined {
-  const fate = expected.fate[entry]
-  const mayGo = (fate === Fate.forward || fate === Fate.follows) && expected.requests[entry] === 1
-  return mayGo && clock.now - expected.sentAt[entry] <= mostAgeMs ? dialect.again(entry) : undefined
 }

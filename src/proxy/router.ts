@@ -59,7 +59,7 @@ export class Router implements Taker {
       if (obstacle === undefined) return
       this.leaveSharing(obstacle === 'oversize' || obstacle === 'heavy' || obstacle === 'login' ? 'followed' : 'raw', obstacle)
     } else if (this.#goal === 'followed' && policy.isOpen && !frame.strict) this.#goal = 'raw'
-    else if (this.#isLightAgain(frame) || this.#findsNoPlace(frame)) return this.#shareAgain(frame, found)
+    else if (this.#mayShareAgain(frame)) return this.#shareAgain(frame, found)
     this.#privately(frame, found)
   }
 
@@ -68,16 +68,13 @@ export class Router implements Taker {
     return this.#client.outbox.share.isHeavy && this.#home.hasPrivatePlace ? 'heavy' : undefined
   }
 
-  /** Who had to go for what it reads, and not for what it sends, may come back. */
-  #isLightAgain(frame: RequestFrame): boolean {
+  /** Who had to go for what it reads, and not for what it sends, may come back when it is light. A heavy reader that finds no place,
+   *  since others were quicker, does not wait for one. */
+  #mayShareAgain(frame: RequestFrame): boolean {
     const { record: { whyPrivate }, outbox } = this.#client
-    return (whyPrivate === 'heavy' || whyPrivate === 'behind') && outbox.share.isLightAgain && this.#shared.obstacle(frame) === undefined
-  }
-
-  /** Others were quicker: a heavy reader does not wait for a connection, it goes on sharing. */
-  #findsNoPlace(frame: RequestFrame): boolean {
-    const { whyPrivate } = this.#client.record
-    return whyPrivate === 'heavy' && !this.#private.isOpen && !this.#home.hasPrivatePlace && this.#shared.obstacle(frame) === undefined
+    const isLight = (whyPrivate === 'heavy' || whyPrivate === 'behind') && outbox.share.isLightAgain
+    const findsNoPlace = whyPrivate === 'heavy' && !this.#private.isOpen && !this.#home.hasPrivatePlace
+    return (isLight || findsNoPlace) && this.#shared.obstacle(frame) === undefined
   }
 
   #shareAgain(frame: RequestFrame, found: Found): void {

@@ -67,12 +67,11 @@ export class SharedRoute {
       const room = Math.min(outbox.share.room, MAX_KEYS)
       // Paused for another reason it waits for that; what is outstanding may have been answered by then.
       if (room === 0 || intake.isPaused) return intake.wait(found, room === 0 ? Pause.share : 0)
-      const longest = commands[frame.row].syntax === 'exptime-keys' ? MAX_LINE : MAX_GET_LINE
-      if (this.#nextKey === 0 && (frame.keys === 1 || (frame.keys <= room && frame.size <= longest))) {
+      if (this.#nextKey === 0 && (frame.keys === 1 || (frame.keys <= room && frame.size <= longestLine(frame)))) {
         lane.enter(frame, outbox, false)
         return client.counted(frame)
       }
-      const part = partOf(frame, this.#nextKey, room, longest)
+      const part = partOf(frame, this.#nextKey, room)
       lane.enterPart(frame, outbox, part)
       if (part.isLast) {
         this.#nextKey = 0
@@ -148,13 +147,17 @@ export class SharedRoute {
   }
 }
 
-/** The next `most` keys, or as many of them as make a line of no more than `longestLine` bytes.   @param from 0: the first one */
-function partOf({ chunk, keyStart, keyEnd, start }: RequestFrame, from: number, most: number, longestLine: number): Part {
+/** Bytes that memcached takes of a line of its kind. */
+const longestLine = ({ row }: RequestFrame): number => commands[row].syntax === 'exptime-keys' ? MAX_LINE : MAX_GET_LINE
+
+/** The next `most` keys, or as many of them as make a line that memcached takes.   @param from 0: the first one */
+function partOf(frame: RequestFrame, from: number, most: number): Part {
+  const { chunk, keyStart, keyEnd, start } = frame
   const isFirst = from === 0
   let at = isFirst ? keyStart : from
   while (chunk[at] === SPACE) at++
   const begin = at
-  const longest = longestLine - (keyStart - start) - 2
+  const longest = longestLine(frame) - (keyStart - start) - 2
   let to = at
   let keys = 0
   while (at < keyEnd) {

@@ -100,16 +100,10 @@ export class TextDialect implements Dialect {
   }
 
   enterPart(frame: RequestFrame, run: Run, { from, to, keys, isFirst, isLast }: Part): void {
-    if (this.#hasOpenRun) this.endRun()
-    this.#hasOpenBatch = this.#needsFence = false
-    const { expected, clock } = this.#wire
+    this.#endMeta()
     const { chunk, row } = frame
     const shape = isLast ? shapeOfRow[row] : shapeOfRow[row] === Shape.valuesCas ? Shape.partCas : Shape.part
-    const i = expected.push(run, shape, isFirst ? Fate.forward : Fate.follows, row, chunk, clock.now)
-    expected.start[i] = frame.start
-    expected.keyFrom[i] = from
-    expected.keyTo[i] = to
-    expected.keys[i] = keys
+    this.#note(frame, run, shape, isFirst ? Fate.forward : Fate.follows, from, to, keys)
     this.#put(chunk, frame.start, frame.keyStart)
     this.#put(chunk, from, to)
     this.#put(CRLF, 0, CRLF.length)
@@ -121,20 +115,31 @@ export class TextDialect implements Dialect {
   }
 
   #get(frame: RequestFrame, run: Run): void {
-    if (this.#hasOpenRun) this.endRun()
-    this.#hasOpenBatch = this.#needsFence = false
-    const { expected, release: version, clock } = this.#wire
+    this.#endMeta()
+    const { expected, release: version } = this.#wire
     const isMember = this.#join.takes(expected, run, frame, version)
     if (isMember) expected.shape[expected.last] = Shape.joined
     else this.#closeJoin()
-    const i = expected.push(run, Shape.values, Fate.forward, GET, frame.chunk, clock.now)
-    expected.start[i] = frame.start
-    expected.keyFrom[i] = frame.keyStart
-    expected.keyTo[i] = frame.keyEnd
-    expected.keys[i] = 1
+    this.#note(frame, run, Shape.values, Fate.forward, frame.keyStart, frame.keyEnd, 1)
     if (isMember) this.#join.add(frame)
     else this.#join.open(frame)
     this.#wire.send(frame.chunk, isMember ? frame.keyStart - 1 : frame.start, frame.keyEnd)
+  }
+
+  /** A request with an entry of its own, or a part of one. */
+  #note(frame: RequestFrame, run: Run, shape: number, fate: number, keyFrom: number, keyTo: number, keys: number): void {
+    const { expected, clock } = this.#wire
+    const i = expected.push(run, shape, fate, frame.row, frame.chunk, clock.now)
+    expected.start[i] = frame.start
+    expected.keyFrom[i] = keyFrom
+    expected.keyTo[i] = keyTo
+    expected.keys[i] = keys
+  }
+
+  /** A get follows: its reply looks like no answer to a meta request, so it does for a fence. */
+  #endMeta(): void {
+    if (this.#hasOpenRun) this.endRun()
+    this.#hasOpenBatch = this.#needsFence = false
   }
 
   /** All that is written but for the parts of a line that gets share: that line ends first. */
@@ -151,7 +156,7 @@ export class TextDialect implements Dialect {
   }
 
   #expect(frame: RequestFrame, run: Run): void {
-    const { expected, clock } = this.#wire
+    const { expected } = this.#wire
     const { row } = frame
     assert(!this.#hasOpenRun || expected.run[expected.last] === run, 'a run is closed before another client writes')
     if ((this.#hasOpenRun || frame.quiet) && this.#isOfRun(frame, run)) return
@@ -159,11 +164,7 @@ export class TextDialect implements Dialect {
     this.#hasOpenBatch = false
     // Its reply looks like no answer to a meta request, but that of `me`, so it does for a fence.
     if (row !== ME) this.#needsFence = false
-    const i = expected.push(run, shapeOfRow[row], frame.silent ? Fate.swallow : Fate.forward, row, frame.chunk, clock.now)
-    expected.start[i] = frame.start
-    expected.keyFrom[i] = frame.keyStart
-    expected.keyTo[i] = frame.keyEnd
-    expected.keys[i] = isReadRow[row] === 1 ? frame.keys : 0
+    this.#note(frame, run, shapeOfRow[row], frame.silent ? Fate.swallow : Fate.forward, frame.keyStart, frame.keyEnd, frame.keysRead)
   }
 
   /** Meta requests of one kind that follow each other make one entry: as many must answer as were asked. */
@@ -174,18 +175,18 @@ export class TextDialect implements Dialect {
       if (expected.run[last] === run && expected.row[last] === frame.row && this.#liesBehind(last, frame)) {
         expected.requests[last]++
         expected.mustAnswer[last]++
-        expected.keys[last] += isReadRow[frame.row]
+        expected.keys[last] += frame.keysRead
         expected.askedTo[last] = frame.end
         if (frame.isEchoed) expected.isEchoed[last] = 1
-        else if (!this.#wire.isPrivate) this.#needsFence = true
+        else this.#needsFence = true
         return
       }
     }
     const i = expected.push(run, Shape.metaBatch, frame.changes ? Fate.changes : Fate.forward, frame.row, frame.chunk, clock.now)
     this.#noteAsked(i, frame)
-    expected.keys[i] = isReadRow[frame.row]
+    expected.keys[i] = frame.keysRead
     this.#hasOpenBatch = true
-    if (!frame.isEchoed && !this.#wire.isPrivate) this.#needsFence = true
+    if (!frame.isEchoed) this.#needsFence = true
   }
 
   /** The request follows the last one of the entry in the same buffer, so that both can be read again one after the other. */
@@ -210,7 +211,7 @@ export class TextDialect implements Dialect {
         const i = expected.push(run, Shape.metaRun, Fate.quiet, frame.row, frame.chunk, clock.now)
         this.#noteAsked(i, frame)
         expected.mustAnswer[i] = 0
-        expected.keys[i] = isReadRow[frame.row]
+        expected.keys[i] = frame.keysRead
         this.#hasOpenRun = true
         return true
       }
@@ -221,7 +222,7 @@ export class TextDialect implements Dialect {
       expected.hasBlock[last] |= hasBlockOfRow[frame.row]
       expected.askedTo[last] = this.#liesBehind(last, frame) ? frame.end : -1
       if (frame.isEchoed) expected.isEchoed[last] = 1
-      expected.keys[last] += isReadRow[frame.row]
+      expected.keys[last] += frame.keysRead
       // Hits are counted in a run that has a read in it.
       if (frame.row === MG) expected.row[last] = MG
       return true
@@ -256,7 +257,7 @@ export class TextDialect implements Dialect {
 
   /** What cannot be told from its answer gets a fence behind it, one a turn: an answer that is left out must not go unseen. */
   endTurn(): void {
-    if (this.#needsFence) {
+    if (this.#needsFence && !this.#wire.isPrivate) {
       this.#needsFence = this.#hasOpenBatch = false
       this.#own(MN_REQUEST, MN)
     } else this.#closeJoin()
@@ -313,10 +314,11 @@ export class TextDialect implements Dialect {
     const run = expected.run[head]!
     if (isReadRow[expected.row[head]] === 1) run.outbox.hit(run, this.#framer.hits)
     this.#wire.deliver(run, 0, this.#framer.partTo)
-    this.#noteProof(head, run)
     // Of a batch it is known which requests have their answers; of a run with silent ones it is not.
-    if (expected.shape[head] === Shape.metaBatch) expected.fate[head] &= ~Fate.started
-    else expected.fate[head] |= Fate.started
+    if (expected.shape[head] === Shape.metaBatch) {
+      this.#noteProof(head, run)
+      expected.fate[head] &= ~Fate.started
+    } else expected.fate[head] |= Fate.started
   }
 
   #settle(head: number, run: Run): void {
@@ -334,8 +336,7 @@ export class TextDialect implements Dialect {
     else if (expected.shape[head] === Shape.joined) this.#deliverWithEnd(run, isStarted)
     else wire.deliver(run, fate & Fate.swallow, window.at)
     if (wire.isClosed) return
-    if (expected.shape[head] === Shape.metaRun) this.unproved.length = 0   // its MN has come
-    else this.#noteProof(head, run)
+    this.#noteProof(head, run)
     const count = expected.requests[head]
     const keys = expected.keys[head]
     expected.shift()
@@ -345,7 +346,6 @@ export class TextDialect implements Dialect {
   /** An answer that nothing tells from another's is proved by the fence behind it, or by a reply of another kind. */
   #noteProof(entry: number, { outbox }: Run): void {
     const { shape, isEchoed } = this.#wire.expected
-    if (shape[entry] === Shape.metaRun) return
     if (shape[entry] !== Shape.metaBatch) this.unproved.length = 0
     else if (isEchoed[entry] === 0 && !this.#wire.isPrivate && this.unproved.at(-1) !== outbox) this.unproved.push(outbox)
   }
@@ -361,9 +361,8 @@ export class TextDialect implements Dialect {
     const { expected, window } = wire
     const { fate } = expected
     if (!this.#framer.isError) wire.deliver(run, fate[head] & Fate.swallow, this.isOpenPart(head) ? window.at - END_LINE.length : window.at)
-    else if ((fate[head] & Fate.swallow) !== 0) window.from = window.at
-    else if ((fate[head] & Fate.follows) !== 0) run.outbox.client.destroy('backend-lost-mid-reply')
-    else {
+    else if ((fate[head] & (Fate.swallow | Fate.follows)) === Fate.follows) run.outbox.client.destroy('backend-lost-mid-reply')
+    else if ((fate[head] & Fate.swallow) === 0) {
       wire.deliver(run, 0, window.at)
       let isOpen = this.isOpenPart(head)
       for (let n = 1; n < expected.count && isOpen; n++) {
@@ -469,7 +468,7 @@ export class TextDialect implements Dialect {
     if (shape[entry] !== Shape.metaBatch) {
       return Buffer.from(`${commands[row[entry]].verb} ${bytes.toString('latin1', keyFrom[entry], keyTo[entry])}\r\n`, 'latin1')
     }
-    // Only a batch of one: of more, the requests need not lie side by side.
+    // Only a batch of one.
     return requests[entry] === 1 ? bytes.subarray(start[entry], bytes.indexOf(LF, start[entry]) + 1) : undefined
   }
 

@@ -9,6 +9,16 @@ const asks = (from: number, to: number, verb = 'get'): string => `${verb} ${name
 const value = (key: string, bytes = 1, cas = ''): string => `VALUE ${key} 0 ${bytes}${cas}\r\n${'x'.repeat(bytes)}\r\n`
 const values = (from: number, to: number): string => names(from, to).map(key => value(key)).join('')
 
+type T = Awaited<ReturnType<typeof transcript>>
+
+/** Client `n` gets a value of so many bytes through `lane`. */
+async function read(t: T, lane: T['backend'], bytes: number, n = 1): Promise<void> {
+  t.client(n).sends('get a\r\n')
+  await lane.sees('get a\r\n')
+  lane.says(value('a', bytes), 'END\r\n')
+  await t.client(n).gets(value('a', bytes), 'END\r\n')
+}
+
 /** Of a client that has read nothing yet, 2 KiB are supposed for each value: 64 of them are 128 KiB. */
 const FIRST = 64
 /** A client that reads little may have so many keys outstanding, and a line has so many at the most. */
@@ -164,54 +174,37 @@ test('a drain waits for the last part', async () => {
 
 test('who reads values above 32 KiB gets a connection of its own, and comes back after 64 reads below 8 KiB', async () => {
   const t = await transcript()
-  const read = async (lane: { sees(text: string): Promise<void>, says(text: string): void }, bytes: number): Promise<void> => {
-    t.client(1).sends('get a\r\n')
-    await lane.sees('get a\r\n')
-    lane.says(`${value('a', bytes)}END\r\n`)
-    await t.client(1).gets(value('a', bytes), 'END\r\n')
-  }
   const head = value('a', 10_000).length - 10_000 + 'END\r\n'.length
-  await read(t.backend, 32 * 1024 - head)
-  await read(t.backend, 33 * 1024)
+  await read(t, t.backend, 32 * 1024 - head)
+  await read(t, t.backend, 33 * 1024)
   t.client(1).sends('get a\r\n')
   const own = await t.private(1)
   await own.sees('get a\r\n')
   own.says('END\r\n')
   await t.client(1).gets('END\r\n')
-  for (let n = 0; n < 64; n++) await read(own, 8 * 1024 - head)
-  await read(t.backend, 1)
+  for (let n = 0; n < 64; n++) await read(t, own, 8 * 1024 - head)
+  await read(t, t.backend, 1)
   expect(t.service.traffic.privates.heavy).toBe(1)
 })
 
 test('a reader of very large values comes back once, however much its latest ones weighed', async () => {
   const t = await transcript()
-  const read = async (lane: { sees(text: string): Promise<void>, says(text: string): void }, bytes: number): Promise<void> => {
-    t.client(1).sends('get a\r\n')
-    await lane.sees('get a\r\n')
-    lane.says(`${value('a', bytes)}END\r\n`)
-    await t.client(1).gets(value('a', bytes), 'END\r\n')
-  }
   const lane = t.backend
-  await read(lane, 100_000)
+  await read(t, lane, 100_000)
   t.client(1).sends('get a\r\n')
   const own = await t.private(1)
   await own.sees('get a\r\n')
   own.says(`${value('a', 900_000)}END\r\n`)
   await t.client(1).gets(value('a', 900_000), 'END\r\n')
-  for (let n = 0; n < 64; n++) await read(own, 1)
-  await read(lane, 1)
-  await read(lane, 1)
+  for (let n = 0; n < 64; n++) await read(t, own, 1)
+  await read(t, lane, 1)
+  await read(t, lane, 1)
   expect(t.service.traffic.privates.heavy).toBe(1)
 })
 
 test('heavy readers that find no place for a connection of their own go on sharing', async () => {
   const t = await transcript({ clients: 2, limits: { private_connections: 1 } })
-  for (const n of [1, 2]) {
-    t.client(n).sends('get a\r\n')
-    await t.backend.sees('get a\r\n')
-    t.backend.says(`${value('a', 100_000)}END\r\n`)
-    await t.client(n).gets(value('a', 100_000), 'END\r\n')
-  }
+  for (const n of [1, 2]) await read(t, t.backend, 100_000, n)
   t.client(1).sends('get b\r\n')
   await (await t.private(1)).sees('get b\r\n')
   t.client(2).sends('get c\r\n')
