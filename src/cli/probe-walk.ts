@@ -114,10 +114,12 @@ class Walker {
       : connectTcp({ path: endpoint.kind === 'unix' ? endpoint.path : '' })
     this.#socket = socket
     const code = await outcome(socket, 'connect', timeoutMs)
-    if (code !== '') this.#fail('tcp', connectFailure(code, endpoint.kind), systemErrorText(code))
+    // Whoever is reset has been connected, though Node may learn of both at once.
+    if (code !== '' && code !== 'ECONNRESET') this.#fail('tcp', connectFailure(code, endpoint.kind), systemErrorText(code))
     const address = socket.remoteAddress === undefined ? this.#facts.target
       : endpointText({ kind: 'tcp', host: socket.remoteAddress, port: socket.remotePort ?? 0 })
     this.#pass('tcp', `connected to ${address}`)
+    if (code !== '') this.#fail(this.#target.tls === undefined ? 'version' : 'tls', 'not-admitted', systemErrorText(code))
     return socket
   }
 
@@ -309,7 +311,6 @@ function connectFailure(code: string, kind: Endpoint['kind']): ProbeFailureCode 
   switch (code) {
     case 'ENOTFOUND': case 'EAI_AGAIN': case 'EAI_FAIL': case 'EAI_NODATA': return 'name-unknown'
     case 'ECONNREFUSED': return 'connection-refused'
-    case 'ECONNRESET': return 'not-admitted'
     case 'timeout': case 'ETIMEDOUT': return 'connect-timeout'
     case 'EHOSTUNREACH': case 'ENETUNREACH': case 'EHOSTDOWN': case 'ENETDOWN': return 'unreachable'
     // So says the own system: no address of that family, a route that prohibits it, a firewall on the way out.

@@ -148,7 +148,7 @@ test('not there at the start: errors in both dialects, and service when it comes
 })
 
 test('memseal itself stands still for longer than reply_timeout: the answers that wait for it are not lost', async () => {
-  const scene = await startScene({ backend: { reply_timeout: '3s' } })
+  const scene = await startScene({ backend: { reply_timeout: '8s' } })
   const wire = await connect({ port: scene.plainPort })
   const rounds = await Rounds.ofItself({ port: scene.plainPort })
   const ofMemcached = await Rounds.of({ port: scene.memcached.port })
@@ -158,7 +158,7 @@ test('memseal itself stands still for longer than reply_timeout: the answers tha
   scene.daemon.kill('SIGSTOP')
   scene.memcached.thaw()
   await ofMemcached.pass(10)
-  await new Promise(resolve => { setTimeout(resolve, 3500) })
+  await new Promise(resolve => { setTimeout(resolve, 8500) })
   scene.daemon.kill('SIGCONT')
   expect([await wire.readLine(), await wire.readLine()]).toEqual(['STORED', 'VALUE a 0 1'])
   await rounds.pass(3)

@@ -62,19 +62,4 @@ export const meantDifferences: MeantDifference[] = [
     since: '1.6.35',
     instead: { as: 'anything' },
   },
-  {
-    why: 'On a private connection memcached from 1.6.35 on holds replies back while it waits for the rest of a value, and loses them if ' +
-      'that never comes.',
-    conversations: ['a value that never comes whole'],
-    when: 'private, whole',
-    since: '1.6.35',
-    instead: { reply: '' },
-  },
-  {
-    why: 'The same, and memseal says so where the client ends.',
-    conversations: ['FIN without the terminator'],
-    when: 'private, whole',
-    since: '1.6.35',
-    instead: { reply: 'SERVER_ERROR memseal: the backend closed the connection\r\n[closed]' },
-  },
 ]

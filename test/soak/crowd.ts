@@ -14,7 +14,7 @@ export interface CrowdOptions {
   seconds: number
   /** and until this is so, and each dialect has had a hundred requests and each way of leaving was taken: a run shows
    *  something, however slow the machine is. */
-  isEnough?: () => boolean
+  isEnough?: (soFar: CrowdReport) => boolean
   seed: number
   /** Longest wait for the replies of one batch; default two minutes, since the machine may be busy. */
   patienceMs?: number
@@ -53,7 +53,7 @@ export async function runCrowd(options: CrowdOptions): Promise<CrowdReport> {
   const until = Date.now() + options.seconds * 1000
   const ways = [...orderly, ...options.clients >= RUDE_ONE_IN ? rude : []]
   const isVaried = (): boolean => dialects.every(dialect => report.byDialect[dialect] > 100) && ways.every(way => report.left[way] > 0)
-  const isOver = (): boolean => (Date.now() >= until && isVaried() && isEnough()) || report.findings.length >= 10
+  const isOver = (): boolean => (Date.now() >= until && isVaried() && isEnough(report)) || report.findings.length >= 10
   let born = 0
 
   const slot = async (index: number): Promise<void> => {
