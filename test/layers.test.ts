@@ -25,7 +25,7 @@ interface Exception {
 
 const exceptions: readonly Exception[] = [
   { from: 'proxy', to: 'telemetry', why: 'what happens is counted and logged where it happens' },
-  { from: 'admission', to: 'telemetry', why: 'refusals are counted and logged where they happen' },
+  { from: 'admission', to: 'telemetry', isOfTypes: true, why: 'refusals are counted and logged where they happen' },
   { from: 'admin', to: 'telemetry', why: 'it writes down what was counted' },
   { from: 'tls/handshake-failure.ts', to: 'telemetry/reasons.ts', isOfTypes: true, why: 'the list of reasons stands with all others' },
   { from: 'proxy', to: 'config/schema.ts', isOfTypes: true, why: 'a service is made of its section of the configuration' },

@@ -8,9 +8,8 @@ import { CidrList } from '../lib/cidr.ts'
 import { endpointText, type Endpoint } from '../lib/endpoint.ts'
 import { isOwnAddress } from '../lib/names.ts'
 import { printableLines } from '../lib/printable.ts'
-import type { Logger } from '../telemetry/log.ts'
+import type { EventLog } from '../telemetry/event-log.ts'
 import type { ReloadOutcome } from '../telemetry/reload-outcome.ts'
-import { Repeats } from '../telemetry/repeats.ts'
 import { configurationHeader, headerOf, isMeantFor } from './configuration-header.ts'
 import { Places } from './places.ts'
 import { contentType, prometheusText } from './prometheus.ts'
@@ -62,19 +61,18 @@ export interface Administered {
 
 export class AdminServer {
   readonly #daemon: Administered
-  readonly #log: Logger
+  readonly #log: EventLog
   readonly #bound: Bound<Server>[] = []
   readonly #reads: Record<string, Route>
   /** What could not be opened yet, and why. */
   readonly #missing = new Map<Endpoint, string>()
   #retries = new Set<NodeJS.Timeout>()
   #isClosed = false
-  readonly #repeats = new Repeats()
   #allow = { rules: [] as readonly string[], list: new CidrList([]) }
   #metricsKept = { bytes: Buffer.alloc(0), madeAt: -Infinity }
   readonly #metricsRounds: Rounds<void, Buffer<ArrayBuffer>>
 
-  constructor(daemon: Administered, log: Logger) {
+  constructor(daemon: Administered, log: EventLog) {
     this.#daemon = daemon
     this.#log = log
     this.#metricsRounds = new Rounds(() => Buffer.from(prometheusText(daemon.snapshot())))
@@ -121,7 +119,7 @@ export class AdminServer {
     } catch (error) {
       const why = `the admin listener ${(error as Error).message}`
       if (this.#missing.get(endpoint) !== why) {
-        this.#log.error({ event: 'admin-unavailable', listener: endpointText(endpoint) },
+        this.#log.tell('admin-unavailable', { listener: endpointText(endpoint) },
           `${why} memseal serves its clients without it, takes no orders there meanwhile, and tries again.`)
       }
       this.#missing.set(endpoint, why)
@@ -140,11 +138,11 @@ export class AdminServer {
     if (this.#isClosed) return bound.close()
     this.#bound.push(bound)
     for (const server of bound.servers) {
-      server.on('error', error => this.#log.warn({ event: 'admin-error', error: error.message }, 'the admin listener has trouble'))
+      server.on('error', error => this.#log.tell('admin-error', { error: error.message }, 'the admin listener has trouble', 'warn'))
     }
     const listener = endpointText(endpoint)
-    for (const { level, words } of bound.remarks) this.#log[level]({ event: 'listening-elsewhere', listener }, `${listener}: ${words}`)
-    this.#log.info({ event: 'admin-listening', listener, port: bound.address.port }, `the admin listener is ${listener}`)
+    for (const { level, words } of bound.remarks) this.#log.tell('listening-elsewhere', { listener }, `${listener}: ${words}`, level)
+    this.#log.tell('admin-listening', { listener, port: bound.address.port }, `the admin listener is ${listener}`)
   }
 
   #server(mayOrder: boolean): Server {
@@ -182,8 +180,7 @@ export class AdminServer {
   #mayRead(socket: Socket): boolean {
     const address = normalAddress(socket.remoteAddress)
     if (isLoopback(address) || this.#allowed().has(address) || isOwnAddress(address)) return true
-    const suppressed = this.#repeats.tell('refused', address)
-    if (suppressed !== undefined) this.#log.warn({ event: 'admin-refused', address, suppressed }, `refused ${address} on the admin listener: it is not in admin.allow`)
+    this.#log.tell('admin-refused', { address }, `refused ${address} on the admin listener: it is not in admin.allow`)
     return false
   }
 
@@ -208,7 +205,7 @@ export class AdminServer {
     try {
       answer = await this.#route(request, mayOrder)
     } catch (error) {
-      this.#log.error({ event: 'admin-error', error: (error as Error).stack }, 'an answer of the admin listener failed')
+      this.#log.tell('admin-error', { error: (error as Error).stack }, 'an answer of the admin listener failed', 'error')
       answer = text(500, 'this failed; the log says why\n')
     }
     const { status, body, type = 'text/plain; charset=utf-8' } = answer
@@ -277,7 +274,7 @@ export class AdminServer {
     for (const service of this.#daemon.services.services) {
       for (const session of service.sessions) {
         if (session.peer.id !== id) continue
-        this.#log.warn({ event: 'killed', client: id, service: service.name, address: session.peer.address }, `closed ${id} by order`)
+        this.#log.tell('killed', { client: id, service: service.name, address: session.peer.address }, `closed ${id} by order`)
         session.destroy('killed')
         return json(200, { killed: id, configuration: this.#daemon.configuration })
       }

@@ -1,9 +1,8 @@
-import type { Logger } from 'pino'
+import type { EventLog } from '../telemetry/event-log.ts'
 import { clientKey, isLoopback } from '../lib/address.ts'
 import { CidrList } from '../lib/cidr.ts'
 import type { Counters } from '../telemetry/counters.ts'
 import type { RefusalReason } from '../telemetry/reasons.ts'
-import { Repeats } from '../telemetry/repeats.ts'
 import { ConnectRate, OpenPerClient } from './client-limits.ts'
 import { FirstRoom } from './first-room.ts'
 import { Handshakes } from './handshakes.ts'
@@ -50,7 +49,7 @@ export interface AdmissionOptions {
     handshakes: number
   }
   counters: Counters
-  log: Logger
+  log: EventLog
   cap?: ClientCap
   /** No backend can be reached, and clients are to be refused for as long. */
   isAway?: () => boolean
@@ -82,8 +81,7 @@ export class Admission {
   #rate: ConnectRate
   #cap: ClientCap
   #open = 0
-  #log: Logger
-  #repeats: Repeats
+  #log: EventLog
   #isAway: () => boolean
 
   constructor(options: AdmissionOptions) {
@@ -100,7 +98,6 @@ export class Admission {
     this.handshakes = new Handshakes({ slots: options.limits.handshakes, queue: options.handshakeQueue, slotMs: options.handshakeSlotMs })
     this.#log = options.log
     this.#isAway = options.isAway ?? (() => false)
-    this.#repeats = new Repeats(now)
   }
 
   /** Reads other rules. What it returns puts them in force: connected clients stay, and still count towards the limits. */
@@ -188,11 +185,7 @@ export class Admission {
 
   #refused(reason: RefusalReason, { address, listener }: Caller, client: string): void {
     this.counters.refused[reason] += 1
-    const suppressed = this.#repeats.tell(reason, client)
-    if (suppressed === undefined) return
-    const countedAs = client === address ? {} : { countedAs: client }
-    this.#log.warn({ event: 'refused', service: this.service, listener, address, ...countedAs, reason, suppressed },
-      `refused a connection: ${words[reason]}`)
+    this.#log.tell('refused', { service: this.service, listener, address, countedAs: client, reason }, `refused a connection: ${words[reason]}`)
   }
 
   #left(client: string): void {

@@ -3,7 +3,7 @@ import { setupOptions } from '../config/setup.ts'
 import { closest } from '../config/suggest.ts'
 import { exitStatuses } from '../errors.ts'
 import { check } from './check.ts'
-import { configMetrics, configReference, configSchema, configShow } from './config.ts'
+import { configEvents, configMetrics, configReference, configSchema, configShow } from './config.ts'
 import { defaultFile } from './configuration.ts'
 import { connections } from './connections.ts'
 import { drain } from './drain.ts'
@@ -106,6 +106,7 @@ export const commands: readonly Command[] = [
   },
   { name: 'config reference', help: 'prints the reference of all keys', flags: [], run: configReference, example: '> REFERENCE.md' },
   { name: 'config schema', help: 'prints the JSON schema, for editors', flags: [], run: configSchema, example: '> memseal.schema.json' },
+  { name: 'config events', help: 'prints the table of all events', flags: [], run: configEvents, example: '> EVENTS.md' },
   { name: 'config metrics', help: 'prints the table of all metrics', flags: [], run: configMetrics, example: '> METRICS.md' },
   {
     name: 'config show', help: 'prints the effective configuration and where each value comes from', operand: configOperand,

@@ -1,6 +1,7 @@
 import { referenceText, schemaText } from '../config/reference.ts'
 import { showConfig } from '../config/show.ts'
 import { exitStatuses } from '../errors.ts'
+import { eventsText } from '../telemetry/events.ts'
 import { metricsText } from '../telemetry/metrics.ts'
 import { chooseConfiguration, noConfiguration, printIssues } from './configuration.ts'
 import type { Terminal } from './terminal.ts'
@@ -20,6 +21,12 @@ export async function configSchema(_flags: Record<string, unknown>, terminal: Te
 /** `memseal config metrics`: config/METRICS.md. */
 export async function configMetrics(_flags: Record<string, unknown>, terminal: Terminal): Promise<number> {
   terminal.out(metricsText())
+  return exitStatuses.fine.status
+}
+
+/** `memseal config events`: config/EVENTS.md. */
+export async function configEvents(_flags: Record<string, unknown>, terminal: Terminal): Promise<number> {
+  terminal.out(eventsText())
   return exitStatuses.fine.status
 }
 

@@ -2,13 +2,12 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import type { Socket } from 'node:net'
 import type { X509Certificate } from 'node:crypto'
 import type { TLSSocket } from 'node:tls'
-import type { Logger } from 'pino'
+import type { EventLog } from '../telemetry/event-log.ts'
 import type { FirstRoom, Guest } from '../admission/first-room.ts'
 import type { Handshakes } from '../admission/handshakes.ts'
 import type { Place } from '../admission/place.ts'
 import type { Handshake } from '../admission/waiting.ts'
 import type { Counters } from '../telemetry/counters.ts'
-import { Repeats } from '../telemetry/repeats.ts'
 import { HelloReader } from '../tls/client-hello.ts'
 import type { ListenerTls } from '../tls/context.ts'
 import { handshakeFailure } from '../tls/handshake-failure.ts'
@@ -23,7 +22,7 @@ import { peerFault, type PeerFault } from '../tls/verdict.ts'
 //           when not calm)
 //      in each of the three: close, timeout ── failed, or a probe
 
-type Who = Record<string, unknown> & { address: string }
+type Who = Record<string, unknown> & { service: string, listener: string, address: string }
 type Ready = (socket: TLSSocket, tls: PeerTls) => void
 
 export class TlsAcceptor {
@@ -33,8 +32,7 @@ export class TlsAcceptor {
   #handshakes: Handshakes
   #timeoutMs: number
   #counters: Counters
-  #log: Logger
-  #repeats = new Repeats()
+  #log: EventLog
   #pending = new Set<Accepting>()
   #records = new RecordWatch()
   // tls.Server makes the TLSSocket itself and does not say for which TCP socket; by the time of an error the socket's
@@ -43,7 +41,7 @@ export class TlsAcceptor {
 
   constructor(options: {
     secure: ListenerTls, firstRoom: FirstRoom, halfway: FirstRoom, handshakes: Handshakes, timeoutMs: number, counters: Counters,
-    log: Logger,
+    log: EventLog,
   }) {
     this.#secure = options.secure
     this.#firstRoom = options.firstRoom
@@ -159,7 +157,7 @@ export class TlsAcceptor {
     if (tls.resumed) this.#counters.resumed += 1
     socket.allowHalfOpen = true
     const { who, client } = accepting
-    socket.once('close', this.#records.add(accepting.socket, socket, () => this.#flooded(socket, who, client)))
+    socket.once('close', this.#records.add(accepting.socket, socket, () => this.#flooded(socket, { ...who, countedAs: client })))
     // What the session makes from here on is to keep nothing of the handshake alive.
     this.#current.run(undefined, () => accepting.ready(socket, tls))
   }
@@ -182,12 +180,9 @@ export class TlsAcceptor {
     return code === undefined ? undefined : peerFault(certificate, code, secure.rules, undefined)
   }
 
-  #flooded(socket: TLSSocket, who: Record<string, unknown>, client: string): void {
-    const suppressed = this.#repeats.tell('tls-flood', client)
-    if (suppressed !== undefined) {
-      this.#log.warn({ event: 'tls-flood', ...who, suppressed },
-        'closed a client that sends TLS records without data (KeyUpdates and the like), which cost memseal far more than the client')
-    }
+  #flooded(socket: TLSSocket, who: Who & { countedAs: string }): void {
+    this.#log.tell('tls-flood', who,
+      'closed a client that sends TLS records without data (KeyUpdates and the like), which cost memseal far more than the client')
     socket.destroy(new RecordFlood())
   }
 
@@ -218,11 +213,8 @@ export class TlsAcceptor {
     this.#settle(accepting, accepting.socket.bytesRead > 0 ? 'in vain' : 'none')
     const { reason, words, advice } = handshakeFailure(code)
     this.#counters.handshakesFailed[reason] += 1
-    const suppressed = this.#repeats.tell(reason, accepting.client)
-    if (suppressed !== undefined) {
-      this.#log.warn({ event: 'handshake-failed', ...accepting.who, reason, ...more, words, advice, code, suppressed },
-        `TLS handshake failed: ${words}${more.detail === undefined ? '' : ` (${more.detail})`}`)
-    }
+    this.#log.tell('handshake-failed', { ...accepting.who, countedAs: accepting.client, reason, ...more, words, advice, code },
+      `TLS handshake failed: ${words}${more.detail === undefined ? '' : ` (${more.detail})`}`)
     accepting.socket.destroy()
   }
 

@@ -43,7 +43,7 @@ export async function startDaemon(source: ConfigurationSource): Promise<number> 
   } catch (error) {
     const { message, fix = '' } = error as Error & { fix?: string }
     const words = `${message} ${fix}`.trim()
-    log.log.fatal({ event: 'start-failed' }, words)
+    log.log.tell('start-failed', {}, words)
     daemon.close()
     await log.flush()
     // Whoever starts it looks at the terminal or the journal, and into no file.
@@ -95,7 +95,7 @@ export class Daemon implements Administered, Running {
     const tls = await buildTls(config.services, loaded.report)
     if (hasFault(loaded.issues)) throw new Error(loaded.issues.filter(({ severity }) => severity === 'fault').map(issueLine).join('\n'))
     for (const warning of loaded.issues.map(issueLine)) {
-      if (!known.has(warning)) this.#log.log.warn({ event: 'configuration-warning', cause: 'start' }, warning)
+      if (!known.has(warning)) this.#log.log.tell('configuration-warning', { cause: 'start' }, warning)
     }
     const prepared = await this.services.prepare(config, tls)
     prepared.commit()
@@ -128,8 +128,8 @@ export class Daemon implements Administered, Running {
 
   #tellFds(): void {
     const { fdLimit, limit, warning } = this.fdPlan
-    this.#log.log.info({ event: 'fd-limit', limit: fdLimit, clients: limit }, `up to ${counted(limit, 'client connection')}`)
-    if (warning !== undefined) this.#log.log.warn({ event: 'fd-limit-low' }, warning)
+    this.#log.log.tell('fd-limit', { limit: fdLimit, clients: limit }, `up to ${counted(limit, 'client connection')}`)
+    if (warning !== undefined) this.#log.log.tell('fd-limit-low', {}, warning)
   }
 
   /** Why a load balancer should send nobody here; empty: all is well. */
@@ -168,12 +168,12 @@ export class Daemon implements Administered, Running {
   async reopenLog(cause: string): Promise<string | undefined> {
     const { log } = this.#log
     try {
-      if (await this.#log.reopen()) log.info({ event: 'log-reopened', cause }, 'the log goes on here')
+      if (await this.#log.reopen()) log.tell('log-reopened', { cause }, 'the log goes on here')
       return undefined
     } catch (error) {
       if (!(error instanceof LogFileError)) throw error
       const words = `${error.message} ${error.fix} Until then it goes on in the file that was open.`
-      log.error({ event: 'log-reopen-failed', cause }, words)
+      log.tell('log-reopen-failed', { cause }, words)
       return words
     }
   }
@@ -184,7 +184,7 @@ export class Daemon implements Administered, Running {
     const { log } = this.#log
     const snapshot = this.snapshot()
     const words = snapshot.notReady.length === 0 ? 'ready' : `not ready: ${snapshot.notReady.join('; ')}`
-    log[log.isLevelEnabled('info') ? 'info' : log.level as 'error']({ event: 'status', status: plain(snapshot) }, words)
+    log.tell('status', { status: plain(snapshot) }, words)
   }
 
   #expiring(): Expiring[] {
@@ -201,7 +201,7 @@ export class Daemon implements Administered, Running {
       this.#ended = resolve
       const onSignal = (signal: NodeJS.Signals): void => {
         if (!this.isDraining) return void this.drain(signal)
-        this.#log.log.warn({ event: 'ended', signal }, 'ended at once')
+        this.#log.log.tell('ended', { signal }, 'ended at once', 'warn')
         this.close()
         resolve(0)
       }
@@ -218,7 +218,7 @@ export class Daemon implements Administered, Running {
     this.reloader.close()
     const services = this.services.services
     const clients = services.reduce((total, service) => total + service.clients, 0)
-    this.#log.log.info({ event: 'draining', cause, clients }, `draining ${counted(clients, 'client')}`)
+    this.#log.log.tell('draining', { cause, clients }, `draining ${counted(clients, 'client')}`)
     this.#manager.stopping(`draining ${counted(clients, 'client')}`)
     this.services.closeListeners()
     let timer: NodeJS.Timeout | undefined
@@ -228,7 +228,7 @@ export class Daemon implements Administered, Running {
     await Promise.race([Promise.all(services.map((service) => service.drain())), timeout])
     clearTimeout(timer)
     this.close()
-    this.#log.log.info({ event: 'ended' }, 'drained')
+    this.#log.log.tell('ended', {}, 'drained', 'info')
     this.#ended?.(0)
   }
 

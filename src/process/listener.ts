@@ -1,5 +1,5 @@
 import { createServer, type Server, type Socket } from 'node:net'
-import type { Logger } from 'pino'
+import type { EventLog } from '../telemetry/event-log.ts'
 import type { Admission } from '../admission/admission.ts'
 import { isLoopback, normalAddress } from '../lib/address.ts'
 import { bind, type Bound } from '../lib/bind.ts'
@@ -7,7 +7,6 @@ import type { Endpoint } from '../lib/endpoint.ts'
 import { reset } from '../lib/reset.ts'
 import type { SocketPermissions } from '../lib/socket-permissions.ts'
 import type { Peer } from '../policy/peer.ts'
-import { Repeats } from '../telemetry/repeats.ts'
 import type { ListenerTls } from '../tls/context.ts'
 import { TlsAcceptor } from './acceptor.ts'
 import { passedSockets } from './systemd.ts'
@@ -25,7 +24,7 @@ export interface ListenerOptions {
   service: { limits: { handshake_timeout: number }, socket?: SocketPermissions }
   secure?: ListenerTls
   admission: Admission
-  log: Logger
+  log: EventLog
   /** @param tcp the same socket, or of TLS the one beneath it */
   onClient: (socket: Socket, peer: Peer, tcp: Socket) => void
 }
@@ -48,7 +47,7 @@ export class Listener {
   address = ''
   #service: string
   #admission: Admission
-  #log: Logger
+  #log: EventLog
   #onClient: ListenerOptions['onClient']
   #tls: TlsAcceptor | undefined
   #bound: Bound<Server> | undefined
@@ -60,7 +59,6 @@ export class Listener {
   #isShut = false
   #isTurning = false
   #endRetry: (() => void) | undefined
-  #acceptErrors = new Repeats()
 
   constructor(options: ListenerOptions) {
     this.endpoint = this.#boundTo = options.endpoint
@@ -113,7 +111,7 @@ export class Listener {
   async listen(): Promise<{ address: string, port?: number }> {
     const bound = await this.#bind(this.endpoint)
     for (const { level, words } of bound.remarks) {
-      this.#log[level]({ event: 'listening-elsewhere', service: this.#service, listener: this.name }, `${this.name}: ${words}`)
+      this.#log.tell('listening-elsewhere', { service: this.#service, listener: this.name }, `${this.name}: ${words}`, level)
     }
     return bound.address
   }
@@ -148,15 +146,15 @@ export class Listener {
       if (this.#isShut) {
         this.#bound?.close()
         this.#bound = undefined
-        this.#log.warn({ event: 'listener-shut', ...about }, `connections to ${this.name} are refused until a backend answers`)
+        this.#log.tell('listener-shut', about, `connections to ${this.name} are refused until a backend answers`)
         continue
       }
       try {
         await this.#bind(this.#boundTo)
         if (this.#isClosed) this.#bound!.close()
-        else this.#log.info({ event: 'listening', ...about, again: true }, `listening on ${this.name} again`)
+        else this.#log.tell('listening', { ...about, again: true }, `listening on ${this.name} again`)
       } catch (error) {
-        this.#log.error({ event: 'listen-failed', ...about }, `${(error as Error).message} memseal tries again every second.`)
+        this.#log.tell('listen-failed', about, `${(error as Error).message} memseal tries again every second.`)
         await new Promise<void>(resolve => {
           const timer = setTimeout(resolve, REOPEN_MS)
           this.#endRetry = () => { clearTimeout(timer); resolve() }
@@ -222,10 +220,7 @@ export class Listener {
   /** accept() failed. Out of open files, libuv closes what waits and goes on, so this is told and no more. */
   #acceptFailed(error: NodeJS.ErrnoException): void {
     this.#admission.counters.acceptErrors += 1
-    const code = error.code ?? 'UNKNOWN'
-    const suppressed = this.#acceptErrors.tell(code)
-    if (suppressed === undefined) return
-    this.#log.error({ event: 'accept-failed', service: this.#service, listener: this.name, code, suppressed },
+    this.#log.tell('accept-failed', { service: this.#service, listener: this.name, code: error.code ?? 'UNKNOWN' },
       `could not accept a connection: ${error.message}`)
   }
 }

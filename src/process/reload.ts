@@ -155,13 +155,13 @@ export class Reloader {
     const { log } = this.#options.log
     const { result, changes, reasons, warnings } = outcome
     if (result === 'refused' && isPatient) {
-      log.debug({ event: 'reload-waits', cause, reasons }, 'changed files do not fit together yet')
+      log.tell('reload-waits', { cause, reasons }, 'changed files do not fit together yet')
       return
     }
     const endsRefusal = result !== 'refused' && this.refusal !== undefined &&
       (cause !== 'files' || !this.#isConfigurationRefused || this.#isConfigurationInForce())
     if (cause === 'files' && result === 'unchanged' && !endsRefusal) {   // touched
-      if (this.refusal !== undefined) log.debug({ event: 'reload-still-refused' }, 'files have changed, and the configuration is still another than the one in force')
+      if (this.refusal !== undefined) log.tell('reload-still-refused', {}, 'files have changed, and the configuration is still another than the one in force')
       return
     }
     this.counts[cause][result] += 1
@@ -169,14 +169,14 @@ export class Reloader {
     if (result === 'refused') this.#stands(this.last)
     else if (endsRefusal) this.#ends()
     for (const warning of warnings) {
-      if (!this.#warned.has(warning)) log.warn({ event: 'configuration-warning', cause }, warning)
+      if (!this.#warned.has(warning)) log.tell('configuration-warning', { cause }, warning)
     }
     this.#warned = new Set(warnings)
-    for (const reason of reasons) log.error({ event: 'reload-refused', cause }, `nothing was changed: ${reason}`)
-    if (result === 'applied') log.info({ event: 'reloaded', cause, changes }, `reloaded: ${changes.join('; ')}`)
+    for (const reason of reasons) log.tell('reload-refused', { cause }, `nothing was changed: ${reason}`)
+    if (result === 'applied') log.tell('reloaded', { cause, changes }, `reloaded: ${changes.join('; ')}`)
     else if (result === 'unchanged') {
       const words = endsRefusal ? 'what is on disk is in force again, so nothing is refused any longer' : 'reloaded: nothing has changed'
-      log.info({ event: 'reloaded', cause, changes }, words)
+      log.tell('reloaded', { cause, changes }, words)
     }
   }
 

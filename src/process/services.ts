@@ -8,7 +8,7 @@ import { endpointText, type Endpoint } from '../lib/endpoint.ts'
 import { Service } from '../proxy/service.ts'
 import type { Turn } from '../proxy/turn.ts'
 import { Counters } from '../telemetry/counters.ts'
-import type { Logger } from '../telemetry/log.ts'
+import type { EventLog } from '../telemetry/event-log.ts'
 import type { ListenerTls } from '../tls/context.ts'
 import { Listener, type ListenerOptions } from './listener.ts'
 import type { ServiceTls } from './service-tls.ts'
@@ -34,7 +34,7 @@ interface Wanted {
   apply(): void
 }
 
-export interface Shared { clock: Clock, turn: Turn, log: Logger, cap: ClientCap }
+export interface Shared { clock: Clock, turn: Turn, log: EventLog, cap: ClientCap }
 
 export interface Prepared { commit(): void, rollback(): void }
 
@@ -129,7 +129,7 @@ export class Services {
         const { address, port } = await listener.listen()
         opened.set(key, listener)
         listener.address = port === undefined ? address : endpointText({ kind: 'tcp', host: address, port })
-        this.#shared.log.info({ event: 'listening', service, listener: name, address, port, tls: config.tls !== undefined },
+        this.#shared.log.tell('listening', { service, listener: name, address, port, tls: config.tls !== undefined },
           `listening on ${name}`)
       } catch (error) {
         throw new PrepareError(entryPath(`services.${service}.listen`, config.listen, at), this.#inOwnWay(endpoint, error as ListenError) ?? error as Error)
@@ -176,7 +176,7 @@ export class Services {
   #closeListener(key: string, listener: Listener): void {
     listener.close()
     this.#listeners.delete(key)
-    this.#shared.log.info({ event: 'listener-closed', listener: listener.name }, `no longer listening on ${listener.name}`)
+    this.#shared.log.tell('listener-closed', { listener: listener.name }, `no longer listening on ${listener.name}`)
   }
 
   #retire(name: string, service: Service): void {

@@ -1,6 +1,6 @@
 /** systemd, both ways: what it is told (ready, stopping, alive) and the sockets that it hands over. */
 import { execFile } from 'node:child_process'
-import type { Logger } from 'pino'
+import type { EventLog } from '../telemetry/event-log.ts'
 
 type Environment = Readonly<Record<string, string | undefined>>
 
@@ -20,7 +20,7 @@ export type Send = (assignments: readonly string[]) => Promise<void>
 /** Tells systemd how this process is; of no effect when it was not started by a unit of `Type=notify`. */
 export class ServiceManager {
   readonly #send: Send | undefined
-  readonly #log: Logger
+  readonly #log: EventLog
   #waiting: string[][] = []
   #isSending = false
   #isSilenced = false
@@ -29,7 +29,7 @@ export class ServiceManager {
   #again: NodeJS.Timeout | undefined
   #watchdog: NodeJS.Timeout | undefined
 
-  constructor(environment: Environment, log: Logger, send: Send = bySystemdNotify(environment)) {
+  constructor(environment: Environment, log: EventLog, send: Send = bySystemdNotify(environment)) {
     this.#send = environment['NOTIFY_SOCKET'] ? send : undefined
     this.#log = log
     const everyMs = watchdogMs(environment)
@@ -95,7 +95,7 @@ export class ServiceManager {
   #failed(error: Error): void {
     if (this.#isSilenced || this.#hasFailed) return
     this.#hasFailed = true
-    this.#log.warn({ event: 'notify-failed' }, `systemd could not be told how memseal is: ${error.message.trim()} ` +
+    this.#log.tell('notify-failed', {}, `systemd could not be told how memseal is: ${error.message.trim()} ` +
       'The unit needs systemd-notify (of the package systemd) on its PATH.')
   }
 }

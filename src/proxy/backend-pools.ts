@@ -8,7 +8,7 @@ import type { Clock } from '../lib/clock.ts'
 import { release } from '../proto/bytes.ts'
 import type { Dialect } from '../proto/frame.ts'
 import type { Traffic } from '../telemetry/counters.ts'
-import type { Logger } from '../telemetry/log.ts'
+import type { EventLog } from '../telemetry/event-log.ts'
 import type { BackendClose } from '../telemetry/reasons.ts'
 import type { BackendTls } from '../tls/backend.ts'
 import { BackendConnection, type BackendOwner } from './backend-connection.ts'
@@ -27,7 +27,7 @@ export interface BackendPoolsOptions {
   service: string
   clock: Clock
   turn: Turn
-  log: Logger
+  log: EventLog
   dial: Dial
   traffic: Traffic
   memory: ReplyMemory

@@ -15,7 +15,7 @@ import { reset } from '../lib/reset.ts'
 import type { Peer } from '../policy/peer.ts'
 import { Found, type RequestFrame } from '../proto/frame.ts'
 import type { Departures } from '../telemetry/departures.ts'
-import type { Logger } from '../telemetry/log.ts'
+import type { EventLog } from '../telemetry/event-log.ts'
 import type { ClientClose } from '../telemetry/reasons.ts'
 import { RecordFlood } from '../tls/record-watch.ts'
 import { Answers, type Answered } from './answers.ts'
@@ -34,7 +34,7 @@ import type { Turn } from './turn.ts'
 export interface Home extends SharedHome, RouterHome {
   readonly isCoalescing: boolean
   readonly turn: Turn
-  readonly log: Logger
+  readonly log: EventLog
   readonly departures: Departures
   add(session: ClientSession): void
   remove(session: ClientSession, why: ClientClose): void
@@ -345,6 +345,6 @@ export class ClientSession implements Receiver, Pumped, Traveller, Answered {
   /** One line per connection, as far as the configuration wants it. Who connects and says nothing is only counted, by the listener. */
   #tell(): void {
     const { log, departures, clock } = this.#home
-    if (this.record.bytesIn > 0 && log.isLevelEnabled('info')) departures.left(this.record.departure(clock.now, this.intake.dialect, this.outbox, !this.#router.shares, this.#why!), clock.now)
+    if (this.record.bytesIn > 0 && log.tells('closed')) departures.left(this.record.departure(clock.now, this.intake.dialect, this.outbox, !this.#router.shares, this.#why!), clock.now)
   }
 }

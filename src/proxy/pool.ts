@@ -6,7 +6,7 @@
  *  A client stays on the lane it was given while that lane lives and is offered, so that its replies come in its order.
  *  A target that failed is used again when it has been healthy for `return_after`, or when there is no other. */
 import type { BackendConfig } from '../config/schema.ts'
-import type { Logger } from '../telemetry/log.ts'
+import type { EventLog } from '../telemetry/event-log.ts'
 import type { BackendConnection } from './backend-connection.ts'
 import type { Target } from './target.ts'
 import { MOST_SPARES, TargetLanes, type TargetLanesOptions } from './target-lanes.ts'
@@ -23,7 +23,7 @@ export interface PoolOptions extends Omit<TargetLanesOptions, 'target' | 'onChan
   targets: readonly Target[]
   policy: 'failover' | 'rotate'
   returnAfterMs: number
-  log: Logger
+  log: EventLog
   /** Who can be reached may be others than before. */
   onDecided: () => void
 }
@@ -197,7 +197,7 @@ export class Pool {
     if (before === undefined || next === undefined) return
     const { log, service, dialect } = this.#options
     const why = before.isReady ? 'it has been healthy for long enough' : `${before.target.text}: ${before.words}`
-    log.warn({ event: 'failover', service, dialect, from: before.target.text, to: next.target.text, words: why },
+    log.tell('failover', { service, dialect, from: before.target.text, to: next.target.text, words: why },
       `requests now go to ${next.target.text}: ${why}`)
   }
 

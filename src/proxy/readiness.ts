@@ -3,14 +3,14 @@
  *      a pool has decided ─▶ (end of the turn) ─▶ all backends are down ─▶ `when_down`: answered with errors, reset, or refused */
 import type { BackendConfig } from '../config/schema.ts'
 import type { Clock } from '../lib/clock.ts'
-import type { Logger } from '../telemetry/log.ts'
+import type { EventLog } from '../telemetry/event-log.ts'
 import type { BackendPools } from './backend-pools.ts'
 
 /** What is asked of the service. */
 export interface ReadinessHome {
   readonly name: string
   readonly clock: Clock
-  readonly log: Logger
+  readonly log: EventLog
   readonly pools: BackendPools
   readonly sessions: ReadonlySet<{ reset(why: 'backend-down'): void }>
   readonly isDraining: boolean
@@ -52,9 +52,9 @@ export class Readiness {
     if (isAway !== this.isAway) {
       this.isAway = isAway
       if (isAway) {
-        log.warn({ event: 'backend-away', service, clients: sessions.size, whenDown: this.whenDown }, `no backend can be reached: clients are ${AWAY_WORDS[this.whenDown]}`)
+        log.tell('backend-away', { service, clients: sessions.size, whenDown: this.whenDown }, `no backend can be reached: clients are ${AWAY_WORDS[this.whenDown]}`)
         for (const session of [...sessions]) session.reset('backend-down')
-      } else log.info({ event: 'backend-back', service }, 'clients are served again')
+      } else log.tell('backend-back', { service }, 'clients are served again')
     }
     this.#onAway()
   }
@@ -78,8 +78,8 @@ export class Readiness {
     if (isReady === this.#wasReady) return
     const isFirst = this.#wasReady === undefined
     this.#wasReady = isReady
-    if (isReady) log.info({ event: 'ready', service, backends: pools.states().backendStates }, 'ready: the backend answers')
-    else if (!isFirst || pools.isTextDown) log.warn({ event: 'not-ready', service, reasons }, `not ready: ${reasons.join('; ')}`)
+    if (isReady) log.tell('ready', { service, backends: pools.states().backendStates }, 'ready: the backend answers')
+    else if (!isFirst || pools.isTextDown) log.tell('not-ready', { service, reasons }, `not ready: ${reasons.join('; ')}`)
     else this.#wasReady = undefined
   }
 }

@@ -12,9 +12,8 @@ import type { Peer } from '../policy/peer.ts'
 import type { Dialect } from '../proto/frame.ts'
 import { Traffic } from '../telemetry/counters.ts'
 import { Departures } from '../telemetry/departures.ts'
-import type { Logger } from '../telemetry/log.ts'
+import type { EventLog } from '../telemetry/event-log.ts'
 import type { BackendClose, ClientClose, PrivateReason } from '../telemetry/reasons.ts'
-import { Repeats } from '../telemetry/repeats.ts'
 import type { BackendTls } from '../tls/backend.ts'
 import type { BackendConnection, BackendOwner } from './backend-connection.ts'
 import { assertTogether, BackendPools } from './backend-pools.ts'
@@ -44,7 +43,7 @@ export class Service implements Home, ReadinessHome {
   readonly traffic = new Traffic()
   readonly clock: Clock
   readonly turn: Turn
-  readonly log: Logger
+  readonly log: EventLog
   readonly departures: Departures
   readonly #dial: Dial
   readonly #sizes: typeof SIZES
@@ -52,7 +51,6 @@ export class Service implements Home, ReadinessHome {
   readonly #ledger: Ledger
   readonly #privates: PrivateConnections
   readonly #readiness: Readiness
-  readonly #repeats = new Repeats()
   /** What it was made from, to tell whether a reload changes it. */
   #backend: BackendConfig
   #pools: BackendPools
@@ -64,7 +62,7 @@ export class Service implements Home, ReadinessHome {
   readonly #unwatch: () => void
 
   /** @param shared `sizes`: others, for simulations; `onAway`: `isAway` or `shutsListeners` is another now */
-  constructor(name: string, config: ServiceConfig, shared: { clock: Clock; turn: Turn; log: Logger; dial?: Dial; sizes?: typeof SIZES; onAway?: () => void }, tls?: BackendTls) {
+  constructor(name: string, config: ServiceConfig, shared: { clock: Clock; turn: Turn; log: EventLog; dial?: Dial; sizes?: typeof SIZES; onAway?: () => void }, tls?: BackendTls) {
     this.name = name
     this.limits = config.limits
     this.sharing = config.backend.sharing
@@ -223,9 +221,7 @@ export class Service implements Home, ReadinessHome {
 
   waitForPlace(who: WaitsForPlace): void {
     this.#privates.wait(who, this.clock.now + this.replyTimeoutMs)
-    const suppressed = this.#repeats.tell('private-limit')
-    if (suppressed === undefined) return
-    this.log.warn({ event: 'private-connections-full', service: this.name, connections: this.#privates.size, suppressed },
+    this.log.tell('private-connections-full', { service: this.name, connections: this.#privates.size },
       'as many clients have a connection to memcached of their own as may (limits.private_connections): others wait for one')
   }
 
@@ -249,22 +245,17 @@ export class Service implements Home, ReadinessHome {
   /** A client's own connection ended, and the client noticed. All of them end when memcached does, so one line for each reason
    *  and minute. */
   privateLost(peer: Peer, route: Route, reason: string, words: string, loss: Loss | undefined): void {
-    const suppressed = this.#repeats.tell(`private ${reason}`)
-    if (suppressed === undefined) return
-    this.log.warn({
-      event: 'private-backend-lost', client: peer.id, service: this.name, address: peer.address, backend: addressText(route), ...loss,
-      reason, words, suppressed,
+    this.log.tell('private-backend-lost', {
+      client: peer.id, service: this.name, address: peer.address, backend: addressText(route), ...loss, reason, words,
     }, `a client's own connection to the backend: ${lossText(words, loss)}`)
   }
 
   /** A command was refused: one line per client, command and minute.   @param also the second command that the request needs,
    *  if that is the one that is not allowed */
   refused(peer: Peer, command: string, also: string | undefined): void {
-    const suppressed = this.#repeats.tell(also === undefined ? command : `${command} ${also}`, peer.countedAs)
-    if (suppressed === undefined) return
     const why = also === undefined ? 'not among the commands of this service' : `as it was sent it needs ${also} as well, which is not among the commands of this service`
-    this.log.warn({
-      event: 'command-refused', client: peer.id, service: this.name, address: peer.address, subject: peer.tls?.subject, command, also, suppressed,
+    this.log.tell('command-refused', {
+      client: peer.id, service: this.name, address: peer.address, countedAs: peer.countedAs, subject: peer.tls?.subject, command, also,
     }, `refused ${command}: ${why}`)
   }
 

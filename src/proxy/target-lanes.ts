@@ -7,7 +7,7 @@
  *                                                                     nothing of it is in flight ─▶ empty, closed */
 import { Backoff } from '../lib/backoff.ts'
 import type { Clock } from '../lib/clock.ts'
-import type { Logger } from '../telemetry/log.ts'
+import type { EventLog } from '../telemetry/event-log.ts'
 import type { BackendClose } from '../telemetry/reasons.ts'
 import type { BackendConnection, BackendOwner } from './backend-connection.ts'
 import { lossText, type Loss } from './loss.ts'
@@ -32,7 +32,7 @@ export interface TargetLanesOptions {
   longestRetryMs: number
   /** 0: never. */
   maxAgeMs: number
-  log: Logger
+  log: EventLog
   clock: Clock
   connect: (route: Route, owner: BackendOwner) => BackendConnection
   onChange: () => void
@@ -202,9 +202,9 @@ export class TargetLanes implements BackendOwner {
     lane.replaceAt = maxAgeMs === 0 ? Infinity : clock.now + maxAgeMs * (0.9 + Math.random() * 0.2)
     this.isDown = this.wantsLogin = false
     const about = { service, dialect, backend: target.text, address: addressText(lane.route), version: lane.version }
-    if (old === undefined) log.info({ event: 'backend-ready', ...about }, 'the backend answers')
+    if (old === undefined) log.tell('backend-ready', about, 'the backend answers')
     else {
-      log.debug({ event: 'backend-replaced', ...about }, 'a connection was replaced by a new one')
+      log.tell('backend-replaced', about, 'a connection was replaced by a new one')
       old.retire()
     }
     this.#arrange()
@@ -241,7 +241,7 @@ export class TargetLanes implements BackendOwner {
    *  clients wait for that one try. */
   #ended(words: string): void {
     const { log, service, dialect, target } = this.#options
-    log.debug({ event: 'backend-ended', service, dialect, backend: target.text, words }, 'an idle connection has ended; another is opened')
+    log.tell('backend-ended', { service, dialect, backend: target.text, words }, 'an idle connection has ended; another is opened')
     this.words = words
     if (!this.isReady) this.readySince = Infinity
     this.#fill()
@@ -253,7 +253,7 @@ export class TargetLanes implements BackendOwner {
     const { log, service, dialect, target, clock, onLoss } = this.#options
     if (!this.wantsLogin) {
       onLoss('login-wanted')
-      log.info({ event: 'backend-wants-login', service, dialect, backend: target.text, words },
+      log.tell('backend-wants-login', { service, dialect, backend: target.text, words },
         'the backend answers, and wants a login: each client gets a connection of its own, and has to log in there')
     }
     target.succeeded()
@@ -300,7 +300,7 @@ export class TargetLanes implements BackendOwner {
 
   #warn(reason: string, words: string, loss: Loss | undefined, retryMs?: number): void {
     const { log, service, dialect, target } = this.#options
-    log.warn({ event: 'backend-lost', service, dialect, backend: target.text, ...loss, reason, words, retryMs }, lossText(words, loss))
+    log.tell('backend-lost', { service, dialect, backend: target.text, ...loss, reason, words, retryMs }, lossText(words, loss))
   }
 }
 

@@ -1,4 +1,4 @@
-import type { Logger } from 'pino'
+import type { EventLog } from './event-log.ts'
 import type { ClientClose } from './reasons.ts'
 
 // A line for each connection that has ended. Clients that connect for every request would fill a disk with them (6,500 lines
@@ -43,11 +43,11 @@ const ordinary: ReadonlySet<ClientClose> = new Set(['client-closed', 'client-res
 export class Departures {
   mode: ConnectionLines
   readonly #service: string
-  readonly #log: Logger
+  readonly #log: EventLog
   /** By address and certificate; the minute that began first is the first. */
   readonly #minutes = new Map<string, Minute>()
 
-  constructor(service: string, mode: ConnectionLines, log: Logger) {
+  constructor(service: string, mode: ConnectionLines, log: EventLog) {
     this.#service = service
     this.mode = mode
     this.#log = log
@@ -58,7 +58,7 @@ export class Departures {
     if (this.mode === 'off') return
     const minute = this.mode === 'all' ? undefined : this.#minuteOf(departure, now)
     if (minute === undefined || hasLine(minute, departure.reason)) {
-      this.#log.info({ event: 'closed', ...departure }, 'a client has left')
+      this.#log.tell('closed', { ...departure }, 'a client has left')
       return
     }
     const { address, tls, by, reason } = departure
@@ -102,7 +102,7 @@ export class Departures {
     this.#minutes.delete(client)
     if (folded === undefined || this.mode === 'off') return
     const seconds = Math.round(folded.seconds * 1000) / 1000
-    this.#log.info({ event: 'closed-folded', service: this.#service, ...folded, seconds },
+    this.#log.tell('closed-folded', { service: this.#service, ...folded, seconds },
       `more connections of a client have ended within a minute: ${folded.connections.toLocaleString('en-US')}`)
   }
 }

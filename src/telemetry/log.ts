@@ -1,8 +1,7 @@
-import pino, { type Logger } from 'pino'
+import pino from 'pino'
 import { printableLines, printableText } from '../lib/printable.ts'
+import { EventLog } from './event-log.ts'
 import { LogFile } from './log-file.ts'
-
-export type { Logger } from 'pino'
 
 // The log: JSON lines with an ISO time and the level by name. Each line has a field `event`. Lines are written in the
 // background (log-file.ts); what waits is written at exit, or by `flush` before a process ends in another way.
@@ -13,7 +12,7 @@ export interface LogSettings { level: string, format: 'json' | 'pretty', file: s
 export interface LogSink { write(line: string): void }
 
 export interface Log {
-  log: Logger
+  log: EventLog
   flush(): Promise<void>
   /** Goes on in the file that has the name of `log.file` now. @returns false when there is none   @throws LogFileError;
    *  then the old one goes on */
@@ -24,27 +23,27 @@ export interface Log {
 const RETRY_MS = 5_000
 
 /** A file that cannot be opened is told, on standard output, and tried again.
- *  @param sink instead of `settings.file`, for tests */
-export function createLogger(settings: LogSettings, sink?: LogSink): Log {
+ *  @param sink instead of `settings.file`, for tests   @param now milliseconds, by which events are folded */
+export function createLogger(settings: LogSettings, sink?: LogSink, now?: () => number): Log {
   const file = sink === undefined ? new LogFile(settings.file) : undefined
   const out = sink ?? file!
-  const log = pino({
+  const log = new EventLog(pino({
     level: settings.level,
     base: undefined,
     timestamp: pino.stdTimeFunctions.isoTime,
     formatters: { level: label => ({ level: label }) },
-  }, { write: (line: string) => out.write(settings.format === 'pretty' ? readable(line) : printableLines(line)) })
+  }, { write: (line: string) => out.write(settings.format === 'pretty' ? readable(line) : printableLines(line)) }), now)
   if (file?.fault !== undefined) tryAgain(file, log)
   return { log, flush: async () => await file?.flush(), reopen: async () => await file?.reopen() ?? false }
 }
 
-function tryAgain(file: LogFile, log: Logger): void {
+function tryAgain(file: LogFile, log: EventLog): void {
   const { message, fix } = file.fault!
-  log.error({ event: 'log-file-unavailable' }, `${message} ${fix} Until then the log goes to standard output.`)
+  log.tell('log-file-unavailable', {}, `${message} ${fix} Until then the log goes to standard output.`)
   const again = setInterval(() => {
     // By order (SIGUSR1, reload) it may have been opened meanwhile.
     if (file.fault === undefined) return clearInterval(again)
-    file.reopen().then(() => log.info({ event: 'log-reopened', cause: 'retry' }, 'the log goes on here'), () => {})
+    file.reopen().then(() => log.tell('log-reopened', { cause: 'retry' }, 'the log goes on here'), () => {})
   }, RETRY_MS).unref()
 }
 

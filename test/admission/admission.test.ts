@@ -8,7 +8,7 @@ import { createLogger } from '../../src/telemetry/log.ts'
 function make(options: Partial<Omit<AdmissionOptions, 'limits'>> & { limits?: Partial<AdmissionOptions['limits']> } = {}) {
   const lines: any[] = []
   const clock = { ms: 0 }
-  const { log } = createLogger({ level: 'info', format: 'json', file: '-' }, { write: line => { lines.push(JSON.parse(line)) } })
+  const { log } = createLogger({ level: 'info', format: 'json', file: '-' }, { write: line => { lines.push(JSON.parse(line)) } }, () => clock.ms)
   const counters = new Counters()
   const limits = { connections: 100, connections_per_client: 100, ipv6_prefix: 'auto' as const, new_connections_per_second: 0, handshakes: 4, ...options.limits }
   const admission = new Admission({ service: 'cache', counters, log, now: () => clock.ms, ...options, limits })

@@ -97,7 +97,7 @@ test.each([
   [['frobnicate'], 'memseal: there is no command "frobnicate".\nSee memseal --help.\n'],
   [['import'], 'memseal import: a word is missing.\nWrite memseal import stunnel.\n'],
   [['connections', '--limit', 'x'], 'memseal connections: "x" is not a number of connections.\nWrite 1 to 10000.\n'],
-  [['config'], 'memseal config: a word is missing.\nWrite one of config reference, config schema, config metrics, config show.\n'],
+  [['config'], 'memseal config: a word is missing.\nWrite one of config reference, config schema, config events, config metrics, config show.\n'],
   [['run', '--lisen', 'x'], 'memseal run: there is no flag --lisen.\nDid you mean --listen?\n'],
   [['memseal.yaml'], 'memseal: there is no command "memseal.yaml".\nDid you mean memseal run memseal.yaml?\n'],
   [['check', 'a.yaml', 'b.yaml'], 'memseal check: "b.yaml" is one word too many.\nSee memseal check --help.\n'],

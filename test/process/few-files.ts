@@ -1,14 +1,14 @@
-import { pino } from 'pino'
 import { Admission } from '../../src/admission/admission.ts'
 import { readFdLimit } from '../../src/process/fd-limit.ts'
 import { Listener } from '../../src/process/listener.ts'
 import { Counters } from '../../src/telemetry/counters.ts'
+import { createLogger } from '../../src/telemetry/log.ts'
 
 // An echo behind a listener, in a process with few open files and limits that do not know of it (listener.test.ts).
 // Each line on standard input is answered with its CPU time and open connections.
 
 const limits = { connections: 1000, connections_per_client: 1000, ipv6_prefix: 'auto', new_connections_per_second: 0, handshakes: 16, handshake_timeout: 5000 } as const
-const log = pino({ level: 'silent' })
+const { log } = createLogger({ level: 'silent', format: 'json', file: '-' })
 const counters = new Counters()
 const admission = new Admission({ service: 'cache', limits, counters, log })
 const listener = new Listener({

@@ -6,9 +6,9 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { connect as connectTls, type TLSSocket } from 'node:tls'
 import { expect, test } from 'vitest'
-import pino from 'pino'
 import { Admission } from '../../src/admission/admission.ts'
 import { Counters } from '../../src/telemetry/counters.ts'
+import { createLogger } from '../../src/telemetry/log.ts'
 import { listenerTls } from '../../src/tls/context.ts'
 import { readMaterial } from '../../src/tls/material.ts'
 import { pki } from '../support/pki.ts'
@@ -486,7 +486,7 @@ for (const [change, words] of [['owner', 'another service takes the listener'], 
         e.admission.prepare({ deny: ['127.0.0.2'], limits })()
         e.listener.update(same)
       } else {
-        const admission = new Admission({ service: 'renamed', limits, counters, log: pino({ level: 'silent' }) })
+        const admission = new Admission({ service: 'renamed', limits, counters, log: createLogger({ level: 'silent', format: 'json', file: '-' }).log })
         e.listener.update({ ...same, owner: { admission, onClient: socket => void socket.destroy() } })
       }
       await gone

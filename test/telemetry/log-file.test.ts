@@ -64,11 +64,11 @@ test('rotation under load: no line is lost, torn or out of order, and each file 
   const log = createLogger({ ...settings, file })
   let written = 0
   for (let rotation = 1; rotation <= 20; rotation++) {
-    for (let i = 0; i < 200; i++) log.log.info({ event: 'count', at: written++, filler: 'x'.repeat(100) }, 'x')
+    for (let i = 0; i < 200; i++) log.log.tell('ready', { at: written++, filler: 'x'.repeat(100) }, 'x')
     renameSync(file, `${file}.${rotation}`)
     const reopened = log.reopen()
     for (let i = 0; i < 50; i++) {
-      log.log.info({ event: 'count', at: written++ }, 'x')
+      log.log.tell('ready', { at: written++ }, 'x')
       await turn()
     }
     expect(await reopened).toBe(true)
@@ -87,11 +87,11 @@ test('when it cannot be opened again the old file goes on, and the next time it 
   renameSync(join(folder, 'logs'), join(folder, 'old'))
   for (const at of [1, 2]) {
     await expect(log.reopen()).rejects.toThrow(`${file} cannot be opened for the log: there is no folder`)
-    log.log.info({ event: 'count', at }, 'x')
+    log.log.tell('ready', { at }, 'x')
   }
   mkdirSync(join(folder, 'logs'))
   expect(await log.reopen()).toBe(true)
-  log.log.info({ event: 'count', at: 3 }, 'x')
+  log.log.tell('ready', { at: 3 }, 'x')
   await log.flush()
   expect(readFileSync(join(folder, 'old/memseal.log'), 'utf8').match(/"at":\d/g)).toEqual(['"at":1', '"at":2'])
   expect(readFileSync(file, 'utf8').match(/"at":\d/g)).toEqual(['"at":3'])
@@ -115,11 +115,11 @@ test.skipIf(process.platform !== 'linux')('a pipe that nobody reads does not kee
   const log = createLogger({ ...settings, file })
   // Past the limit of four that wait, with the one in use, that of the test, and one that is just being tried.
   for (let i = 0; i < 40; i++) {
-    log.log.info({ event: 'count', at: i }, 'x')
+    log.log.tell('ready', { at: i }, 'x')
     expect(await log.reopen()).toBe(true)
   }
   await vi.waitUntil(async () => {
-    log.log.info({ event: 'count' }, 'x')
+    log.log.tell('ready', {}, 'x')
     await log.reopen()
     return openedAs(file) <= 4 + 3
   }, { timeout: 150_000 })
@@ -128,10 +128,10 @@ test.skipIf(process.platform !== 'linux')('a pipe that nobody reads does not kee
 test.skipIf(process.platform !== 'linux')('a pipe whose reader has gone keeps no descriptor', async () => {
   const { file, fd } = fullPipe()
   const log = createLogger({ ...settings, file })
-  log.log.info({ event: 'count' }, 'x')
+  log.log.tell('ready', {}, 'x')
   await log.reopen()
   expect(openedAs(file)).toBe(3)
-  log.log.info({ event: 'count' }, 'x')
+  log.log.tell('ready', {}, 'x')
   closeSync(fd)
   await vi.waitUntil(() => openedAs(file) === 0, { timeout: 150_000 })
 })

@@ -14,18 +14,18 @@ const module = JSON.stringify(fileURLToPath(new URL('../../src/telemetry/log.ts'
 test('a line is JSON with an ISO time, the level by name, and its event', () => {
   const lines: string[] = []
   const { log } = createLogger({ level: 'info', format: 'json', file: '-' }, { write: line => { lines.push(line) } })
-  log.debug({ event: 'hidden' }, 'not at this level')
-  log.warn({ event: 'refused', address: '10.0.0.1' }, 'refused a connection')
+  log.tell('reload-waits', {}, 'not at this level')
+  log.tell('killed', { address: '10.0.0.1' }, 'closed c1')
   expect(lines).toHaveLength(1)
   expect(JSON.parse(lines[0])).toEqual({
-    time: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/), level: 'warn', event: 'refused', address: '10.0.0.1', msg: 'refused a connection',
+    time: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/), level: 'warn', event: 'killed', address: '10.0.0.1', msg: 'closed c1',
   })
 })
 
 test('pretty is one readable line, whatever the values hold', () => {
   const lines: string[] = []
   const { log } = createLogger({ level: 'info', format: 'pretty', file: '-' }, { write: line => { lines.push(line) } })
-  log.info({ event: 'listening', service: 'cache', port: 11212, subject: 'O=a, CN=b\nx', names: ['DNS:a'] }, 'ready')
+  log.tell('listening', { service: 'cache', port: 11212, subject: 'O=a, CN=b\nx', names: ['DNS:a'] }, 'ready')
   expect(lines[0]).toMatch(/^\d\d:\d\d:\d\d\.\d{3} INFO {2}listening ready service=cache port=11212 subject="O=a, CN=b\\nx" names=\["DNS:a"\]\n$/)
   expect(readable('{"level":"warn","msg":"words"}\n')).toBe('WARN  words\n')
 })
@@ -43,10 +43,10 @@ test.each([
 test('a line of JSON moves no cursor either, and says the same', () => {
   const lines: string[] = []
   const { log } = createLogger({ level: 'info', format: 'json', file: '-' }, { write: line => { lines.push(line) } })
-  const fields = { event: 'backend-ready', version: '1.6\u0080\u009b2J', subject: 'CN=\u202ea\u001b\u2028é', names: ['\u2066'], '\u009b': 1 }
-  log.info(fields, 'got \u009b')
+  const fields = { version: '1.6\u0080\u009b2J', subject: 'CN=\u202ea\u001b\u2028é', names: ['\u2066'], '\u009b': 1 }
+  log.tell('backend-ready', fields, 'got \u009b')
   expect(lines[0]).toMatch(/^[ -~é]+\n$/)
-  expect(JSON.parse(lines[0])).toMatchObject({ ...fields, msg: 'got \u009b' })
+  expect(JSON.parse(lines[0])).toMatchObject({ event: 'backend-ready', ...fields, msg: 'got \u009b' })
 })
 
 test('pretty says nothing twice', () => {
@@ -62,7 +62,7 @@ test('lines written right before the end are not lost', () => {
   const file = join(tempFolder(), 'end.log')
   const script = `import { createLogger } from ${module}
     const { log } = createLogger({ level: 'info', format: 'json', file: FILE })
-    for (let i = 0; i < 1000; i++) log.info({ event: 'count', i }, 'x')
+    for (let i = 0; i < 1000; i++) log.tell('ready', { i }, 'x')
     process.exit(0)`
   execFileSync(process.execPath, ['--input-type=module', '-e', script.replace('FILE', JSON.stringify(file))])
   expect(readFileSync(file, 'utf8').split('\n')).toHaveLength(1001)
@@ -77,10 +77,10 @@ test.each(['json', 'pretty'])('the last lines (%s) stand below those that a thre
     import { createLogger } from ${module}
     const { log, flush } = createLogger({ level: 'info', format: '${format}', file: '-' })
     open('${fifo}', 'r', () => {})
-    log.info({ event: 'draining' }, 'first')
+    log.tell('draining', {}, 'first')
     setImmediate(() => setImmediate(() => {
-      log.info({ event: 'draining' }, 'second')
-      log.info({ event: 'ended' }, 'third')
+      log.tell('draining', {}, 'second')
+      log.tell('ended', {}, 'third')
       const flushed = flush()
       openSync('${fifo}', 'w')
       Promise.resolve(flushed).then(() => process.exit(0))
@@ -92,7 +92,7 @@ test.each(['json', 'pretty'])('the last lines (%s) stand below those that a thre
 test('a reader of the log that goes away does not end the process', async () => {
   const script = `import { createLogger } from ${module}
     const { log } = createLogger({ level: 'info', format: 'json', file: '-' })
-    setInterval(() => log.info({ event: 'tick' }, 'x'), 5)
+    setInterval(() => log.tell('ready', {}, 'x'), 5)
     setTimeout(() => process.exit(7), 300)`
   const child = spawn(process.execPath, ['--input-type=module', '-e', script], { stdio: ['ignore', 'pipe', 'ignore'] })
   await once(child.stdout, 'data')
@@ -106,8 +106,8 @@ test.each([['process.exit(7)', 7], ["throw new Error('unforeseen')", 1]])('a pro
   onTestFinished(() => closeSync(fd))
   const script = `import { createLogger } from ${module}
     const { log } = createLogger({ level: 'info', format: 'json', file: ${JSON.stringify(file)} })
-    log.info({ event: 'count' }, 'x')
-    setTimeout(() => { log.info({ event: 'count' }, 'x'); ${end} }, 20)`
+    log.tell('ready', {}, 'x')
+    setTimeout(() => { log.tell('ready', {}, 'x'); ${end} }, 20)`
   const child = spawn(process.execPath, ['--input-type=module', '-e', script], { stdio: 'ignore' })
   expect((await endOf(child)).code).toBe(code)
 })

@@ -1,0 +1,61 @@
+import type { Logger } from 'pino'
+import { events, type Event, type EventName, type FieldsOf, type Level } from './events.ts'
+import { Repeats } from './repeats.ts'
+
+// The one way of an event:
+//
+//   tell(name, fields, words) ── folded? (once a minute, with a number) ── a line of the log
+
+/** Whose an event is; all other fields say what it is. */
+const WHOSE = new Set(['address', 'countedAs'])
+
+export class EventLog {
+  readonly #pino: Logger
+  readonly #now: () => number
+  readonly #repeats = new Map<EventName, Repeats>()
+
+  /** @param now milliseconds, by which events are folded */
+  constructor(pino: Logger, now: () => number = Date.now) {
+    this.#pino = pino
+    this.#now = now
+  }
+
+  /** Events below it are not logged. */
+  set level(level: string) {
+    this.#pino.level = level
+  }
+
+  /** Does anybody learn of such an event now? */
+  tells(name: EventName): boolean {
+    const { level } = events[name]
+    return level === 'by the case' || level === 'always' || this.#pino.isLevelEnabled(level)
+  }
+
+  /** @param fields `countedAs`, the key that limits count a client by, is logged where it is another than its address
+   *  @param words one sentence   @param level where the table leaves it to the case */
+  tell<N extends EventName>(name: N, fields: FieldsOf<N>, words: string, level?: Level): void {
+    const event: Event = events[name]
+    const suppressed = event.once === undefined ? undefined : this.#fold(name, event.once, fields)
+    if (suppressed === 'folded') return
+    const { countedAs, ...rest } = fields as Record<string, unknown>
+    const counted = countedAs === undefined || countedAs === rest.address ? {} : { countedAs }
+    this.#pino[this.#levelOf(event, level)]({ event: name, ...rest, ...counted, suppressed }, words)
+  }
+
+  #fold(name: EventName, once: readonly string[], fields: Record<string, unknown>): number | 'folded' {
+    let repeats = this.#repeats.get(name)
+    if (repeats === undefined) this.#repeats.set(name, repeats = new Repeats(this.#now))
+    let [what, whose] = ['', '']
+    for (const field of once) {
+      if (WHOSE.has(field)) whose = String(fields[field])
+      else what += `${String(fields[field])} `
+    }
+    return repeats.tell(what, whose) ?? 'folded'
+  }
+
+  #levelOf({ level }: Event, given: Level = 'info'): Level {
+    if (level === 'by the case') return given
+    if (level !== 'always') return level
+    return this.#pino.isLevelEnabled('info') ? 'info' : this.#pino.level as Level
+  }
+}

@@ -1,0 +1,97 @@
+import type { MetricName } from './metrics.ts'
+
+// Every event, once. What becomes of one (a line of the log, of which level, folded by what), config/EVENTS.md and the tests that hold
+// the two together are made from these rows. `EventLog.tell` is the one place where events are logged.
+
+export type Level = 'debug' | 'info' | 'warn' | 'error' | 'fatal'
+
+export interface Event {
+  /** `by the case`: whoever tells of it says which. `always`: logged whatever `log.level` is, since somebody has asked for it. */
+  level: Level | 'by the case' | 'always'
+  /** Fields by which it is folded: one line a minute for those that are alike in all of them, and 60 lines a minute for those that differ
+   *  only in whose they are (`address`, `countedAs`). The next line says in `suppressed` how many were left out. Without: each has a line. */
+  once?: readonly string[]
+  /** The metric that counts it, folded or not. */
+  counter?: MetricName
+  /** For operators: what it says and, where something is to be done, what. */
+  help: string
+}
+
+/** In the order in which a connection meets them; then those of the whole process. */
+export const events = {
+  'refused': { level: 'warn', once: ['service', 'reason', 'countedAs'], counter: 'memseal_connections_refused_total', help: 'A connection was closed before a byte of it was read. `reason` names the rule or the limit that kept it out, `countedAs` the network that the limits count its address by.' },
+  'handshake-failed': { level: 'warn', once: ['service', 'listener', 'reason', 'countedAs'], counter: 'memseal_handshakes_total', help: 'A TLS handshake failed. `words` says why in plain words, `advice` what to do, and by whom.' },
+  'tls-flood': { level: 'warn', once: ['service', 'listener', 'countedAs'], counter: 'memseal_connections_closed_total', help: 'A client sent TLS records without data until it was closed. No client library does that: look at what runs at `address`.' },
+  'command-refused': { level: 'warn', once: ['service', 'command', 'also', 'countedAs'], counter: 'memseal_requests_refused_total', help: 'A request was answered with an error, since `commands` does not name its command; `also`: what the request needs besides. Allow it, or ask the owner of `address` why it is sent.' },
+  'private-connections-full': { level: 'warn', once: ['service'], counter: 'memseal_private_refused_total', help: 'More clients need a connection to memcached of their own than `limits.private_connections` permits, and wait for one. The counter has those that waited in vain.' },
+  'private-backend-lost': { level: 'warn', once: ['service', 'reason'], counter: 'memseal_backend_connections_lost_total', help: 'A client\'s own connection to memcached ended, and the client noticed it. All of them end when memcached restarts.' },
+  'closed': { level: 'info', counter: 'memseal_connections_closed_total', help: 'A client\'s connection has ended: whose, why (`reason`), how long it was and what it carried. `log.connections` says how many of these lines there are.' },
+  'closed-folded': { level: 'info', help: 'More connections of one client have ended within a minute than are told one by one, with their sums.' },
+  'killed': { level: 'warn', help: 'A connection was closed by order (`memseal kill`).' },
+
+  'backend-ready': { level: 'info', help: 'memcached answers there, and its version is known.' },
+  'backend-lost': { level: 'warn', counter: 'memseal_backend_connections_lost_total', help: 'A shared connection to memcached was lost, or could not be opened; memseal tries again after `retryMs`. One line when it goes and one for each new `reason`; the tries between are silent.' },
+  'backend-ended': { level: 'debug', help: 'memcached closed an idle connection; another is opened.' },
+  'backend-replaced': { level: 'debug', help: 'A shared connection has reached `backend.max_age` and was replaced.' },
+  'backend-wants-login': { level: 'info', help: 'memcached answers, and wants a login: each client gets a connection of its own and has to log in there.' },
+  'failover': { level: 'warn', help: 'Requests go to another host of `backend.connect` from now on; `words` says why.' },
+  'backend-away': { level: 'warn', help: 'No backend can be reached, and clients are treated as `backend.when_down` says.' },
+  'backend-back': { level: 'info', help: 'A backend can be reached again, and clients are served.' },
+  'ready': { level: 'info', help: 'The service can answer requests: a backend answers.' },
+  'not-ready': { level: 'warn', counter: 'memseal_ready', help: 'The service cannot answer requests; `reasons` says why.' },
+
+  'listening': { level: 'info', help: 'A listener is open. `again`: it had been shut while no backend could be reached.' },
+  'listening-elsewhere': { level: 'by the case', help: 'A listener is open, and something about it is another than the configuration lets one expect.' },
+  'listener-shut': { level: 'warn', help: 'Connections are refused until a backend answers (`backend.when_down: refuse`).' },
+  'listener-closed': { level: 'info', help: 'The configuration does not name this listener any more.' },
+  'listen-failed': { level: 'error', help: 'A listener that was shut cannot be opened again, since somebody else has its place. memseal tries every second.' },
+  'accept-failed': { level: 'error', once: ['service', 'listener', 'code'], counter: 'memseal_accept_errors_total', help: 'The system gave no connection to memseal, as a rule since too many files are open: raise the open-files limit.' },
+  'expiry': { level: 'by the case', counter: 'memseal_certificate_expiry_timestamp_seconds', help: 'A certificate or a revocation list has ended or ends soon; every hour until it is renewed. `error` once it has ended.' },
+
+  'admin-listening': { level: 'info', help: 'The admin listener is open.' },
+  'admin-unavailable': { level: 'error', help: 'The admin listener cannot be opened. Clients are served without it, and memseal tries again.' },
+  'admin-refused': { level: 'warn', once: ['address'], help: 'Somebody who is not in `admin.allow` connected to the admin listener.' },
+  'admin-error': { level: 'by the case', help: 'The admin listener has trouble (`warn`), or one of its answers failed (`error`), which is a fault of memseal: report it.' },
+
+  'reloaded': { level: 'info', counter: 'memseal_reloads_total', help: 'What is on disk is in force; `changes` says what is different.' },
+  'reload-refused': { level: 'error', counter: 'memseal_reloads_total', help: 'What is on disk is wrong, and what was in force stays. One line for each fault: mend it and reload.' },
+  'reload-waits': { level: 'debug', help: 'Changed files do not fit together yet; memseal looks again in a moment.' },
+  'reload-still-refused': { level: 'debug', help: 'Files have changed, and the configuration on disk is still another than the one in force.' },
+  'configuration-warning': { level: 'warn', help: 'The configuration is taken, and something about it is doubtful.' },
+
+  'start-failed': { level: 'fatal', help: 'memseal could not start; the message says why and what to do.' },
+  'fd-limit': { level: 'info', counter: 'memseal_connections_limit', help: 'How many client connections the open-files limit permits.' },
+  'fd-limit-low': { level: 'warn', help: 'The open-files limit permits fewer connections than the configuration.' },
+  'draining': { level: 'info', help: 'memseal ends: it accepts nobody any more, and each client is closed when it has what it is owed.' },
+  'ended': { level: 'by the case', help: 'memseal has ended: drained, or at once after a second signal (`warn`).' },
+  'status': { level: 'always', help: 'What SIGUSR2 asked for: all that `memseal status` knows.' },
+  'notify-failed': { level: 'warn', help: 'systemd could not be told how memseal is.' },
+  'log-reopened': { level: 'info', help: 'The log goes on in the file that has its name now.' },
+  'log-reopen-failed': { level: 'error', help: 'The log file could not be opened anew; the log goes on in the file that was open.' },
+  'log-file-unavailable': { level: 'error', help: '`log.file` cannot be opened. The log goes to standard output until it can.' },
+} as const satisfies Record<string, Event>
+
+export type EventName = keyof typeof events
+/** What an event has to say at least: what it is folded by. */
+export type FieldsOf<N extends EventName> = Record<string, unknown> & (typeof events[N] extends { once: readonly (infer F extends string)[] } ? Record<F, unknown> : unknown)
+
+/** config/EVENTS.md. */
+export function eventsText(): string {
+  const rows = Object.entries<Event>(events).map(([name, { level, once, counter, help }]) => (
+    `| \`${name}\` | ${level} | ${codes(once)} | ${counter === undefined ? '' : codes([counter])} | ${help} |\n`))
+  return `# Events
+
+Made by \`memseal config events\`; do not edit.
+
+Each line of the log has a field \`event\`. Events that many clients can bring about are folded: of those that are alike in the fields
+that the third column names, there is one line a minute, and 60 lines a minute of those that differ only in whose they are
+(\`address\`, \`countedAs\`). The next line says in \`suppressed\` how many were left out.
+
+| event | level | folded by | metric | what it says |
+|---|---|---|---|---|
+${rows.join('')}`
+}
+
+function codes(names: readonly string[] = []): string {
+  return names.map(name => `\`${name}\``).join(', ')
+}
