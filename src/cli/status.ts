@@ -77,6 +77,7 @@ function serviceText({ name, listeners, tls, clientCa, backendTls, certificates,
 const backendWords: Record<Sent<ServiceSnapshot>['now']['backendStates'][string], string> = {
   'up': 'up', 'down': 'DOWN',
   'wants-login': 'up, and wants a login: each client has a connection of its own, and logs in there',
+  'login-refused': 'up, and REFUSES THE LOGIN of memseal (backend.auth)',
   'binary-only': 'up, and speaks the binary protocol alone',
 }
 

@@ -262,6 +262,21 @@ export function account(options: Described<string>): Kind<string> {
   })
 }
 
+/** A user of memcached: what `-Y` and SASL both can take. */
+export function userName(options: Described<string>): Kind<string> {
+  return scalar<string>({
+    ...options,
+    words: 'name',
+    parse(text) {
+      if (/^[^\s\p{Cc}]{1,128}$/u.test(text)) return text
+      const why = text === '' ? 'is empty.' : text.length > 128 ? 'is longer than 128 characters.' : 'holds a blank or a control character, which ends a name there.'
+      return new Problem(why, 'Write the name of the user as memcached has it, such as cache or cache@host.')
+    },
+    write: value => value,
+    jsonSchema: { type: 'string', minLength: 1, maxLength: 128 },
+  })
+}
+
 /** A file, or many by wildcards. */
 export function pattern(options: { doc: string }): Kind<string> {
   return scalar<string>({

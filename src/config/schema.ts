@@ -1,6 +1,6 @@
 import {
   account, choice, cidr, command, count, countOrAuto, duration, endpoint, fileMode, fingerprint, flag, hostName, keyPin, path, pattern, peerName,
-  size, type Infer,
+  size, userName, type Infer,
 } from './kinds.ts'
 import { commandNames, groupNames } from '../proto/commands.ts'
 import { list, map, optional, section } from './sections.ts'
@@ -190,8 +190,20 @@ const backendTls = section(
   ...whichCertificates('the certificate of the cache host', 'List the next one before it is renewed.', '["dns:cache-*.example.com", "uri:spiffe://example/cache"]'),
 })
 
+const auth = section(
+  'How memseal logs in its own connections to a memcached that wants a login: one with `-Y` (text), or with `-S` (SASL PLAIN, and ' +
+    'binary alone). Clients then need no password, and share connections. Left out: each client logs in by itself, on a connection of its own.', {
+  username: userName({ example: 'cache', doc: 'Name of a user of that memcached. With `-S` it may be `user@realm`.' }),
+  password_file: path({
+    example: '/etc/memseal/cache.pass',
+    doc: 'File that holds the password and nothing else; a line end behind it is cut off. It should be readable by memseal alone. Read again as ' +
+      'soon as it changes: connections are then opened with the new password, and shared ones replaced.',
+  }),
+})
+
 const backend = section('The memcached behind this service.', {
   tls: optional(backendTls),
+  auth: optional(auth),
   connect: list(endpoint('connect', { doc: 'Where memcached listens.' }), {
     doc: 'Where memcached listens, or the memseal before it (see `tls`); with several, `policy` says which is used. All ' +
       'addresses of a name are tried. Plain connections go to loopback and unix sockets only (see `plaintext`).',

@@ -139,7 +139,7 @@ export class Reloader {
   }
 
   #tlsChanges(next: ReadonlyMap<string, ServiceTls>, configChanges: readonly Change[]): string[] {
-    return [...next].flatMap(([name, { listeners, backend }]) => {
+    return [...next].flatMap(([name, { listeners, backend, login }]) => {
       if (configChanges.some(({ path }) => path === `services.${name}`)) return []
       const old = this.#options.services.tlsOf(name)
       const [listener] = listeners.values()
@@ -147,6 +147,7 @@ export class Reloader {
       return [
         ...listenerChanges(`services.${name}.tls`, oldListener?.material, listener?.material),
         ...backendChanges(`services.${name}.backend.tls`, old.backend?.material, backend?.material),
+        ...(old.login === login ? [] : [`services.${name}.backend.auth.password_file: another password`]),
       ]
     })
   }

@@ -2,6 +2,7 @@ import { X509Certificate } from 'node:crypto'
 import { readFileSync, statSync } from 'node:fs'
 import type { Config, ServiceConfig } from '../config/schema.ts'
 import { endpointText } from '../lib/endpoint.ts'
+import type { Login } from '../proto/login.ts'
 import { backendTls, type BackendTls } from '../tls/backend.ts'
 import { listenerTls, type ListenerTls } from '../tls/context.ts'
 import type { MaterialFault } from '../tls/material-fault.ts'
@@ -11,18 +12,21 @@ import { oneLine } from '../tls/peer.ts'
 import { privateKeyBlock } from '../tls/pem.ts'
 import { weaknessOf } from '../tls/strength.ts'
 import { tryListener, tryShown, type TrialFailures, type Version } from '../tls/trial.ts'
+import { buildLogin } from './backend-login.ts'
 
 // The TLS of the services, from the files to what handshakes are done with. `check`, a start and a reload all build it here,
 // so what one of them takes the others take as well, and nothing is left that could fail when it is put in force.
 
-/** Built whole; `undefined`: plain. */
+/** Built whole, with all else that comes from files; `undefined`: plain. */
 export interface ServiceTls {
   /** By the text of the endpoint: each has ticket keys of its own. */
   listeners: ReadonlyMap<string, ListenerTls>
   backend: BackendTls | undefined
+  /** What is shown to memcached itself; undefined: no `backend.auth`. */
+  login: Login | undefined
 }
 
-const none: ServiceTls = { listeners: new Map(), backend: undefined }
+const none: ServiceTls = { listeners: new Map(), backend: undefined, login: undefined }
 
 export type Report = (severity: 'fault' | 'warning', path: string, message: string, fix: string) => void
 
@@ -36,6 +40,7 @@ export async function buildTls(
     built.set(name, {
       listeners: await buildListeners(name, service, report, inForce(name)),
       backend: await buildBackend(name, service, report, inForce(name)),
+      login: buildLogin(name, service, report, inForce(name).login),
     })
   }
   return built
@@ -178,6 +183,6 @@ function taken<T>(path: string, report: Report, build: () => T, blame: (error: E
 /** All files whose changes are to be noticed. */
 export function filesOf(services: Config['services']): string[] {
   return Object.values(services).flatMap(({ tls, backend }) => (
-    [tls?.cert, tls?.key, tls?.client_ca, tls?.crl, backend.tls?.ca, backend.tls?.cert, backend.tls?.key]
+    [tls?.cert, tls?.key, tls?.client_ca, tls?.crl, backend.tls?.ca, backend.tls?.cert, backend.tls?.key, backend.auth?.password_file]
   )).filter(file => file !== undefined)
 }

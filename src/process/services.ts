@@ -81,7 +81,8 @@ export class Services {
     for (const { service, name: endpoint, secure } of this.listeners) {
       if (service === name && secure !== undefined) listeners.set(endpoint, secure)
     }
-    return { listeners, backend: this.#running.get(name)?.service.backendTls }
+    const service = this.#running.get(name)?.service
+    return { listeners, backend: service?.backendTls, login: service?.login }
   }
 
   /** @param tls as `buildTls` made it for `config`   @throws PrepareError; then nothing has changed */
@@ -105,12 +106,12 @@ export class Services {
   #wanted(name: string, config: ServiceConfig, tls: ServiceTls, made: Service[]): Wanted {
     const running = this.#running.get(name)
     if (running !== undefined) {
-      const changes = [running.admission.prepare(config), running.service.prepare(config, tls.backend)]
+      const changes = [running.admission.prepare(config), running.service.prepare(config, tls.backend, tls.login)]
       return { running: { ...running, config }, tls, apply: () => { for (const change of changes) change() } }
     }
     const { log, cap } = this.#shared
     const { allow, deny, limits } = config
-    const service = new Service(name, config, { ...this.#shared, onAway: () => this.#follow() }, tls.backend)
+    const service = new Service(name, config, { ...this.#shared, onAway: () => this.#follow() }, tls.backend, tls.login)
     const admission = new Admission({ service: name, allow, deny, limits, counters: new Counters(), log, cap, isAway: () => service.isAway })
     made.push(service)
     return { running: { name, config, service, admission }, tls, apply: () => {} }

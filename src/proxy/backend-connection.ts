@@ -8,14 +8,15 @@
 import type { Socket } from 'node:net'
 import type { Clock } from '../lib/clock.ts'
 import type { RequestFrame } from '../proto/frame.ts'
+import type { Login } from '../proto/login.ts'
 import { ProtocolError } from '../proto/reply.ts'
 import type { BackendClose } from '../telemetry/reasons.ts'
 import type { BackendContext } from './backend-context.ts'
 import { BackendDeadlines } from './backend-deadlines.ts'
-import { SHOWN_BYTES, type Dialect, type Part, type Wire } from './dialect.ts'
+import { SHOWN_BYTES, type Dialect, type LoginWitness, type Part, type Wire } from './dialect.ts'
 import { Expected, Fate } from './expected.ts'
 import { LongReply } from './long-reply.ts'
-import { endingOf, NO_MEMORY_ADVICE, OUT_OF_STEP_ADVICE, type Loss } from './loss.ts'
+import { endingOf, greetingFailure, NO_MEMORY_ADVICE, OUT_OF_STEP_ADVICE, type Loss } from './loss.ts'
 import { outboxesIn, settleLost } from './lost-requests.ts'
 import { moveOn } from './move-on.ts'
 import { outboxOfNobody } from './nobody.ts'
@@ -25,13 +26,12 @@ import type { SlabPool } from './slab.ts'
 import { Staging } from './staging.ts'
 import type { Route } from './target.ts'
 
-export interface BackendOwner {
+export interface BackendOwner extends LoginWitness {
   backendReady(connection: BackendConnection): void
   /** @param words what happened, for people */
   backendClosed(connection: BackendConnection, why: BackendClose, words: string, loss: Loss | undefined): void
-  /** See `Wire`. */
-  loginWanted?(): void
-  loggedIn?(isSure: boolean): void
+  /** Its client may have to log in, so it is to be known beforehand whether memcached wants that. */
+  readonly mayLogIn?: boolean
   /** A lane has become busy with a long reply, or is so no longer. */
   laneBusy?(lane: BackendConnection): void
   /** Another is on its way. */
@@ -47,8 +47,6 @@ export type BackendState = 'connecting' | 'offered' | 'standby' | 'retiring' | '
 /** Replies are held until they are whole up to this size, so that a client can still be told of an error; larger ones
  *  flow as they come. A fraction of a slab, since what is held moves along to the next one. */
 const STREAM_BYTES = 32 * 1024
-/** What memcached with `-Y` says to whoever has not logged in, instead of its version. */
-const LOGIN_WANTED = /^CLIENT_ERROR unauthenticated/
 
 export class BackendConnection implements Wire {
   readonly isPrivate: boolean
@@ -57,6 +55,8 @@ export class BackendConnection implements Wire {
   readonly expected = new Expected()
   readonly clock: Clock
   readonly slabs: SlabPool
+  readonly login: Login | undefined
+  readonly witness: LoginWitness
   /** Release of memcached, as `release()` gives it; 0 when unknown. */
   release = 0
   version = ''
@@ -93,6 +93,8 @@ export class BackendConnection implements Wire {
     this.slabs = slabs
     this.isPrivate = isPrivate
     this.clock = context.clock
+    this.login = context.login
+    this.witness = owner
     this.window = new ReplyWindow(slabs)
     this.dialect = dialect(this)
     this.#deadlines = new BackendDeadlines(context.settings, context.clock.read())
@@ -123,7 +125,7 @@ export class BackendConnection implements Wire {
   /** A private connection's client may find out by itself who is there: all that comes back is its own. */
   #dialed(): void {
     if (this.state !== 'connecting') return
-    if (this.isPrivate) return this.greeted('', 0)
+    if (this.isPrivate && this.login === undefined && this.#owner.mayLogIn !== true) return this.greeted('', 0)
     this.isUnanswered = true
     this.dialect.greet()
     this.staging.flush()
@@ -136,14 +138,6 @@ export class BackendConnection implements Wire {
     this.readyAt = this.#deadlines.heardAt = this.clock.now
     this.#become('standby')
     this.#owner.backendReady(this)
-  }
-
-  loginWanted(): void {
-    this.#owner.loginWanted?.()
-  }
-
-  loggedIn(isSure: boolean): void {
-    this.#owner.loggedIn?.(isSure)
   }
 
   /** Whether its clients may stay. */
@@ -222,11 +216,8 @@ export class BackendConnection implements Wire {
       if (this.#raw !== undefined && this.expected.count === 0) window.passOn(this.#raw)
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error
-      if (error.code === 'login-wanted') this.fail('login-wanted', error.message)
-      else if (this.state === 'connecting') {
-        const answer = window.shown(SHOWN_BYTES)
-        this.fail(LOGIN_WANTED.test(answer) ? 'login-wanted' : 'not-memcached', `it answered "${answer}"`)
-      } else if (error.code === 'lost-replies') this.#repliesLost(error.message)
+      if (this.state === 'connecting') this.fail(...greetingFailure(error, this.dialect.name, window.shown(SHOWN_BYTES)))
+      else if (error.code === 'lost-replies') this.#repliesLost(error.message)
       else this.#outOfStep(error.message)
     }
     return !this.#isPaused

@@ -1,6 +1,7 @@
 /** What the connections of one service to memcached share. */
 import type { Clock } from '../lib/clock.ts'
 import type { Histogram } from '../lib/histogram.ts'
+import type { Login } from '../proto/login.ts'
 import type { Dial } from './dial.ts'
 import type { Expected } from './expected.ts'
 import type { Turn } from './turn.ts'
@@ -21,6 +22,8 @@ export interface BackendContext {
   turn: Turn
   clock: Clock
   dial: Dial
+  /** What connections log in with from now on. */
+  login: Login | undefined
   /** Seconds, of a sample. */
   latency: { backend: Histogram; own: Histogram }
 }

@@ -7,6 +7,7 @@ import type { BackendConfig } from '../config/schema.ts'
 import type { Clock } from '../lib/clock.ts'
 import { release } from '../proto/bytes.ts'
 import type { Dialect } from '../proto/frame.ts'
+import type { Login } from '../proto/login.ts'
 import type { Traffic } from '../telemetry/counters.ts'
 import type { EventLog } from '../telemetry/event-log.ts'
 import type { BackendClose } from '../telemetry/reasons.ts'
@@ -53,9 +54,9 @@ export class BackendPools {
   readonly #text: Pool
   readonly #binary: Pool
 
-  /** Nothing is opened yet.   @param tls what was made of `backend.tls` */
-  constructor(config: BackendConfig, tls: BackendTls | undefined, options: BackendPoolsOptions) {
-    assertTogether(config, tls)
+  /** Nothing is opened yet.   @param tls what was made of `backend.tls`   @param login of `backend.auth` */
+  constructor(config: BackendConfig, tls: BackendTls | undefined, login: Login | undefined, options: BackendPoolsOptions) {
+    assertTogether(config, tls, login)
     const { service, clock, turn, log, dial, traffic } = options
     this.config = config
     this.tls = tls
@@ -69,7 +70,7 @@ export class BackendPools {
         connectTimeoutMs: config.connect_timeout, replyTimeoutMs: config.reply_timeout, probeIntervalMs: config.probe_interval,
         joinsGets: config.join_gets, longReplyBytes: options.longReplyBytes,
       },
-      turn, clock, dial, latency: { backend: traffic.backendSeconds, own: traffic.ownSeconds },
+      turn, clock, dial, login, latency: { backend: traffic.backendSeconds, own: traffic.ownSeconds },
     }
     const slabs = new SlabPool(options.slabBytes, options.memory)
     const isShared = config.sharing === 'shared'
@@ -84,7 +85,7 @@ export class BackendPools {
     this.#text = new Pool({ ...pool, dialect: 'text', connect: connect('text'), onUnanswered: () => this.pool('binary') })
     this.#binary = new Pool({ ...pool, dialect: 'binary', connect: connect('binary'), onUnanswered: () => {} })
     // Where clients have connections of their own, a lane that no client uses says which target is healthy.
-    this.hasLanes = isShared || tls !== undefined || this.#targets.length > 1 || config.when_down !== 'answer'
+    this.hasLanes = isShared || tls !== undefined || login !== undefined || this.#targets.length > 1 || config.when_down !== 'answer'
   }
 
   open(): void {
@@ -121,6 +122,18 @@ export class BackendPools {
     for (const target of this.#targets) target.useTls(tls)
     this.#text.replaceAll()
     this.#binary.replaceAll()
+  }
+
+  get login(): Login | undefined {
+    return this.#context.login
+  }
+
+  /** Connections that stand go on; lanes are replaced, each when its successor is ready. */
+  useLogin(login: Login | undefined): void {
+    if (login === this.#context.login) return
+    this.#context.login = login
+    this.#text.loginChanged()
+    this.#binary.loginChanged()
   }
 
   lookUp(): void {
@@ -178,12 +191,13 @@ export class BackendPools {
 
   /** Why there is no lane, for people; one sentence for each target. */
   get reasons(): string[] {
-    return this.#text.reasons
+    return this.#binary.isLoginRefused ? this.#binary.reasons : this.#text.reasons
   }
 
   downWords(dialect: Dialect): string {
     const isSilent = dialect === 'text' && this.#binary.isReachable
-    return `SERVER_ERROR memseal: ${isSilent ? 'memcached speaks the binary protocol alone' : 'backend unavailable'}`
+    const isRefused = this.#text.isLoginRefused || this.#binary.isLoginRefused
+    return isSilent ? BINARY_ONLY_WORDS : isRefused ? LOGIN_REFUSED_WORDS : UNAVAILABLE_WORDS
   }
 
   states(): Pick<ServiceNow, 'backends' | 'backendStates'> {
@@ -192,7 +206,7 @@ export class BackendPools {
       const isSilent = text === 'down' && binary[backend] !== 'down'
       return [backend, !isSilent ? text : binary[backend] === 'up' ? 'binary-only' : binary[backend]] as const
     })
-    return { backends: Object.fromEntries(states.map(([backend, state]) => [backend, state !== 'down'])), backendStates: Object.fromEntries(states) }
+    return { backends: Object.fromEntries(states.map(([backend, state]) => [backend, state !== 'down' && state !== 'login-refused'])), backendStates: Object.fromEntries(states) }
   }
 
   lanes(): LaneSnapshot[] {
@@ -212,7 +226,13 @@ const MN_SINCE = release('1.6.0')
 
 const shownState = ({ state }: BackendConnection): string => (state === 'offered' || state === 'standby' ? 'ready' : state)
 
+const BINARY_ONLY_WORDS = 'SERVER_ERROR memseal: memcached speaks the binary protocol alone'
+/** What the clients get that nobody can serve. */
+export const UNAVAILABLE_WORDS = 'SERVER_ERROR memseal: backend unavailable'
+export const LOGIN_REFUSED_WORDS = 'SERVER_ERROR memseal: memcached refuses the login of memseal'
+
 /** Whatever else goes wrong, nothing that was to be sealed leaves plain. */
-export function assertTogether(backend: BackendConfig, tls: BackendTls | undefined): void {
+export function assertTogether(backend: BackendConfig, tls: BackendTls | undefined, login: Login | undefined): void {
   assert((backend.tls === undefined) === (tls === undefined), 'backend.tls and what was made of it go together')
+  assert((backend.auth === undefined) === (login === undefined), 'backend.auth and what was read for it go together')
 }

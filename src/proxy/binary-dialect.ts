@@ -19,6 +19,7 @@ const OPAQUE = 12
 const VERSION_OPCODE = commands[VERSION].opcode!
 const NOOP_OPCODE = commands[MN].opcode!
 const STAT_OPCODE = commands[STATS].opcode!
+const SASL_AUTH = 0x21
 /** "Auth error" of protocol-binary.txt. */
 const LOGIN_WANTED = 0x20
 const isLogin = Uint8Array.from({ length: 256 }, (_, opcode) => (opcode === 0x21 || opcode === 0x22 ? 1 : 0))
@@ -40,8 +41,14 @@ export class BinaryDialect implements Dialect {
 
   // Requests.
 
-  /** A memcached that wants a login tells its version all the same, and nothing else. */
+  /** A memcached that wants a login tells its version all the same, and nothing else. Without SASL it knows no logins, and takes no
+   *  harm of one. */
   greet(): void {
+    if (this.#wire.login === undefined) this.#askWhoIsThere()
+    else this.#send(this.#wire.login.binaryRequest)
+  }
+
+  #askWhoIsThere(): void {
     this.#own(VERSION_OPCODE)
     this.#own(NOOP_OPCODE)
   }
@@ -90,7 +97,11 @@ export class BinaryDialect implements Dialect {
     const packet = Buffer.alloc(HEADER)
     packet[0] = 0x80
     packet[1] = opcode
-    this.#expect(undefined, Fate.swallow, 0, opcode, 0, packet, 0, 0, 0, this.#wire.clock.now)
+    this.#send(packet)
+  }
+
+  #send(packet: Buffer): void {
+    this.#expect(undefined, Fate.swallow, 0, packet[1], 0, packet, 0, 0, 0, this.#wire.clock.now)
     this.#wire.send(packet, 0, packet.length)
   }
 
@@ -176,7 +187,7 @@ export class BinaryDialect implements Dialect {
     // Statistics are many packets to one request; the last has neither key nor body, or a status that says no.
     if (run !== undefined && framer.opcode === STAT_OPCODE && framer.status === Status.ok && framer.bodyBytes > 0) return this.#wire.deliverPart()
     if (run === undefined) return this.#ownReply()
-    if (isLogin[framer.opcode] === 1 && framer.status === Status.ok) this.#wire.loggedIn(true)
+    if (isLogin[framer.opcode] === 1 && framer.status === Status.ok) this.#wire.witness.loggedIn?.(true)
     this.#wire.deliver(run, expected.fate[head] & Fate.swallow, at)
     if (!this.#wire.isClosed) this.#settle()
   }
@@ -194,12 +205,23 @@ export class BinaryDialect implements Dialect {
     const { window } = wire
     const { opcode, status, keyStart } = this.#framer
     const words = window.bytes.toString('latin1', keyStart, window.at)
+    const shown = printable(window.bytes, keyStart, window.at, SHOWN_BYTES)
     window.from = window.at
     this.#settle()
-    if (status === LOGIN_WANTED) throw new ProtocolError('login-wanted', `it answered "${words}"`)
+    if (opcode === SASL_AUTH) return this.#loggedIn(status, shown)
+    if (status === LOGIN_WANTED) throw new ProtocolError(wire.login === undefined ? 'login-wanted' : 'login-refused', `it answered "${words}"`)
     if (opcode !== VERSION_OPCODE) return wire.greeted(this.#version, release(this.#version))
     if (status !== Status.ok) throw new ProtocolError('not-memcached', `memcached refused the question for its version: ${words}`)
     this.#version = words
+  }
+
+  #loggedIn(status: number, shown: string): void {
+    const wire = this.#wire
+    if (status === Status.unknown) wire.witness.loginNotWanted?.()
+    else if (status !== Status.ok) throw new ProtocolError('login-refused', `it answered "${shown}"`)
+    // A private connection's client finds out by itself who is there.
+    if (wire.isPrivate) wire.greeted('', 0)
+    else this.#askWhoIsThere()
   }
 
   // A connection that was lost.

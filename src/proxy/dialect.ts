@@ -2,6 +2,7 @@
  *  was written last and what the reply in hand has come to. */
 import type { Clock } from '../lib/clock.ts'
 import type { RequestFrame } from '../proto/frame.ts'
+import type { Login } from '../proto/login.ts'
 import type { Expected } from './expected.ts'
 import type { Outbox, Run } from './outbox.ts'
 import type { ReplyWindow } from './reply-window.ts'
@@ -24,7 +25,7 @@ export interface Dialect {
 
   // Requests.
 
-  /** Asks who is there; calls `wire.greeted()` when it is a memcached. */
+  /** Asks who is there, and logs in with `wire.login` if memcached wants that; calls `wire.greeted()` when it is a memcached. */
   greet(): void
   /** Asks for a sign of life. */
   probe(): void
@@ -77,6 +78,7 @@ export interface Dialect {
 /** The connection, as its dialect sees it. */
 export interface Wire {
   readonly isPrivate: boolean
+  readonly isConnecting: boolean
   readonly isClosed: boolean
   /** Replies that nobody expects pass unread. */
   readonly isRaw: boolean
@@ -84,6 +86,9 @@ export interface Wire {
   readonly clock: Clock
   readonly slabs: SlabPool
   readonly expected: Expected
+  /** What memseal itself logs in with; undefined: it does not. */
+  readonly login: Login | undefined
+  readonly witness: LoginWitness
   /** Release of memcached, as `release()` gives it; 0 when unknown. */
   readonly release: number
   /** What was received. */
@@ -95,8 +100,14 @@ export interface Wire {
   /** Hands on what has come of the oldest reply. */
   deliverPart(): void
   greeted(version: string, release: number): void
-  /** Its client is asked for a login, and has not been served on this connection before. */
-  loginWanted(): void
-  /** Its client has logged in. @param isSure else it was an ordinary `set` that looks the same */
-  loggedIn(isSure: boolean): void
+}
+
+/** Is told of logins on a connection. */
+export interface LoginWitness {
+  /** memcached does not ask for the login that memseal has. */
+  loginNotWanted?(): void
+  /** The client of a private connection is asked for a login, and has not been served on it before. */
+  loginWanted?(): void
+  /** That client has logged in. @param isSure else it was an ordinary `set` that looks the same */
+  loggedIn?(isSure: boolean): void
 }

@@ -1,6 +1,7 @@
 /** Why a connection to memcached was lost, in words for people. */
 import { whyNotSeen } from '../lib/hidden-paths.ts'
 import { systemErrorText } from '../lib/system-error.ts'
+import type { ProtocolError } from '../proto/reply.ts'
 import type { BackendClose } from '../telemetry/reasons.ts'
 import type { Route } from './target.ts'
 
@@ -20,6 +21,11 @@ export type Ending = readonly [why: BackendClose, words: string, loss?: Loss]
 
 export const OUT_OF_STEP_ADVICE =
   'if it comes again, compare what was asked with what was answered: behind backend.connect may be no memcached, or a proxy that answers in another order'
+const LOGIN_OF = 'compare backend.auth (username, password_file) with '
+const LOGIN_ADVICE = {
+  text: `${LOGIN_OF}the line of that user in the file of memcached's -Y; it reads that file at its start and at SIGHUP`,
+  binary: `${LOGIN_OF}the users of memcached's SASL (sasldblistusers2), and see that its mech_list has plain`,
+}
 export const NO_MEMORY_ADVICE = 'raise read_buf_mem_limit of memcached (-o), or let clients ask for fewer keys at once'
 
 /** @param error undefined: the other side has ended it   @param failure of TLS, while it was being opened */
@@ -28,6 +34,16 @@ export function endingOf(error: NodeJS.ErrnoException | undefined, failure: (Los
   if (!isConnecting) return [error === undefined ? 'closed-by-backend' : 'backend-error', words]
   if (failure !== undefined) return ['tls-failed', failure.words, failure]
   return ['connect-failed', error === undefined ? words : words + hiddenBy(route)]
+}
+
+/** What is there is no memcached, or not for us.   @param shown what it has said, as far as that is at hand */
+export function greetingFailure({ code, message }: ProtocolError, dialect: 'text' | 'binary', shown: string): Ending {
+  switch (code) {
+    case 'login-wanted': return [code, message]
+    case 'login-refused': return [code, message, { advice: LOGIN_ADVICE[dialect] }]
+    case 'not-memcached': return [code, message]
+    default: return ['not-memcached', `it answered "${shown}"`]
+  }
 }
 
 /** A socket of memcached in /tmp is there for everybody but a unit with a /tmp of its own. */

@@ -17,7 +17,7 @@ export interface WaitsForLane {
   laneDecided(): void
 }
 
-export type BackendNow = 'up' | 'wants-login' | 'down'
+export type BackendNow = 'up' | 'wants-login' | 'login-refused' | 'down'
 
 export interface PoolOptions extends Omit<TargetLanesOptions, 'target' | 'onChange' | 'heirOf'> {
   targets: readonly Target[]
@@ -73,6 +73,11 @@ export class Pool {
       : !this.isReady && this.#groups.some((group) => group.wantsLogin)
   }
 
+  /** There is no lane since memcached refuses the login of memseal. */
+  get isLoginRefused(): boolean {
+    return this.isDown && this.#groups.some((group) => group.isLoginRefused)
+  }
+
   /** It is not known yet whether anybody can be reached. */
   get isTrying(): boolean {
     return this.#isOpen && !this.isReachable && !this.isDown
@@ -121,12 +126,17 @@ export class Pool {
 
   /** By target: does memcached answer there? */
   get states(): Record<string, BackendNow> {
-    return Object.fromEntries(this.#groups.map(({ target, isReady, isReachable }) => [target.text, !isReachable ? 'down' : isReady ? 'up' : 'wants-login']))
+    return Object.fromEntries(this.#groups.map((group) => [group.target.text, nowOf(group)]))
   }
 
   /** Every lane gets a successor now: certificates or addresses are others. */
   replaceAll(): void {
     for (const group of this.#groups) group.replaceAll()
+  }
+
+  /** The login is another: every lane gets a successor that has shown it. */
+  loginChanged(): void {
+    for (const group of this.#groups) group.loginChanged()
   }
 
   /** @returns the ready lane with the fewest clients, or undefined: then `isDown` says whether to wait */
@@ -214,4 +224,9 @@ export class Pool {
     this.#waiting = new Set()
     for (const client of waiting) client.laneDecided()
   }
+}
+
+function nowOf({ isReady, isReachable, isLoginRefused }: TargetLanes): BackendNow {
+  if (isReady) return 'up'
+  return isReachable ? 'wants-login' : isLoginRefused ? 'login-refused' : 'down'
 }

@@ -9,6 +9,7 @@ import { Status } from '../proto/binary-request.ts'
 import { Found, type Dialect, type RequestFrame } from '../proto/frame.ts'
 import type { BackendClose, ClientClose, PrivateReason } from '../telemetry/reasons.ts'
 import type { BackendConnection, BackendOwner } from './backend-connection.ts'
+import { LOGIN_REFUSED_WORDS, UNAVAILABLE_WORDS } from './backend-pools.ts'
 import { Pause } from './intake.ts'
 import type { Loss } from './loss.ts'
 import type { WaitsForPlace } from './place-queue.ts'
@@ -36,6 +37,9 @@ export interface PrivateHome {
   /** memcached has said that it wants a login. */
   readonly wantsLogin: boolean
 }
+
+/** It could not be opened. */
+const neverReady: ReadonlySet<BackendClose> = new Set(['connect-failed', 'connect-timeout', 'tls-failed', 'not-memcached', 'login-refused'])
 
 export class PrivateRoute implements BackendOwner, WaitsForPlace {
   readonly #home: PrivateHome
@@ -196,7 +200,7 @@ export class PrivateRoute implements BackendOwner, WaitsForPlace {
     this.#home.privateClosed(connection)
     if (this.#connection !== connection) return
     this.#connection = undefined
-    const wasConnecting = why === 'connect-failed' || why === 'connect-timeout' || why === 'tls-failed'
+    const wasConnecting = neverReady.has(why)
     const isCutShort = this.#isRaw || client.intake.isStreaming || this.#hasLogin
     if (this.#mayHaveLogin) this.#mayHaveLostLogin = true
     if (why !== 'client-gone') {
@@ -206,7 +210,7 @@ export class PrivateRoute implements BackendOwner, WaitsForPlace {
     }
     if (client.isClosed) return
     if (isCutShort) return client.finish(this.#hasLogin ? 'login-lost' : 'backend-closed')
-    if (wasConnecting) this.#fail('SERVER_ERROR memseal: backend unavailable', 'backend-unavailable')
+    if (wasConnecting) this.#fail(why === 'login-refused' ? LOGIN_REFUSED_WORDS : UNAVAILABLE_WORDS, 'backend-unavailable')
     else client.wentBack()
   }
 

@@ -10,6 +10,7 @@ import { reset } from '../lib/reset.ts'
 import { CommandPolicy } from '../policy/command-policy.ts'
 import type { Peer } from '../policy/peer.ts'
 import type { Dialect } from '../proto/frame.ts'
+import type { Login } from '../proto/login.ts'
 import { Traffic } from '../telemetry/counters.ts'
 import { Departures } from '../telemetry/departures.ts'
 import type { EventLog } from '../telemetry/event-log.ts'
@@ -62,7 +63,7 @@ export class Service implements Home, ReadinessHome {
   readonly #unwatch: () => void
 
   /** @param shared `sizes`: others, for simulations; `onAway`: `isAway` or `shutsListeners` is another now */
-  constructor(name: string, config: ServiceConfig, shared: { clock: Clock; turn: Turn; log: EventLog; dial?: Dial; sizes?: typeof SIZES; onAway?: () => void }, tls?: BackendTls) {
+  constructor(name: string, config: ServiceConfig, shared: { clock: Clock; turn: Turn; log: EventLog; dial?: Dial; sizes?: typeof SIZES; onAway?: () => void }, tls?: BackendTls, login?: Login) {
     this.name = name
     this.limits = config.limits
     this.sharing = config.backend.sharing
@@ -78,19 +79,19 @@ export class Service implements Home, ReadinessHome {
     this.#privates = new PrivateConnections(mostPrivates(config), this.#sizes.private, this.#ledger.replies)
     this.#readiness = new Readiness(this, config.backend.when_down, shared.onAway ?? (() => {}))
     this.#backend = config.backend
-    this.#pools = this.#makePools(config.backend, tls)
+    this.#pools = this.#makePools(config.backend, tls, login)
     this.#pools.open()
     this.#unwatch = this.clock.watch((now) => this.#checkDeadlines(now))
   }
 
   /** Makes what other settings need. What it returns puts them in force, and cannot fail; sessions stay. With another backend,
    *  clients go over to it as soon as nothing of theirs is in flight on the old.
-   *  @param tls what was made of `backend.tls`; the same object as before: nothing of it is different */
-  prepare(config: ServiceConfig, tls: BackendTls | undefined): () => void {
-    assertTogether(config.backend, tls)
+   *  @param tls what was made of `backend.tls`, and `login` of `backend.auth`; the same object as before: nothing of it is different */
+  prepare(config: ServiceConfig, tls: BackendTls | undefined, login?: Login): () => void {
+    assertTogether(config.backend, tls, login)
     const policy = new CommandPolicy(config.commands)
     const isSame = isDeepStrictEqual({ ...this.#backend, when_down: '' }, { ...config.backend, when_down: '' })
-    const pools = isSame ? undefined : this.#makePools(config.backend, tls)
+    const pools = isSame ? undefined : this.#makePools(config.backend, tls, login)
     return () => {
       this.limits = config.limits
       this.isCoalescing = config.reply_coalescing
@@ -105,6 +106,7 @@ export class Service implements Home, ReadinessHome {
       if (pools === undefined) {
         if (config.backend.when_down !== 'answer') this.#pools.needLanes()
         this.#pools.useTls(tls)
+        this.#pools.useLogin(login)
       } else {
         const old = this.#pools
         this.#pools = pools
@@ -116,8 +118,8 @@ export class Service implements Home, ReadinessHome {
     }
   }
 
-  #makePools(backend: BackendConfig, tls: BackendTls | undefined): BackendPools {
-    return new BackendPools(backend, tls, {
+  #makePools(backend: BackendConfig, tls: BackendTls | undefined, login: Login | undefined): BackendPools {
+    return new BackendPools(backend, tls, login, {
       service: this.name, clock: this.clock, turn: this.turn, log: this.log, dial: this.#dial, traffic: this.traffic,
       memory: this.#ledger.replies, slabBytes: this.#sizes.shared, longReplyBytes: this.#sizes.longReply, mayOpen: () => !this.isDraining,
       onLoss: (why) => this.lost(why), onDecided: () => this.#readiness.lookSoon(),
@@ -143,6 +145,11 @@ export class Service implements Home, ReadinessHome {
   /** What connections to the backend are made with from now on; undefined: they are plain. */
   get backendTls(): BackendTls | undefined {
     return this.#pools.tls
+  }
+
+  /** What memseal logs in to the backend with from now on. */
+  get login(): Login | undefined {
+    return this.#pools.login
   }
 
   get sessions(): ReadonlySet<ClientSession> {

@@ -10,6 +10,7 @@ import type { Clock } from '../lib/clock.ts'
 import type { EventLog } from '../telemetry/event-log.ts'
 import type { BackendClose } from '../telemetry/reasons.ts'
 import type { BackendConnection, BackendOwner } from './backend-connection.ts'
+import { LoginTrouble } from './login-trouble.ts'
 import { lossText, type Loss } from './loss.ts'
 import type { Route, Target } from './target.ts'
 
@@ -49,6 +50,8 @@ export class TargetLanes implements BackendOwner {
   isDown = false
   /** memcached is there, and serves those alone who log in: each client on a connection of its own. */
   wantsLogin = false
+  /** There is no lane since memcached refuses the login of memseal. */
+  isLoginRefused = false
   /** When the target was lost in the middle of its work, or could not be reached; -Infinity: never yet. */
   failedAt = -Infinity
   /** Since when a lane has been ready without interruption. */
@@ -62,7 +65,9 @@ export class TargetLanes implements BackendOwner {
   readonly #retries = new Set<() => void>()
   /** Reasons that the log has been told since a lane was last ready. */
   readonly #told = new Set<string>()
+  readonly loginNotWanted = (): void => this.#loginTrouble.notWanted()
   #spares = 0
+  readonly #loginTrouble: LoginTrouble
   /** Lanes in a row that went as soon as they were ready. */
   #shortLived = 0
   #lookups = 0
@@ -72,6 +77,7 @@ export class TargetLanes implements BackendOwner {
   constructor(options: TargetLanesOptions) {
     this.#options = options
     this.#backoff = new Backoff(FIRST_RETRY_MS, options.longestRetryMs)
+    this.#loginTrouble = new LoginTrouble(options.log, { service: options.service, dialect: options.dialect, backend: options.target.text })
   }
 
   get target(): Target {
@@ -98,21 +104,28 @@ export class TargetLanes implements BackendOwner {
 
   close(): void {
     this.#isOpen = false
-    for (const endRetry of this.#retries) endRetry()
-    this.#retries.clear()
+    this.#endRetries()
     for (const lane of [...this.#lanes]) lane.fail('drained', 'memseal is shutting down')
   }
 
   /** No more lanes; those that stand close when nothing is in flight on them. */
   retire(): void {
     this.#isOpen = false
-    for (const endRetry of this.#retries) endRetry()
-    this.#retries.clear()
+    this.#endRetries()
     for (const lane of [...this.#lanes]) lane.retire()
   }
 
   replaceAll(): void {
     for (const lane of this.#lanes) if (isInUse(lane)) lane.replaceAt = this.#options.clock.now
+  }
+
+  /** The login is another: what was refused is tried again at once. */
+  loginChanged(): void {
+    this.replaceAll()
+    this.#loginTrouble.isOver()
+    for (const lane of this.#lanes.filter(({ state }) => state === 'connecting')) lane.fail('replaced', 'it was to show the login of before')
+    this.#endRetries()
+    this.#fill()
   }
 
   /** Whether clients are to use these lanes now. */
@@ -200,7 +213,8 @@ export class TargetLanes implements BackendOwner {
     if (!this.#lanes.some((each) => each !== lane && each.isReady)) this.readySince = clock.now
     // A tenth more or less, so that the lanes of many hosts do not stay in step.
     lane.replaceAt = maxAgeMs === 0 ? Infinity : clock.now + maxAgeMs * (0.9 + Math.random() * 0.2)
-    this.isDown = this.wantsLogin = false
+    this.isDown = this.wantsLogin = this.isLoginRefused = false
+    this.#loginTrouble.isOver()
     const about = { service, dialect, backend: target.text, address: addressText(lane.route), version: lane.version }
     if (old === undefined) log.tell('backend-ready', about, 'the backend answers')
     else {
@@ -220,6 +234,7 @@ export class TargetLanes implements BackendOwner {
     if (!this.#isOpen && lane.wasIdle) return
     if (why === 'login-wanted') return this.#loginWanted(words)
     this.#options.onLoss(why)
+    if (why === 'login-refused' && this.#isOpen) return this.#loginRefused(lane, words, loss)
     if (!this.#isOpen) return this.#warn(loss?.reason ?? why, words, loss)
     target.lookUpIfOlder(LOOKUP_AT_MOST_EVERY_MS, clock.now)
     const wasReady = lane.version !== ''
@@ -260,9 +275,25 @@ export class TargetLanes implements BackendOwner {
     this.words = words
     if (!this.isReachable) this.readySince = clock.now
     this.wantsLogin = true
-    this.isDown = false
+    this.isDown = this.isLoginRefused = false
     if (this.#isOpen) this.#retryIn(LOGIN_RETRY_MS)
     this.#options.onChange()
+  }
+
+  /** Whoever is there is alive, and serves nobody until the login is right. A lane that logged in with an older one goes on. */
+  #loginRefused({ login }: BackendConnection, answer: string, loss: Loss | undefined): void {
+    const { target, clock, onChange } = this.#options
+    const { words, retryMs } = this.#loginTrouble.refused(login, answer, loss)
+    this.words = words
+    this.wantsLogin = false
+    target.succeeded()
+    if (!this.isReady) {
+      this.readySince = Infinity
+      this.isDown = this.isLoginRefused = true
+      this.failedAt = clock.now
+    }
+    this.#retryIn(retryMs)
+    onChange()
   }
 
   heirOf(lane: BackendConnection): BackendConnection | undefined {
@@ -279,7 +310,7 @@ export class TargetLanes implements BackendOwner {
       this.#warn(reason, words, loss, retryMs)
     }
     this.words = words
-    this.wantsLogin = false
+    this.wantsLogin = this.isLoginRefused = false
     if (!this.isReady) {
       this.readySince = Infinity
       if (!isAtOnce) this.isDown = true
@@ -296,6 +327,11 @@ export class TargetLanes implements BackendOwner {
       this.#fill()
     })
     this.#retries.add(endRetry)
+  }
+
+  #endRetries(): void {
+    for (const endRetry of this.#retries) endRetry()
+    this.#retries.clear()
   }
 
   #warn(reason: string, words: string, loss: Loss | undefined, retryMs?: number): void {

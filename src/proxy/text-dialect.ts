@@ -13,7 +13,7 @@
  *
  *  The last entry may be an open run only while its client's input is being read: nobody else writes in between. */
 import assert from 'node:assert'
-import { commands, GET, hasBlockOfRow, isAgainRow, isReadRow, ME, MG, MN, SET, VERSION } from '../proto/commands.ts'
+import { commands, GET, hasBlockOfRow, isAgainRow, isReadRow, ME, MG, MN, VERSION } from '../proto/commands.ts'
 import { printable } from '../lib/printable.ts'
 import { release } from '../proto/bytes.ts'
 import { LF, type RequestFrame } from '../proto/frame.ts'
@@ -25,6 +25,7 @@ import { SHOWN_BYTES, type Dialect, type Part, type Wire } from './dialect.ts'
 import { Fate, type Expected } from './expected.ts'
 import { COPY_BYTES, GetJoin } from './get-join.ts'
 import type { Outbox, Run } from './outbox.ts'
+import { TextGreeting } from './text-greeting.ts'
 
 const VERSION_REQUEST = Buffer.from('version\r\n')
 const MN_REQUEST = Buffer.from('mn\r\n')
@@ -35,9 +36,6 @@ const END_LINE = Buffer.from('END\r\n')
 const NO_MEMORY = Buffer.from('SERVER_ERROR out of memory writing get response\r\n')
 const MN_TEXT = Buffer.from('MN\r\n')
 const META_SINCE = release('1.6.18')
-/** What memcached with `-Y` says until the first good login. */
-const LOGIN_WANTED = /^CLIENT_ERROR (unauthenticated|authentication failure|bad authentication token format)\r\n$/
-const STORED = 'STORED\r\n'
 /** A run is closed by a fence of ours at the latest after this many requests. */
 const LONGEST_RUN = 256
 
@@ -52,16 +50,14 @@ export class TextDialect implements Dialect {
   readonly unproved: Outbox[] = []
   /** The last that was written are meta requests that have neither key nor opaque in their answers. */
   #needsFence = false
-  /** Of a private connection: it has answered nothing but that it wants a login. */
-  #isStranger: boolean
-  #isAskedToLogIn = false
+  readonly #greeting: TextGreeting
   readonly #join = new GetJoin()
   readonly #assembly: Assembly
 
   constructor(wire: Wire) {
     this.#wire = wire
     this.#framer = new TextReplyFramer(wire.isPrivate)
-    this.#isStranger = wire.isPrivate
+    this.#greeting = new TextGreeting(wire, (request, row, shown) => this.#askWhoIsThere(request, row, shown))
     this.#assembly = new Assembly(wire.slabs)
   }
 
@@ -69,7 +65,16 @@ export class TextDialect implements Dialect {
 
   /** Proves that this is a memcached with room for us, and says which. */
   greet(): void {
-    this.#own(VERSION_REQUEST, VERSION)
+    this.#greeting.begin()
+  }
+
+  #askWhoIsThere(request: Buffer, row: number, shown: Buffer): void {
+    this.#wire.expected.push(undefined, Shape.line, Fate.swallow, row, shown, this.#wire.clock.now)
+    this.#put(request, 0, request.length)
+  }
+
+  get wantsLogin(): boolean {
+    return this.#greeting.wantsLogin
   }
 
   probe(): void {
@@ -327,7 +332,7 @@ export class TextDialect implements Dialect {
     const fate = expected.fate[head]
     const row = expected.row[head]
     const isStarted = (fate & Fate.started) !== 0
-    if (this.#isStranger) this.#meet(row, isStarted)
+    if (this.#greeting.isStranger) this.#greeting.saw(row, isStarted ? '' : this.#line())
     if (wire.isClosed) return
     if (row === GET) this.#join.saw(isStarted ? Infinity : window.at - window.from)
     if (isReadRow[row] === 1 && expected.shape[head] !== Shape.metaRun) run.outbox.hit(run, this.#framer.hits)
@@ -376,17 +381,10 @@ export class TextDialect implements Dialect {
     window.from = window.at
   }
 
-  /** With `-Y` the first `set` is the login; without, it is a `set`. */
-  #meet(row: number, isStarted: boolean): void {
+  /** The reply in hand, as far as it is looked at, without the end of its line. */
+  #line(): string {
     const { bytes, from, at } = this.#wire.window
-    const line = isStarted ? '' : bytes.toString('latin1', from, Math.min(at, from + SHOWN_BYTES))
-    if (LOGIN_WANTED.test(line)) {
-      this.#isAskedToLogIn = true
-      this.#wire.loginWanted()
-      return
-    }
-    this.#isStranger = false
-    if (row === SET && line === STORED) this.#wire.loggedIn(this.#isAskedToLogIn)
+    return bytes.toString('latin1', from, Math.min(at - 2, from + SHOWN_BYTES))
   }
 
   /** A joined get that got nothing of its own from memcached. What is here up to `to` is for it too, but stays. */
@@ -414,16 +412,15 @@ export class TextDialect implements Dialect {
   #ownReply(head: number): void {
     const wire = this.#wire
     const { window } = wire
-    const reply = window.bytes.toString('latin1', window.from, window.at - 2)
-    const isVersion = wire.expected.row[head] === VERSION
+    const line = window.bytes.toString('latin1', window.from, window.at - 2)
+    const row = wire.expected.row[head]
     this.unproved.length = 0
     // Before the line is let go: the log shows it.
-    if (isVersion && !reply.startsWith('VERSION ')) throw new ProtocolError('not-memcached', `memcached refused the question for its version: ${reply}`)
+    if (row === VERSION && !wire.isConnecting && !line.startsWith('VERSION ')) throw new ProtocolError('not-memcached', `memcached refused the question for its version: ${line}`)
+    const shown = window.shown(SHOWN_BYTES)
     window.from = window.at
     wire.expected.shift()
-    if (!isVersion) return
-    const version = reply.slice('VERSION '.length)
-    wire.greeted(version, release(version))
+    if (wire.isConnecting) this.#greeting.answered(row, line, shown)
   }
 
   // A connection that was lost.

@@ -26,7 +26,7 @@ export type ClientClose = typeof clientCloses[number]
 
 /** Why a connection to the backend ended, or could not be opened. */
 export const backendCloses = [
-  'connect-failed', 'connect-timeout', 'closed-by-backend', 'backend-error', 'reply-timeout', 'upload-stuck', 'replies-lost', 'out-of-step', 'not-memcached', 'login-wanted',
+  'connect-failed', 'connect-timeout', 'closed-by-backend', 'backend-error', 'reply-timeout', 'upload-stuck', 'replies-lost', 'out-of-step', 'not-memcached', 'login-wanted', 'login-refused',
   'client-gone', 'drained', 'tls-failed', 'replaced',
 ] as const
 export type BackendClose = typeof backendCloses[number]

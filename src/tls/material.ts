@@ -1,7 +1,6 @@
 import { createPrivateKey, X509Certificate, type KeyObject } from 'node:crypto'
 import { statSync } from 'node:fs'
-import { whyNotSeen } from '../lib/hidden-paths.ts'
-import { FileKindError, readWholeFile } from '../lib/whole-file.ts'
+import { readNamed, tooOpen } from '../lib/file-fault.ts'
 import { chainOf, type Chain } from './chain.ts'
 import type { MaterialFault } from './material-fault.ts'
 import { oneLine } from './peer.ts'
@@ -187,10 +186,8 @@ class MaterialReading {
   privateKey(file: string): { pem: string, object: KeyObject } | undefined {
     const bytes = this.readable('key', file)
     if (bytes === undefined) return undefined
-    const mode = statSync(file).mode
-    if ((mode & 0o004) !== 0) {
-      this.#warn('key', `${file} can be read by every user of this host (mode ${(mode & 0o777).toString(8)}).`, `Run chmod 640 ${file} (or 600), owned by the user or group of memseal.`)
-    }
+    const open = tooOpen(file, statSync(file).mode)
+    if (open !== undefined) this.#warn('key', open.message, open.fix)
     const pem = privateKeyBlock(bytes.toString('latin1')) ?? ''
     try {
       return { pem, object: createPrivateKey(pem) }
@@ -278,21 +275,9 @@ class MaterialReading {
   }
 
   readable(key: MaterialFault['key'], file: string): Buffer | undefined {
-    try {
-      return readWholeFile(file, MOST_BYTES)
-    } catch (error) {
-      if (error instanceof FileKindError) {
-        this.#fault(key, `${file} ${error.words}.`, error.fix)
-        return undefined
-      }
-      const { code } = error as NodeJS.ErrnoException
-      const hidden = whyNotSeen(file)
-      if (hidden !== undefined) this.#fault(key, `${file} cannot be read (${code}): ${hidden.words}.`, hidden.fix)
-      else if (code === 'ENOENT') this.#fault(key, `there is no file ${file}.`, 'Write the path of the file, or put the file there.')
-      else if (code === 'EACCES') this.#fault(key, `${file} may not be read by this user.`, `Let memseal's user read it: chgrp memseal ${file} && chmod 640 ${file}`)
-      else this.#fault(key, `${file} cannot be read (${code}).`, 'Check the file and the disk.')
-      return undefined
-    }
+    const { bytes, fault } = readNamed(file, MOST_BYTES)
+    if (fault !== undefined) this.#fault(key, fault.message, fault.fix)
+    return bytes
   }
 
   #fault(key: MaterialFault['key'], message: string, fix: string): void {

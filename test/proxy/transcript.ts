@@ -9,6 +9,7 @@ import { createServer, type AddressInfo, type Server, type Socket } from 'node:n
 import { loadText } from '../../src/config/load.ts'
 import type { ServiceConfig } from '../../src/config/schema.ts'
 import { Clock } from '../../src/lib/clock.ts'
+import type { Login } from '../../src/proto/login.ts'
 import { dial } from '../../src/proxy/dial.ts'
 import { Service } from '../../src/proxy/service.ts'
 import { Turn } from '../../src/proxy/turn.ts'
@@ -31,6 +32,8 @@ export interface Setting {
   /** Release that the backend says it is. */
   version?: string
   coalescing?: 'on' | 'off'
+  /** `backend.auth`, and what its file holds. */
+  login?: Login
 }
 
 type Line = Record<string, unknown> & { event: string, client?: string, reason?: string }
@@ -88,9 +91,11 @@ class Transcript {
 
   async open(): Promise<void> {
     for (const server of [this.#back, this.#front]) await once(server.listen(0, '127.0.0.1'), 'listening')
+    const { login } = this.#setting
+    const auth = login === undefined ? {} : { auth: { username: login.username, password_file: '/not/read/here' } }
     const { limits = {}, backend = {}, commands = '[read, write, delete, arithmetic, flush, stats]', coalescing = 'on' } = this.#setting
     const { config, issues } = loadText(JSON.stringify({
-      services: { cache: { listen: '127.0.0.1:1', limits, backend: { connect: `127.0.0.1:${portOf(this.#back)}`, ...backend }, reply_coalescing: coalescing } },
+      services: { cache: { listen: '127.0.0.1:1', limits, backend: { connect: `127.0.0.1:${portOf(this.#back)}`, ...auth, ...backend }, reply_coalescing: coalescing } },
     }).replace('"listen"', `"commands":${JSON.stringify(commands.slice(1, -1).split(', '))},"listen"`), 'test.yaml', { environment: {} })
     expect(issues).toEqual([])
     const { log } = createLogger({ level: 'debug', format: 'json', file: '-' }, {
@@ -118,7 +123,7 @@ class Transcript {
         })
         return socket
       },
-    })
+    }, undefined, login)
     atEndOfTest(() => this.#close())
     for (let n = this.#setting.clients ?? 1; n > 0; n--) await this.connect()
     const isShared = backend.sharing !== 'private' && this.#setting.greeting === undefined

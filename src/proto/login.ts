@@ -1,0 +1,51 @@
+/** Who memseal is to memcached: a name and a password, and the requests that show them. Nothing that prints, compares or writes this
+ *  object down gets to see the password. */
+import { timingSafeEqual } from 'node:crypto'
+
+/** What `username SP password` of `-Y`, or the message of SASL PLAIN, may come to: memcached takes no more than 2 KiB for certain. */
+export const MAX_PASSWORD = 1024
+const SASL_AUTH = 0x21
+const HEADER = 24
+const PLAIN = 'PLAIN'
+
+export class Login {
+  readonly username: string
+  readonly #password: Buffer
+
+  /** @param password its bytes, without line ends and NULs */
+  constructor(username: string, password: Buffer) {
+    this.username = username
+    this.#password = password
+  }
+
+  /** The first `set` of a memcached with `-Y`. The key is of no account, and nothing is stored.   Source: protocol.txt, "Authentication" */
+  get textRequest(): Buffer {
+    const value = this.#textValue
+    return Buffer.concat([Buffer.from(`set auth 0 0 ${value.length}\r\n`), value, Buffer.from('\r\n')])
+  }
+
+  get #textValue(): Buffer {
+    return Buffer.concat([Buffer.from(`${this.username} `), this.#password])
+  }
+
+  /** SASL PLAIN (RFC 4616), as a packet of the binary protocol. */
+  get binaryRequest(): Buffer {
+    const message = Buffer.concat([Buffer.from(`\0${this.username}\0`), this.#password])
+    const header = Buffer.alloc(HEADER)
+    header[0] = 0x80
+    header[1] = SASL_AUTH
+    header.writeUInt16BE(PLAIN.length, 2)
+    header.writeUInt32BE(PLAIN.length + message.length, 8)
+    return Buffer.concat([header, Buffer.from(PLAIN), message])
+  }
+
+  equals(other: Login | undefined): boolean {
+    return other !== undefined && this.isTextValue(other.#textValue)
+  }
+
+  /** @param value the data block of a `set`   @returns whether it is this login, as a client would show it to `-Y` */
+  isTextValue(value: Buffer): boolean {
+    const own = this.#textValue
+    return value.length === own.length && timingSafeEqual(value, own)
+  }
+}

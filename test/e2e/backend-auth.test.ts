@@ -1,0 +1,66 @@
+// memcached that wants a login, and memseal that logs in (`backend.auth`): clients know nothing of it.
+import { renameSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { startDaemon } from '../support/daemon.ts'
+import { startMemcached } from '../support/memcached.ts'
+import { tempFolder } from '../support/temp-folder.ts'
+import { connect } from '../support/wire.ts'
+
+const PASSWORD = 'open-sesame'
+
+async function behindFile({ password = PASSWORD, backend = {} }: { password?: string; backend?: Record<string, unknown> } = {}) {
+  const folder = tempFolder()
+  const [users, secret] = [join(folder, 'users'), join(folder, 'secret')]
+  writeFileSync(users, `cache:${PASSWORD}\n`)
+  const change = (text: string) => {
+    writeFileSync(`${secret}.new`, text, { mode: 0o600 })
+    renameSync(`${secret}.new`, secret)
+  }
+  change(`${password}\n`)
+  const memcached = await startMemcached({ args: ['-Y', users], asked: { question: 'version\r\n', answer: 'CLIENT_ERROR unauthenticated' } })
+  const daemon = await startDaemon({ services: { memcached: {
+    listen: '127.0.0.1:0', backend: { connect: memcached.address, auth: { username: 'cache', password_file: secret }, ...backend },
+  } } })
+  return { memcached, daemon, users, secret, change }
+}
+
+for (const sharing of ['shared', 'private']) {
+  test(`-Y, ${sharing}: clients need no password, and go on when memcached is started again`, async () => {
+    const { memcached, daemon } = await behindFile({ backend: { sharing } })
+    await daemon.waitForLog('ready')
+    const client = await connect({ port: daemon.port() })
+    await client.write('set a 0 0 1\r\nx\r\nget a\r\n')
+    expect(await client.readLine()).toBe('STORED')
+    expect(await client.readLine()).toBe('VALUE a 0 1')
+    expect([await client.readLine(), await client.readLine()]).toEqual(['x', 'END'])
+    await client.write('get auth\r\nstats settings\r\n')
+    expect(await client.readLine()).toBe('END')
+    let line = ''
+    for (let next = await client.readLine(); next !== 'END'; next = await client.readLine()) line += next
+    expect(line).toContain('auth_enabled_ascii')
+    await memcached.restart()
+    const other = await connect({ port: daemon.port() })
+    for (let answer = ''; answer !== 'END';) {
+      await other.write('get a\r\n')
+      answer = await other.readLine()
+    }
+    expect(daemon.output()).not.toContain(PASSWORD)
+  })
+}
+
+test('a wrong password is told with what to do; the right one is taken as soon as it stands in the file', async () => {
+  const { daemon, change } = await behindFile({ password: 'guess' })
+  expect(await daemon.waitForLog('backend-login-refused')).toMatchObject({
+    level: 'error', username: 'cache', words: 'it answered "CLIENT_ERROR authentication failure\\r\\n"', advice: expect.stringContaining('password_file'),
+  })
+  const client = await connect({ port: daemon.port() })
+  await client.write('get a\r\n')
+  expect(await client.readLine()).toBe('SERVER_ERROR memseal: memcached refuses the login of memseal')
+  change(`${PASSWORD}\r\n`)
+  await daemon.waitForLog('ready')
+  expect(daemon.logs('reloaded').at(-1)).toMatchObject({ cause: 'files', changes: ['services.memcached.backend.auth.password_file: another password'] })
+  await client.write('get a\r\n')
+  expect(await client.readLine()).toBe('END')
+  expect(daemon.output()).not.toMatch(/guess|open-sesame/)
+})
