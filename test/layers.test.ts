@@ -31,6 +31,7 @@ const exceptions: readonly Exception[] = [
   { from: 'proxy', to: 'config/schema.ts', isOfTypes: true, why: 'a service is made of its section of the configuration' },
   { from: 'tls/backend.ts', to: 'config/schema.ts', isOfTypes: true, why: 'it is made of backend.tls' },
   { from: 'policy/peer.ts', to: 'tls/peer.ts', isOfTypes: true, why: 'who a client is, is what its certificate says' },
+  { from: 'policy', to: 'tls/certificate-names.ts', isOfTypes: true, why: 'the same, as names that rules are held against' },
   { from: 'proxy/client-session.ts', to: 'tls/record-watch.ts', why: 'the error that ends a flood of empty records has a class of its own' },
   { from: 'proxy/dial.ts', to: 'tls/backend.ts', why: 'it opens connections to memcached in TLS' },
   { from: 'proxy/dial.ts', to: 'tls/backend-failure.ts', why: 'it says in words why one could not be opened' },

@@ -25,6 +25,8 @@ const words: Record<RefusalReason, string> = {
   'service-full': 'all connections of the service are in use (limits.connections)',
   'client-full': 'the client has all its connections in use (limits.connections_per_client)',
   'too-fast': 'the client connects too often (limits.new_connections_per_second)',
+  'no-rule': 'no rule of access is for it: if it is to come in, write one that matches its source or listener',
+  'rule-full': 'the client has all the connections that its rule lets it have (limits.connections of the rule)',
 }
 
 /** Without a number of the operator's own: a web host with 200 workers that each keep one connection, and a fiftieth of
@@ -130,7 +132,7 @@ export class Admission {
     const client = clientKey(caller.address, this.#prefixOf(rule === undefined))
     const refusal = rule ?? (this.#isAway() ? 'backend-down' : undefined) ?? this.#limitAgainst(caller, client)
     if (refusal !== undefined) {
-      this.#refused(refusal, caller, client)
+      this.refused(refusal, caller, client)
       return refusal
     }
     this.#open += 1
@@ -183,7 +185,8 @@ export class Admission {
     return this.#allow.size === 0 ? isLoopback(address) : this.#allow.has(address)
   }
 
-  #refused(reason: RefusalReason, { address, listener }: Caller, client: string): void {
+  /** Counts and logs a refusal.   @param client as limits count it */
+  refused(reason: RefusalReason, { address, listener }: Pick<Caller, 'address' | 'listener'>, client: string): void {
     this.counters.refused[reason] += 1
     this.#log.tell('refused', { service: this.service, listener, address, countedAs: client, reason }, `refused a connection: ${words[reason]}`)
   }

@@ -19,6 +19,7 @@ export interface Kind<T> {
   readonly doc: string
   readonly default?: string    // as an operator would write it; none: the key is required
   readonly isOptional?: boolean
+  readonly isRequired?: true   // though all below it may be left out
   readonly example?: string    // as YAML
   readonly reload?: 'restart'  // left out: a change is live after a reload
   readonly shape?: Shape       // what is below it, if anything
@@ -325,14 +326,14 @@ export function command(
   })
 }
 
-interface Scalar<T> extends Described<T> {
+export interface Scalar<T> extends Described<T> {
   words: string
   parse(text: string, reading: Reading, at: Spot): T | Problem
   write(value: T): string
   jsonSchema: JsonSchema
 }
 
-function scalar<T>(spec: Scalar<T>): Kind<T> {
+export function scalar<T>(spec: Scalar<T>): Kind<T> {
   return {
     words: spec.words,
     doc: spec.doc,
@@ -369,7 +370,7 @@ function within(
   return value
 }
 
-function parseCidr(text: string): string | Problem {
+export function parseCidr(text: string): string | Problem {
   const fix = 'Write an address range such as 10.0.0.0/8, fd00::/8 or 192.0.2.7.'
   const [address, prefix, more] = text.split('/')
   const family = isIP(address)

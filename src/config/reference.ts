@@ -39,6 +39,7 @@ export function schemaText(): string {
 function sections(kind: Kind<any>, path: string, key: string): string[] {
   const { shape } = kind
   if (shape?.kind === 'map') return sections(shape.of, join(path, shape.placeholder), shape.placeholder)
+  if (shape?.kind === 'list' && shape.of.shape !== undefined) return sections(shape.of, `${path}[]`, `${key}[]`)
   if (shape?.kind !== 'section') return []
   const title = path === '' ? '## The file' : `## \`${path}\``
   const need = kind.isOptional ? 'May be left out. ' : ''
@@ -48,6 +49,10 @@ function sections(kind: Kind<any>, path: string, key: string): string[] {
 
 function table(fields: Fields, path: string): string {
   const rows = Object.entries(fields).map(([key, kind]) => {
+    if (kind.shape?.kind === 'list' && kind.shape.of.shape !== undefined) {
+      const inner = `${join(path, key)}[]`
+      return `| \`${key}\` | list of sections | ${defaultOf(kind)} | ${cell(kind.doc)} See [${inner}](#${anchor(inner)}). |`
+    }
     const isSection = kind.shape?.kind === 'section' || kind.shape?.kind === 'map'
     const inner = kind.shape?.kind === 'map' ? join(join(path, key), kind.shape.placeholder) : join(path, key)
     const doc = isSection ? `See [${inner}](#${anchor(inner)}).` : kind.reload === 'restart' ? `${kind.doc} A change needs a restart.` : kind.doc
@@ -64,9 +69,10 @@ function defaultOf(kind: Kind<any>): string {
 
 function example(fields: Fields, key: string): string {
   const lines = Object.entries(fields)
-    .filter(([, kind]) => kind.shape?.kind !== 'section' && kind.shape?.kind !== 'map')
+    .filter(([, kind]) => kind.example !== undefined || (kind.shape?.kind !== 'section' && kind.shape?.kind !== 'map'))
     .map(([name, kind]) => `${name}: ${exampleOf(kind)}`)
-  const body = key === '' ? lines : [`${key === '<name>' ? 'memcached' : key}:`, ...lines.map(line => `  ${line}`)]
+  const list = key.endsWith('[]') ? [`${key.slice(0, -2)}:`, ...lines.map((line, at) => `  ${at === 0 ? '-' : ' '} ${line}`)] : undefined
+  const body = list ?? (key === '' ? lines : [`${key === '<name>' ? 'memcached' : key}:`, ...lines.map(line => `  ${line}`)])
   return `\`\`\`yaml\n${body.join('\n')}\n\`\`\`\n`
 }
 

@@ -1,6 +1,7 @@
 import { isIPv4, isIPv6 } from 'node:net'
 import { endpointText, isLocal, type Endpoint } from '../lib/endpoint.ts'
 import { rangeOf, shortAddress, sizeOf, type Range } from '../lib/ip.ts'
+import { checkAccess } from './access-rules.ts'
 import { checkCircles, realPath } from './circles.ts'
 import { entryPath } from './endpoint.ts'
 import type { Reading } from './reading.ts'
@@ -15,6 +16,7 @@ export function checkRules(config: Config, reading: Reading): void {
     checkBreadth(service, path, reading)
     checkBackend(service, path, reading)
     checkClientAuth(service, path, reading)
+    checkAccess(service, path, reading)
   }
   checkAdmin(config, reading)
   checkListeners(config, reading)

@@ -1,9 +1,10 @@
+import { issuerPattern, keyPattern, listenerName, namePattern, ruleName, source } from './access-kinds.ts'
 import {
   account, choice, cidr, command, count, countOrAuto, duration, endpoint, fileMode, fingerprint, flag, hostName, keyPin, path, pattern, peerName,
   size, userName, type Infer,
 } from './kinds.ts'
 import { commandNames, groupNames } from '../proto/commands.ts'
-import { list, map, optional, section } from './sections.ts'
+import { list, map, optional, orWord, section } from './sections.ts'
 
 // Every key once. Types, defaults, checks, messages, config/REFERENCE.md and config/schema.json all come from here.
 
@@ -298,6 +299,58 @@ const serviceLog = section('What the log says of this service.', {
   }),
 })
 
+const names = (of: ReturnType<typeof namePattern>, example: string, doc: string) => list(of, { doc, default: '', min: 1, max: 256, example })
+
+const match = section('Whose requests a rule is for. Of each key that is written, one entry has to fit; so `cn` and `source` together ' +
+  'ask for both. Names are those of the certificate that the client has shown; who has shown none fits none of them.', {
+  cn: names(namePattern('text', { doc: 'A common name.' }), '"web-*"',
+    'The common name (CN). A `*` stands for anything between two dots. A certificate with several common names fits none.'),
+  ou: names(namePattern('text', { doc: 'An organizational unit.' }), 'web', 'One of the organizational units (OU).'),
+  dns: names(namePattern('dns', { doc: 'A DNS name.' }), '"*.web.example.com"',
+    'A DNS name among the subject alternative names. A `*` stands for anything within a label.'),
+  uri: names(namePattern('uri', { doc: 'A URI.' }), '"spiffe://example/web/**"',
+    'A URI among the subject alternative names. A `*` stands for anything within a part of the path, `/**` at the end for the rest of it.'),
+  ip: list(cidr({ doc: 'An address.' }), {
+    doc: 'An IP address among the subject alternative names: it, or a range that it lies in. Not where the client comes from (see `source`).',
+    default: '', min: 1, max: 256, example: '10.1.2.3',
+  }),
+  issuer: names(issuerPattern({ doc: 'A CA.' }), '"Team CA"',
+    'The name of the CA that signed the certificate: its common name, or attributes that all have to be there, such as `O=example, CN=Team CA`.'),
+  fingerprint: list(fingerprint({ doc: 'A certificate.' }), {
+    doc: 'SHA-256 of the certificate.', default: '', min: 1, max: 256,
+    example: '"5E:D1:14:54:71:C2:7D:42:98:6D:36:8C:5D:1F:57:CE:AB:A3:68:90:10:44:38:35:37:D0:F9:F3:7F:50:AA:70"',
+  }),
+  spki: list(keyPin({ doc: 'A key.' }), {
+    doc: 'SHA-256 of the SubjectPublicKeyInfo, which stays the same when a certificate is renewed with its key.', default: '', min: 1, max: 256,
+    example: '"sha256/XtEUVHHCfUKYbTaMXR9XzqujaJAQRDg1N9D583+qcAE="',
+  }),
+  source: list(source({ doc: 'Addresses.' }), {
+    doc: 'Where the client comes from: addresses, or `unix` for unix sockets.', default: '', min: 1, max: 256, example: '[10.1.0.0/16, unix]',
+  }),
+  listener: list(listenerName({ doc: 'A listener.' }), {
+    doc: 'Where it has connected: one of `listen`, as it stands there.', default: '', min: 1, max: 64, example: '"0.0.0.0:11212"',
+  }),
+})
+
+const aCommand = command({ groups: groupNames, commands: commandNames }, { doc: 'A group or a command.' })
+
+const rule = section('A rule: who may do what. The first one that fits decides.', {
+  name: ruleName({ doc: 'Labels metrics and log lines.' }),
+  match: orWord('everyone', match, '{ cn: "web-*" }'),
+  commands: optional(list(aCommand, {
+    doc: 'What they may do: groups and single commands, as `commands` of the service has them. Left out: those.', min: 1, max: 200, example: '[read, write]',
+  })),
+  keys: list(keyPattern({ doc: 'Keys.' }), {
+    doc: 'The only keys that they may ask for, change or delete. A `*` stands for anything, so `web:*` is a prefix; `\\*` is a star itself. ' +
+      'Commands without a key (`flush_all`, `stats`) are a matter of `commands`. What shows the keys of all (`stats cachedump`, `stats detail`, ' +
+      '`lru_crawler metadump` and `mgdump`, `watch`) is refused then, unless `commands` names it itself. Left out: all.',
+    default: '', min: 1, max: 1000, example: '["web:*"]',
+  }),
+  deny_keys: list(keyPattern({ doc: 'Keys.' }), {
+    doc: 'Keys that they may not, whatever `keys` says.', default: '', min: 1, max: 1000, example: '["web:secret:*"]',
+  }),
+})
+
 const service = section('One proxy in front of one memcached.', {
   listen: list(endpoint('listen', { doc: 'Where clients connect.' }), {
     doc: 'Where clients connect. Port 0 takes a free one, and the log says which.',
@@ -325,12 +378,17 @@ const service = section('One proxy in front of one memcached.', {
       'sizes tell an observer less about batches, at a higher cost.',
   }),
   backend,
-  commands: list(command({ groups: groupNames, commands: commandNames }, { doc: 'A group or a command.' }), {
+  commands: list(aCommand, {
     doc: 'What clients may do: groups (`read`, `write`, `delete`, `arithmetic`, `flush`, `stats`, `admin`, `all`) or ' +
       'single commands. The default leaves out `admin`; `[all]` makes a transparent proxy. What each group holds, and which ' +
       'requests need two of them: see [Commands](#commands).',
     default: 'read, write, delete, arithmetic, flush, stats', min: 1, max: 200, example: '[read, touch]',
   }),
+  access: optional(list(rule, {
+    doc: 'Rules: who may do what, by certificate and source. The first one that fits a client decides, and who fits none is refused. ' +
+      'Left out: `commands` holds for all who are admitted.',
+    min: 1, max: 1000, example: '[{ name: web, match: { cn: "web-*" }, keys: ["web:*"] }]',
+  })),
 })
 
 const log = section('What memseal logs, and where.', {
@@ -389,6 +447,7 @@ export const schema = section('The configuration of memseal.', {
 
 export type Config = Infer<typeof schema>
 export type ServiceConfig = Infer<typeof service>
+export type RuleConfig = Infer<typeof rule>
 export type LimitsConfig = Infer<typeof limits>
 export type TlsConfig = Infer<typeof tls>
 export type BackendConfig = Infer<typeof backend>

@@ -142,6 +142,32 @@ export function optional<T>(of: Kind<T>): Kind<T | undefined> {
   }
 }
 
+/** A section, or one word in the place of it. One of the two has to be written. */
+export function orWord<W extends string, T>(word: W, of: Kind<T>, example: string): Kind<T | W> {
+  return {
+    ...of,
+    words: `\`${word}\`, or keys`,
+    example,
+    isRequired: true,
+    read(node, path, reading) {
+      const scalar = reading.resolve(node)
+      if (!isScalar(scalar) || scalar.value === null) return of.read(node, path, reading)
+      reading.settle(path, node)
+      const text = reading.text(node)
+      if (text === word) return word
+      reading.fault(path, node, text instanceof Problem ? text : new Problem(`"${text}" is neither ${word} nor keys.`,
+        `Write ${word}, or keys below it: ${of.shape?.kind === 'section' ? Object.keys(of.shape.fields).join(', ') : ''}.`))
+      return undefined as T
+    },
+    absent(path, reading) {
+      reading.fault(path, undefined, new Problem('is missing.', `Write ${path.slice(path.lastIndexOf('.') + 1)}: ${word}, or keys below it.`))
+      return undefined as T
+    },
+    write: value => value === word ? word : of.write(value as T),
+    jsonSchema: () => ({ anyOf: [{ const: word }, of.jsonSchema()] }),
+  }
+}
+
 function gapOf(node: Node, words: string): Problem | undefined {
   return isScalar(node) && typeof node.value === 'string' ? gapIn(node.value, words) : undefined
 }
@@ -208,6 +234,7 @@ function requiredOf(fields: Fields): JsonSchema {
 
 /** Must it be written? A section must when a key of its own must. */
 export function isRequired(kind: Kind<any>): boolean {
+  if (kind.isRequired) return true
   if (kind.isOptional || kind.default !== undefined) return false
   return kind.shape?.kind === 'section' ? Object.values(kind.shape.fields).some(isRequired) : true
 }

@@ -28,8 +28,12 @@ export function showConfig(config: Config, origins: ReadonlyMap<string, Origin>)
 /** A value as an operator would write it. */
 export function yamlValue(kind: Kind<any>, value: any): string {
   const { shape } = kind
-  if (shape?.kind !== 'list') return quoted(kind.write(value))
-  return `[${(value as unknown[]).map(entry => quoted(shape.of.write(entry))).join(', ')}]`
+  if (shape?.kind === 'list') return `[${(value as unknown[]).map(entry => yamlValue(shape.of, entry)).join(', ')}]`
+  if (shape?.kind !== 'section' || typeof value !== 'object') return quoted(kind.write(value))
+  // Within a list: what says nothing is left out.
+  const isWritten = (each: unknown): boolean => each !== undefined && !(Array.isArray(each) && each.length === 0)
+  const pairs = Object.entries(value as object).filter(([, each]) => isWritten(each))
+  return `{ ${pairs.map(([key, each]) => `${key}: ${yamlValue(shape.fields[key], each)}`).join(', ')} }`
 }
 
 /** In quotes, unless it is plain in every place of YAML. */

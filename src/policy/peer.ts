@@ -1,4 +1,5 @@
 /** Who is at the other end of a client's connection. */
+import type { CertificateNames } from '../tls/certificate-names.ts'
 import type { PeerTls } from '../tls/peer.ts'
 
 export interface Peer {
@@ -9,4 +10,5 @@ export interface Peer {
   countedAs: string       // what limits count as one client: the address, or the network of an IPv6 one
   port: number            // 0 on a unix socket
   tls?: PeerTls
+  names?: CertificateNames   // undefined: no certificate
 }

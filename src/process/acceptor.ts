@@ -11,6 +11,7 @@ import type { Counters } from '../telemetry/counters.ts'
 import { HelloReader } from '../tls/client-hello.ts'
 import type { ListenerTls } from '../tls/context.ts'
 import { handshakeFailure } from '../tls/handshake-failure.ts'
+import { certificateNames, type CertificateNames } from '../tls/certificate-names.ts'
 import { oneLine, peerTls, spkiOf, type PeerTls } from '../tls/peer.ts'
 import { RecordFlood, RecordWatch } from '../tls/record-watch.ts'
 import { peerFault, type PeerFault } from '../tls/verdict.ts'
@@ -23,7 +24,10 @@ import { peerFault, type PeerFault } from '../tls/verdict.ts'
 //      in each of the three: close, timeout ── failed, or a probe
 
 type Who = Record<string, unknown> & { service: string, listener: string, address: string }
-type Ready = (socket: TLSSocket, tls: PeerTls) => void
+type Ready = (socket: TLSSocket, tls: PeerTls, names: CertificateNames | undefined) => void
+/** By the rules of `access`; undefined: it may come in. */
+export type RuleRefusal = 'no-rule' | 'rule-full'
+type Refuses = (names: CertificateNames | undefined) => RuleRefusal | undefined
 
 export class TlsAcceptor {
   #secure: ListenerTls
@@ -81,9 +85,9 @@ export class TlsAcceptor {
   }
 
   /** @param socket paused, nothing read   @param who fields for the log   @param place that it holds
-   *  @param ready called once if all is well */
-  accept(socket: Socket, who: Who, place: Place, ready: Ready): void {
-    const accepting: Accepting = new Accepting(socket, who, place, ready, {
+   *  @param refuses asked when its certificate is known and good   @param ready called once if all is well */
+  accept(socket: Socket, who: Who, place: Place, refuses: Refuses, ready: Ready): void {
+    const accepting: Accepting = new Accepting(socket, who, place, refuses, ready, {
       begin: () => this.#begin(accepting),
       fail: code => this.#fail(accepting, code),
     })
@@ -149,6 +153,13 @@ export class TlsAcceptor {
       this.#fail(accepting, fault.code, { ...shownBy(socket), ...fault.detail === '' ? {} : { detail: fault.detail } })
       return
     }
+    const certificate = socket.getPeerX509Certificate()
+    const names = certificate && certificateNames(certificate)
+    const refusal = accepting.refuses(names)
+    if (refusal !== undefined) {
+      this.#fail(accepting, refusal === 'no-rule' ? 'NO_RULE' : 'RULE_FULL', { ...shownBy(socket), match: matchFor(names, accepting.who.address) })
+      return
+    }
     this.#settle(accepting, 'in')
     const tls = peerTls(socket)
     this.#counters.handshakes += 1
@@ -159,7 +170,7 @@ export class TlsAcceptor {
     const { who, client } = accepting
     socket.once('close', this.#records.add(accepting.socket, socket, () => this.#flooded(socket, { ...who, countedAs: client })))
     // What the session makes from here on is to keep nothing of the handshake alive.
-    this.#current.run(undefined, () => accepting.ready(socket, tls))
+    this.#current.run(undefined, () => accepting.ready(socket, tls, names))
   }
 
   /** The one place that decides over a certificate. `optional` admits a client without one; a certificate that does not
@@ -208,7 +219,7 @@ export class TlsAcceptor {
   }
 
   /** @param more fields for the log */
-  #fail(accepting: Accepting, code: string, more: { subject?: string, detail?: string } = {}): void {
+  #fail(accepting: Accepting, code: string, more: { subject?: string, detail?: string, match?: string } = {}): void {
     if (accepting.isGone) return
     this.#settle(accepting, accepting.socket.bytesRead > 0 ? 'in vain' : 'none')
     const { reason, words, advice } = handshakeFailure(code)
@@ -233,6 +244,7 @@ class Accepting implements Guest, Handshake {
   readonly socket: Socket
   readonly who: Who
   readonly place: Place
+  readonly refuses: Refuses
   readonly ready: Ready
   readonly begin: () => void
   readonly #fail: (code: string) => void
@@ -246,11 +258,12 @@ class Accepting implements Guest, Handshake {
   isGone = false
 
   constructor(
-    socket: Socket, who: Who, place: Place, ready: Ready, on: { begin: () => void, fail: (code: string) => void },
+    socket: Socket, who: Who, place: Place, refuses: Refuses, ready: Ready, on: { begin: () => void, fail: (code: string) => void },
   ) {
     this.socket = socket
     this.who = who
     this.place = place
+    this.refuses = refuses
     this.ready = ready
     this.begin = on.begin
     this.#fail = on.fail
@@ -279,6 +292,13 @@ function shownBy(socket: TLSSocket): { subject?: string, fingerprint?: string, s
   const certificate = socket.getPeerX509Certificate()
   if (certificate === undefined) return {}
   return { subject: oneLine(certificate.subject), fingerprint: certificate.fingerprint256, spki: spkiOf(certificate) }
+}
+
+/** A match for a rule that would fit it, by the name that says most. */
+function matchFor(names: CertificateNames | undefined, address: string): string {
+  const [key, value] = names === undefined ? ['source', address] : names.uri.length > 0 ? ['uri', names.uri[0]]
+    : names.dns.length > 0 ? ['dns', names.dns[0]] : names.cn !== undefined ? ['cn', names.cn] : ['fingerprint', names.fingerprint]
+  return `{ ${key}: ${JSON.stringify(value)} }`
 }
 
 function ignore(): void {}

@@ -8,7 +8,7 @@ import { reset } from '../lib/reset.ts'
 import type { SocketPermissions } from '../lib/socket-permissions.ts'
 import type { Peer } from '../policy/peer.ts'
 import type { ListenerTls } from '../tls/context.ts'
-import { TlsAcceptor } from './acceptor.ts'
+import { TlsAcceptor, type RuleRefusal } from './acceptor.ts'
 import { passedSockets } from './systemd.ts'
 
 // From accept to a client that is ready to be served. Sockets stay paused: nothing is read before admission. A TLS client
@@ -25,6 +25,8 @@ export interface ListenerOptions {
   secure?: ListenerTls
   admission: Admission
   log: EventLog
+  /** Asked before it is a client. */
+  refusalOf: (peer: Peer) => RuleRefusal | undefined
   /** @param tcp the same socket, or of TLS the one beneath it */
   onClient: (socket: Socket, peer: Peer, tcp: Socket) => void
 }
@@ -48,6 +50,7 @@ export class Listener {
   #service: string
   #admission: Admission
   #log: EventLog
+  #refusalOf: ListenerOptions['refusalOf']
   #onClient: ListenerOptions['onClient']
   #tls: TlsAcceptor | undefined
   #bound: Bound<Server> | undefined
@@ -66,6 +69,7 @@ export class Listener {
     this.#service = options.admission.service
     this.#admission = options.admission
     this.#log = options.log
+    this.#refusalOf = options.refusalOf
     this.#onClient = options.onClient
     this.#permissions = options.service.socket
     this.update({ secure: options.secure, timeoutMs: options.service.limits.handshake_timeout })
@@ -83,11 +87,12 @@ export class Listener {
   /** What holds for connections from now on; those that are in stay as they are. Handshakes that another service, another
    *  kind of listener or other networks began with are ended: what let them begin does not hold any more.
    *  @param change `secure` undefined: plain. `owner`: the service whose clients they are, when it is another now */
-  update(change: { secure: ListenerTls | undefined, timeoutMs: number, owner?: Pick<ListenerOptions, 'admission' | 'onClient'> }): void {
+  update(change: { secure: ListenerTls | undefined, timeoutMs: number, owner?: Pick<ListenerOptions, 'admission' | 'refusalOf' | 'onClient'> }): void {
     const { secure, timeoutMs, owner } = change
     if (owner !== undefined && owner.admission !== this.#admission) {
       this.#service = owner.admission.service
       this.#admission = owner.admission
+      this.#refusalOf = owner.refusalOf
       this.#onClient = owner.onClient
       this.#dropTls()
     }
@@ -207,10 +212,16 @@ export class Listener {
     const peer: Peer = { id: `c${++clients}`, service: this.#service, listener: this.name, address, countedAs: place.countedAs, port }
     if (this.#tls === undefined) this.#plain(socket, peer)
     else this.#tls.accept(socket, { service: peer.service, listener: peer.listener, client: peer.id, address, port }, place,
-      (secure, tls) => this.#onClient(secure, { ...peer, tls }, socket))
+      names => this.#refusalOf({ ...peer, names }), (secure, tls, names) => this.#onClient(secure, { ...peer, tls, names }, socket))
   }
 
   #plain(socket: Socket, peer: Peer): void {
+    const refusal = this.#refusalOf(peer)
+    if (refusal !== undefined) {
+      this.#admission.refused(refusal, peer, peer.countedAs)
+      reset(socket)
+      return
+    }
     socket.once('close', () => {
       if (socket.bytesRead === 0) this.#admission.counters.probes += 1
     })

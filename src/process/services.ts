@@ -200,6 +200,6 @@ function keyOf(service: string, endpoint: Endpoint, at: number): string {
   return isAnyPort ? `${endpointText(endpoint)} of ${service}, ${at}` : endpointText(endpoint)
 }
 
-function ownerOf({ admission, service }: RunningService): Pick<ListenerOptions, 'admission' | 'onClient'> {
-  return { admission, onClient: (socket, peer, tcp) => service.serve(socket, peer, tcp) }
+function ownerOf({ admission, service }: RunningService): Pick<ListenerOptions, 'admission' | 'refusalOf' | 'onClient'> {
+  return { admission, refusalOf: peer => service.refusalOf(peer), onClient: (socket, peer, tcp) => service.serve(socket, peer, tcp) }
 }

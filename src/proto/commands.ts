@@ -82,6 +82,8 @@ export type Command = {
   /** Binary: its reply carries the key that was asked for. */
   echoesKey?: boolean
   refusal?: RefusalForm
+  /** What it answers shows keys, whoever they belong to. */
+  showsKeys?: boolean
   source: string
 }
 
@@ -129,8 +131,8 @@ export const commands: readonly Command[] = [
   { name: 'stats conns', group: 'stats', verb: 'stats', sub: 'conns', syntax: 'words', reply: 'lines', shareable: false, refusal: 'statistic', source: 'Connection statistics' },
   { name: 'stats extstore', group: 'stats', verb: 'stats', sub: 'extstore', syntax: 'words', reply: 'lines', shareable: false, refusal: 'statistic', source: 'proto_text.c' },
   { name: 'stats reset', group: 'admin', verb: 'stats', sub: 'reset', syntax: 'words', reply: 'line', shareable: false, source: 'Statistics' },
-  { name: 'stats detail', group: 'admin', verb: 'stats', sub: 'detail', syntax: 'words', reply: 'lines', shareable: false, source: 'memcached.c, process_stats_detail' },
-  { name: 'stats cachedump', group: 'admin', verb: 'stats', sub: 'cachedump', syntax: 'words', reply: 'lines', shareable: false, source: 'items.c, item_cachedump' },
+  { name: 'stats detail', group: 'admin', verb: 'stats', sub: 'detail', syntax: 'words', reply: 'lines', shareable: false, showsKeys: true, source: 'memcached.c, process_stats_detail' },
+  { name: 'stats cachedump', group: 'admin', verb: 'stats', sub: 'cachedump', syntax: 'words', reply: 'lines', shareable: false, showsKeys: true, source: 'items.c, item_cachedump' },
 
   { name: 'verbosity', group: 'admin', verb: 'verbosity', syntax: 'words', reply: 'line', shareable: false, opcode: 0x1b, extras: 4, source: 'Other commands; Verbosity' },
   { name: 'cache_memlimit', group: 'admin', verb: 'cache_memlimit', syntax: 'words', reply: 'line', shareable: false, source: 'Other commands' },
@@ -138,9 +140,9 @@ export const commands: readonly Command[] = [
   { name: 'slabs', group: 'admin', verb: 'slabs', syntax: 'words', reply: 'line', shareable: false, source: 'Slabs Reassign, Slabs Automove' },
   { name: 'lru', group: 'admin', verb: 'lru', syntax: 'words', reply: 'line', shareable: false, source: 'LRU Tuning' },
   { name: 'lru_crawler', group: 'admin', verb: 'lru_crawler', syntax: 'words', reply: 'line', shareable: false, source: 'LRU Crawler' },
-  { name: 'lru_crawler metadump', group: 'admin', verb: 'lru_crawler', sub: 'metadump', syntax: 'words', reply: 'dump', shareable: false, refusal: 'key', source: 'LRU Crawler' },
-  { name: 'lru_crawler mgdump', group: 'admin', verb: 'lru_crawler', sub: 'mgdump', syntax: 'words', reply: 'dump', shareable: false, source: 'LRU Crawler' },
-  { name: 'watch', group: 'admin', verb: 'watch', syntax: 'words', reply: 'endless', shareable: false, source: 'Watchers' },
+  { name: 'lru_crawler metadump', group: 'admin', verb: 'lru_crawler', sub: 'metadump', syntax: 'words', reply: 'dump', shareable: false, refusal: 'key', showsKeys: true, source: 'LRU Crawler' },
+  { name: 'lru_crawler mgdump', group: 'admin', verb: 'lru_crawler', sub: 'mgdump', syntax: 'words', reply: 'dump', shareable: false, showsKeys: true, source: 'LRU Crawler' },
+  { name: 'watch', group: 'admin', verb: 'watch', syntax: 'words', reply: 'endless', shareable: false, showsKeys: true, source: 'Watchers' },
   { name: 'refresh_certs', group: 'admin', verb: 'refresh_certs', syntax: 'words', reply: 'line', shareable: false, source: 'proto_text.c' },
   { name: 'extstore', group: 'admin', verb: 'extstore', syntax: 'words', reply: 'line', shareable: false, source: 'proto_text.c' },
   { name: 'misbehave', group: 'admin', verb: 'misbehave', syntax: 'words', reply: 'line', shareable: false, source: 'proto_text.c, debug builds' },
@@ -169,6 +171,9 @@ export const isChangingRow = Uint8Array.from(commands, ({ group }) => (group ===
 /** 1: a data block follows its text line. */
 export const hasBlockOfRow = Uint8Array.from(commands, ({ syntax }) => (syntax === 'store' || syntax === 'cas' || syntax === 'meta-store' ? 1 : 0))
 export const echoesKeyOfRow = Uint8Array.from(commands, (row) => (row.echoesKey === true ? 1 : 0))
+/** 1: what it does, it does to items by their keys. */
+export const isKeyedRow = Uint8Array.from(commands, ({ group }) => (group === 'read' || group === 'write' || group === 'delete' || group === 'arithmetic' ? 1 : 0))
+export const showsKeysOfRow = Uint8Array.from(commands, (row) => (row.showsKeys === true ? 1 : 0))
 export const groupOfRow = Uint8Array.from(commands, (row) => groups.indexOf(row.group))
 
 const rowOf = (name: string): number => commands.findIndex((row) => row.name === name && row.verb !== undefined)

@@ -36,6 +36,20 @@ export function binaryReply(opcode: number, opaque: number, status: number, word
   return packet
 }
 
+/** What of a request may not be, where its command may. */
+export const Refused = {
+  key: { words: 'memseal: key not allowed', status: Status.notSupported },
+  value: { words: 'memseal: value too large', status: Status.tooLarge },
+  keys: { words: 'memseal: too many keys in one get', status: Status.invalid },
+} as const
+export type Refused = (typeof Refused)[keyof typeof Refused]
+
+/** What a client gets for a request that it may not make with this key, value or number of keys. Its command's form of refusal is not
+ *  asked for: those that have one have no keys. */
+export function refusedFor({ dialect, opcode, opaque }: RequestFrame, { words, status }: Refused): Buffer {
+  return dialect === 'binary' ? binaryReply(opcode, opaque, status, words) : textReply(`CLIENT_ERROR ${words}`)
+}
+
 const NOT_ALLOWED = 'memseal: command not allowed'
 /** One word, since libmemcached and pymemcache take a statistic's value to end at a blank. */
 const lists: Record<Exclude<RefusalForm, 'unknown'>, Buffer> = {

@@ -1,10 +1,10 @@
 /** What memseal itself says to a client in memcached's stead: in the client's dialect, and behind whatever it is still owed. */
-import type { CommandPolicy } from '../policy/command-policy.ts'
 import type { Peer } from '../policy/peer.ts'
+import { Verdict, type Permit } from '../policy/permit.ts'
 import { commands, groupOfRow } from '../proto/commands.ts'
 import { Status } from '../proto/binary-request.ts'
 import { Found, type RequestFrame } from '../proto/frame.ts'
-import { binaryReply, notAllowed, textReply } from '../proto/refusal.ts'
+import { binaryReply, notAllowed, Refused, refusedFor, textReply } from '../proto/refusal.ts'
 import type { Traffic } from '../telemetry/counters.ts'
 import type { ClientRecord } from './client-record.ts'
 import type { Intake } from './intake.ts'
@@ -12,15 +12,24 @@ import type { Outbox } from './outbox.ts'
 
 /** What refusals need of the service. */
 export interface AnswersHome {
-  readonly policy: CommandPolicy
   readonly traffic: Traffic
-  /** A command was refused.   @param also the second command that the request needs, if that is the one that is not allowed */
-  refused(peer: Peer, command: string, also: string | undefined): void
+  /** A request was refused. */
+  refused(peer: Peer, refusal: Refusal): void
+}
+
+/** A request that was refused: by which rule ('': there are none), and for what of it. */
+export interface Refusal {
+  rule: string
+  command: string
+  /** The second command that the request needs, if that is the one that is not allowed. */
+  also: string | undefined
+  reason: 'command' | 'key' | 'value' | 'keys'
 }
 
 /** The client that is answered. */
 export interface Answered {
   readonly peer: Peer
+  readonly permit: Permit
   readonly record: ClientRecord
   readonly intake: Intake
   readonly outbox: Outbox
@@ -39,19 +48,19 @@ export class Answers {
     this.#client = client
   }
 
-  refuse(frame: RequestFrame, found: Found): void {
-    const { policy, traffic } = this.#home
-    const { record, peer } = this.#client
+  refuse(frame: RequestFrame, found: Found, verdict: Verdict): void {
+    const { record, peer, permit: { rule } } = this.#client
     record.refused++
-    traffic.refused[groupOfRow[frame.row]]++
-    const isAlso = policy.allows(frame.row, -1)
-    this.#home.refused(peer, commands[frame.row].name, isAlso ? commands[frame.alsoRow].name : undefined)
-    this.#answer(frame, found, notAllowed(frame))
+    this.#home.traffic.refused[groupOfRow[frame.row]]++
+    const also = verdict === Verdict.also ? commands[frame.alsoRow].name : undefined
+    const reason = reasons[verdict]
+    this.#home.refused(peer, { rule, command: commands[frame.row].name, also, reason })
+    this.#answer(frame, found, reason === 'command' ? notAllowed(frame) : refusedFor(frame, Refused[reason]))
   }
 
   /** A request that memcached would not take, in memcached's words. */
   faulty(frame: RequestFrame, found: Found): void {
-    if (!this.#home.policy.allows(frame.row, -1)) return this.refuse(frame, found)
+    if (!this.#client.permit.allowsRow(frame.row)) return this.refuse(frame, found, Verdict.command)
     const isBinary = frame.dialect === 'binary'
     this.say(frame, found, isBinary ? 'Invalid arguments' : frame.words, isBinary ? frame.status : Status.invalid)
   }
@@ -76,4 +85,8 @@ export class Answers {
     this.#client.outbox.answer(reply)
     this.#client.pauseIfFull()
   }
+}
+
+const reasons: Record<Verdict, Refusal['reason']> = {
+  [Verdict.allowed]: 'command', [Verdict.command]: 'command', [Verdict.also]: 'command', [Verdict.key]: 'key', [Verdict.value]: 'value', [Verdict.keys]: 'keys',
 }

@@ -13,6 +13,7 @@
 import type { Socket } from 'node:net'
 import { reset } from '../lib/reset.ts'
 import type { Peer } from '../policy/peer.ts'
+import type { Permit } from '../policy/permit.ts'
 import { Found, type RequestFrame } from '../proto/frame.ts'
 import type { Departures } from '../telemetry/departures.ts'
 import type { EventLog } from '../telemetry/event-log.ts'
@@ -56,6 +57,7 @@ export class ClientSession implements Receiver, Pumped, Traveller, Answered {
   readonly record: ClientRecord
   readonly answers: Answers
 
+  #permit: Permit
   readonly #home: Home
   readonly #socket: Socket
   readonly #tcp: Socket
@@ -72,8 +74,9 @@ export class ClientSession implements Receiver, Pumped, Traveller, Answered {
   #finishBy = 0
 
   /** @param tcp of TLS, the socket beneath it */
-  constructor(home: Home, socket: Socket, peer: Peer, tcp: Socket = socket) {
+  constructor(home: Home, socket: Socket, peer: Peer, permit: Permit, tcp: Socket = socket) {
     this.#tcp = tcp
+    this.#permit = permit
     this.#home = home
     this.#socket = socket
     this.peer = peer
@@ -91,6 +94,11 @@ export class ClientSession implements Receiver, Pumped, Traveller, Answered {
     socket.on('close', () => this.#end('client-closed'))
     home.add(this)
     socket.resume()
+  }
+
+  /** What it may do. */
+  get permit(): Permit {
+    return this.#permit
   }
 
   get isClosed(): boolean {
@@ -192,10 +200,13 @@ export class ClientSession implements Receiver, Pumped, Traveller, Answered {
     this.#endIfDrained()
   }
 
-  /** A reload has ended `commands: [all]`. What passes unread cannot be held to the new list, so it passes no longer. */
-  commandsNarrowed(): void {
+  /** What it may do from now on, after a reload. What passes unread cannot be held to anything less than all, and neither can the rest
+   *  of a get that was judged before its first part was sent. */
+  usePermit(permit: Permit): void {
+    this.#permit = permit
+    if (permit.passesUnread) return
     if (this.#state === 'raw') this.destroy('commands-changed')
-    else this.#router.commandsNarrowed()
+    else this.#router.permitNarrowed()
   }
 
   // Replies and what they change.

@@ -1,9 +1,10 @@
 /** What becomes of each request of a client, by what its commands may be and by how its requests travel.
  *
- *      take(frame) ─▶ policy ─┬─ refused ─▶ our words, in their turn
+ *      take(frame) ─▶ permit ─┬─ refused ─▶ our words, in their turn
  *                             ├─ shared ──▶ a lane; what may not be shared, or weighs too much, is private from then on
  *                             └─ private ─▶ the client's own connection: followed, or unread if everything is allowed and something
  *                                           came that cannot be framed. Heavy readers share again once they are light. */
+import { Verdict } from '../policy/permit.ts'
 import { QUIT } from '../proto/commands.ts'
 import { Found, type RequestFrame } from '../proto/frame.ts'
 import type { PrivateReason } from '../telemetry/reasons.ts'
@@ -49,16 +50,17 @@ export class Router implements Taker {
   }
 
   #request(frame: RequestFrame, found: Found): void {
-    const { policy } = this.#home
-    // It was allowed when its first part was sent.
+    const { permit } = this.#client
+    // It was allowed, with all its keys, when its first part was sent.
     if (this.#shared.isInParts) return void this.#shared.take(frame, found)
-    if (!policy.allows(frame.row, frame.alsoRow)) return this.#client.answers.refuse(frame, found)
+    const verdict = permit.verdict(frame)
+    if (verdict !== Verdict.allowed) return this.#client.answers.refuse(frame, found, verdict)
     if (frame.row === QUIT) return this.#quit(frame)
     if (this.#goal === 'shared') {
       const obstacle = this.#shared.obstacle(frame) ?? this.#weight() ?? this.#shared.take(frame, found)
       if (obstacle === undefined) return
       this.leaveSharing(obstacle === 'oversize' || obstacle === 'heavy' || obstacle === 'login' ? 'followed' : 'raw', obstacle)
-    } else if (this.#goal === 'followed' && policy.isOpen && !frame.strict) this.#goal = 'raw'
+    } else if (this.#goal === 'followed' && permit.passesUnread && !frame.strict) this.#goal = 'raw'
     else if (this.#mayShareAgain(frame)) return this.#shareAgain(frame, found)
     this.#privately(frame, found)
   }
@@ -98,7 +100,7 @@ export class Router implements Taker {
   }
 
   #goesRaw(frame: RequestFrame, found: Found): boolean {
-    if (!this.#home.policy.isOpen) return false
+    if (!this.#client.permit.passesUnread) return false
     if (this.#goal === 'shared') this.leaveSharing('raw', 'unframed')
     this.#goal = 'raw'
     this.#privately(frame, found)
@@ -125,12 +127,12 @@ export class Router implements Taker {
 
   /** From now on only a private connection will do.   @param goal `raw`: unread, if everything is allowed */
   leaveSharing(goal: 'followed' | 'raw', why: PrivateReason): void {
-    this.#goal = this.#home.policy.isOpen ? goal : 'followed'
+    this.#goal = this.#client.permit.passesUnread ? goal : 'followed'
     this.#client.record.whyPrivate = why
   }
 
   /** Not everything is allowed any more: what comes is read. */
-  commandsNarrowed(): void {
+  permitNarrowed(): void {
     if (this.#goal === 'raw') this.#goal = 'followed'
   }
 }

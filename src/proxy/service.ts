@@ -7,7 +7,8 @@ import { isDeepStrictEqual } from 'node:util'
 import type { BackendConfig, ServiceConfig } from '../config/schema.ts'
 import type { Clock } from '../lib/clock.ts'
 import { reset } from '../lib/reset.ts'
-import { CommandPolicy } from '../policy/command-policy.ts'
+import { Authority } from '../policy/authority.ts'
+import { identityOf } from '../policy/identity.ts'
 import type { Peer } from '../policy/peer.ts'
 import type { Dialect } from '../proto/frame.ts'
 import type { Login } from '../proto/login.ts'
@@ -16,6 +17,7 @@ import { Departures } from '../telemetry/departures.ts'
 import type { EventLog } from '../telemetry/event-log.ts'
 import type { BackendClose, ClientClose, PrivateReason } from '../telemetry/reasons.ts'
 import type { BackendTls } from '../tls/backend.ts'
+import type { Refusal } from './answers.ts'
 import type { BackendConnection, BackendOwner } from './backend-connection.ts'
 import { assertTogether, BackendPools } from './backend-pools.ts'
 import { ClientSession, type Home } from './client-session.ts'
@@ -40,7 +42,7 @@ export class Service implements Home, ReadinessHome {
   limits: ServiceConfig['limits']
   sharing: 'shared' | 'private'
   isCoalescing: boolean
-  policy: CommandPolicy
+  #authority: Authority
   readonly traffic = new Traffic()
   readonly clock: Clock
   readonly turn: Turn
@@ -68,7 +70,7 @@ export class Service implements Home, ReadinessHome {
     this.limits = config.limits
     this.sharing = config.backend.sharing
     this.isCoalescing = config.reply_coalescing
-    this.policy = new CommandPolicy(config.commands)
+    this.#authority = new Authority(config)
     this.clock = shared.clock
     this.turn = shared.turn
     this.log = shared.log
@@ -89,15 +91,15 @@ export class Service implements Home, ReadinessHome {
    *  @param tls what was made of `backend.tls`, and `login` of `backend.auth`; the same object as before: nothing of it is different */
   prepare(config: ServiceConfig, tls: BackendTls | undefined, login?: Login): () => void {
     assertTogether(config.backend, tls, login)
-    const policy = new CommandPolicy(config.commands)
+    const authority = new Authority(config)
     const isSame = isDeepStrictEqual({ ...this.#backend, when_down: '' }, { ...config.backend, when_down: '' })
     const pools = isSame ? undefined : this.#makePools(config.backend, tls, login)
     return () => {
       this.limits = config.limits
       this.isCoalescing = config.reply_coalescing
       this.departures.mode = config.log.connections
-      this.policy = policy
-      if (!policy.isOpen) for (const session of [...this.#sessions]) session.commandsNarrowed()
+      this.#authority = authority
+      for (const session of [...this.#sessions]) this.#permitAnew(session)
       this.#ledger.useLimits(config.limits)
       this.sharing = config.backend.sharing
       this.#privates.most = mostPrivates(config)
@@ -160,11 +162,26 @@ export class Service implements Home, ReadinessHome {
     return this.#sessions.size
   }
 
+  /** @returns why nobody like this may be a client; undefined: `serve` takes it */
+  refusalOf(peer: Peer): 'no-rule' | 'rule-full' | undefined {
+    return this.#authority.permitFor(identityOf(peer)) === undefined ? 'no-rule' : undefined
+  }
+
   /** A client that has been admitted; its socket has not been read.   @param tcp of TLS, the socket beneath it */
   serve(socket: Socket, peer: Peer, tcp: Socket = socket): void {
     if (this.isDraining) socket.destroy()
     else if (this.isAway) this.#turnAway(tcp)
-    else new ClientSession(this, socket, peer, tcp)
+    else {
+      const permit = this.#authority.permitFor(identityOf(peer))
+      if (permit === undefined) socket.destroy()
+      else new ClientSession(this, socket, peer, permit, tcp)
+    }
+  }
+
+  #permitAnew(session: ClientSession): void {
+    const permit = this.#authority.permitFor(identityOf(session.peer))
+    if (permit === undefined) session.destroy('access-changed')
+    else session.usePermit(permit)
   }
 
   /** Its handshake was under way when the last backend went. */
@@ -257,12 +274,13 @@ export class Service implements Home, ReadinessHome {
     }, `a client's own connection to the backend: ${lossText(words, loss)}`)
   }
 
-  /** A command was refused: one line per client, command and minute.   @param also the second command that the request needs,
-   *  if that is the one that is not allowed */
-  refused(peer: Peer, command: string, also: string | undefined): void {
-    const why = also === undefined ? 'not among the commands of this service' : `as it was sent it needs ${also} as well, which is not among the commands of this service`
+  /** A request was refused. */
+  refused(peer: Peer, { rule, command, also, reason }: Refusal): void {
+    const whose = rule === '' ? 'this service' : `the rule ${rule}`
+    const why = also === undefined ? refusalWords[reason](whose) : `as it was sent it needs ${also} as well, which is not among the commands of ${whose}`
     this.log.tell('command-refused', {
-      client: peer.id, service: this.name, address: peer.address, countedAs: peer.countedAs, subject: peer.tls?.subject, command, also,
+      client: peer.id, service: this.name, address: peer.address, countedAs: peer.countedAs, subject: peer.tls?.subject, rule: rule === '' ? undefined : rule,
+      command, also, reason,
     }, `refused ${command}: ${why}`)
   }
 
@@ -329,6 +347,13 @@ export class Service implements Home, ReadinessHome {
     this.#unwatch()
     this.departures.flush()
   }
+}
+
+const refusalWords: Record<Refusal['reason'], (whose: string) => string> = {
+  command: (whose) => `not among the commands of ${whose}`,
+  key: (whose) => `its key is not among those of ${whose}`,
+  value: (whose) => `its value is larger than ${whose} lets it be`,
+  keys: (whose) => `it asks for more keys at once than ${whose} lets it`,
 }
 
 function mostPrivates({ backend, limits }: ServiceConfig): number {

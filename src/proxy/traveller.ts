@@ -1,5 +1,6 @@
 /** A client, as the ways to memcached see it: the shared one (shared-route.ts) and its own (private-route.ts). */
 import type { Peer } from '../policy/peer.ts'
+import type { Permit } from '../policy/permit.ts'
 import type { Found, RequestFrame } from '../proto/frame.ts'
 import type { ClientClose } from '../telemetry/reasons.ts'
 import type { Answers } from './answers.ts'
@@ -11,6 +12,7 @@ import type { WaitsForRoom } from './staging.ts'
 
 export interface Traveller extends WaitsForRoom, WaitsForLane {
   readonly peer: Peer
+  readonly permit: Permit
   readonly outbox: Outbox
   readonly intake: Intake
   readonly record: ClientRecord

@@ -50,6 +50,14 @@ const failures: Record<HandshakeFailureReason, { words: string, advice: string }
     words: "the client's certificate has no subject alternative name, and the common name that would fit tls.names is not taken for one",
     advice: 'issue a certificate with a subject alternative name; or, where no CA of its chain has name constraints, write cn_as_name: allowed below tls',
   },
+  'no-rule': {
+    words: 'no rule of access is for this client',
+    advice: 'if it is to come in, add a rule to access: the field match beside this is one that fits it',
+  },
+  'rule-full': {
+    words: 'the client has all the connections that its rule lets it have',
+    advice: 'let it close connections that it does not use, or raise limits.connections of its rule',
+  },
   'wrong-purpose': {
     words: "the client's certificate may not be used by a TLS client",
     advice: 'issue it with extendedKeyUsage clientAuth (or without extendedKeyUsage)',
@@ -127,6 +135,8 @@ const failures: Record<HandshakeFailureReason, { words: string, advice: string }
 const reasons: Record<string, HandshakeFailureReason> = {
   // tlsSocket.authorizationError, and our own word for none at all
   NO_CERTIFICATE: 'no-certificate',
+  NO_RULE: 'no-rule',
+  RULE_FULL: 'rule-full',
   UNABLE_TO_VERIFY_LEAF_SIGNATURE: 'unknown-ca',
   UNABLE_TO_GET_ISSUER_CERT: 'unknown-ca',
   UNABLE_TO_GET_ISSUER_CERT_LOCALLY: 'unknown-ca',

@@ -6,7 +6,7 @@ import { DerReader, Tag } from './der.ts'
 
 /** Object identifiers as DER in hex. */
 export const Extension = {
-  keyUsage: '551d0f', basicConstraints: '551d13', nameConstraints: '551d1e', distributionPoints: '551d1f',
+  subjectAltName: '551d11', keyUsage: '551d0f', basicConstraints: '551d13', nameConstraints: '551d1e', distributionPoints: '551d1f',
 } as const
 
 /** Its subject, in the form in which names are compared. */

@@ -13,6 +13,7 @@ const counters = new Counters()
 const admission = new Admission({ service: 'cache', limits, counters, log })
 const listener = new Listener({
   endpoint: { kind: 'tcp', host: '127.0.0.1', port: 0 }, name: 'test', service: { limits }, admission, log,
+  refusalOf: () => undefined,
   onClient: socket => { socket.on('error', () => {}).on('data', chunk => { socket.write(chunk) }).on('end', () => { socket.end() }).resume() },
 })
 const { port } = await listener.listen()

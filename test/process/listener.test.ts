@@ -118,7 +118,7 @@ for (const tls of [false, {}] as const) {
       ['refused', '127.0.0.1', 'too-fast'], ['refused', '127.0.0.5', 'service-full'],
     ])
     expect(e.counters.refused).toEqual({
-      'not-allowed': 1, 'denied': 1, 'backend-down': 0, 'client-full': 1, 'too-fast': 1, 'service-full': 1, 'process-full': 0,
+      'not-allowed': 1, 'denied': 1, 'backend-down': 0, 'client-full': 1, 'too-fast': 1, 'service-full': 1, 'process-full': 0, 'no-rule': 0, 'rule-full': 0,
     })
     expect(e.counters.accepted).toBe(5)
   })
@@ -487,7 +487,7 @@ for (const [change, words] of [['owner', 'another service takes the listener'], 
         e.listener.update(same)
       } else {
         const admission = new Admission({ service: 'renamed', limits, counters, log: createLogger({ level: 'silent', format: 'json', file: '-' }).log })
-        e.listener.update({ ...same, owner: { admission, onClient: socket => void socket.destroy() } })
+        e.listener.update({ ...same, owner: { admission, refusalOf: () => undefined, onClient: socket => void socket.destroy() } })
       }
       await gone
       expect(e.log.map(({ event, service, reason }) => [event, service, reason])).toContainEqual(['handshake-failed', 'cache', 'rules-changed'])

@@ -14,6 +14,7 @@ import { dial } from '../../src/proxy/dial.ts'
 import { Service } from '../../src/proxy/service.ts'
 import { Turn } from '../../src/proxy/turn.ts'
 import { createLogger } from '../../src/telemetry/log.ts'
+import type { CertificateNames } from '../../src/tls/certificate-names.ts'
 import { atEndOfTest } from '../support/test-life.ts'
 import { connect, Wire } from '../support/wire.ts'
 import { reply } from '../proto/binary.ts'
@@ -25,6 +26,8 @@ export interface Setting {
   limits?: Record<string, string | number>
   backend?: Record<string, string | number | boolean>
   commands?: string
+  /** Rules of `access`. */
+  access?: readonly object[]
   /** What the backend says to a new shared connection that asks for its version. */
   greeting?: string
   /** The backend takes no binary request but the one for its version before a login. */
@@ -64,6 +67,8 @@ class Transcript {
     },
   })
   readonly #setting: Setting
+  /** What the certificate of the client that connects next says of it. */
+  #names: CertificateNames | undefined
   readonly #front: Server
   readonly #back: Server
   readonly #clients: ClientWire[] = []
@@ -85,7 +90,7 @@ class Transcript {
     let clients = 0
     this.#front = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true }, socket => {
       put(this.#fronts, socket.remotePort, 'served', socket)
-      this.service.serve(socket, { id: `c${++clients}`, service: 'cache', listener: 'test', address: '127.0.0.1', countedAs: '127.0.0.1', port: 0 })
+      this.service.serve(socket, { id: `c${++clients}`, service: 'cache', listener: 'test', address: '127.0.0.1', countedAs: '127.0.0.1', port: 0, names: this.#names })
     })
   }
 
@@ -93,9 +98,10 @@ class Transcript {
     for (const server of [this.#back, this.#front]) await once(server.listen(0, '127.0.0.1'), 'listening')
     const { login } = this.#setting
     const auth = login === undefined ? {} : { auth: { username: login.username, password_file: '/not/read/here' } }
-    const { limits = {}, backend = {}, commands = '[read, write, delete, arithmetic, flush, stats]', coalescing = 'on' } = this.#setting
+    const { limits = {}, backend = {}, commands = '[read, write, delete, arithmetic, flush, stats]', access, coalescing = 'on' } = this.#setting
+    const rules = access && { access, tls: { cert: 'c', key: 'k', client_ca: 'a' } }
     const { config, issues } = loadText(JSON.stringify({
-      services: { cache: { listen: '127.0.0.1:1', limits, backend: { connect: `127.0.0.1:${portOf(this.#back)}`, ...auth, ...backend }, reply_coalescing: coalescing } },
+      services: { cache: { listen: '127.0.0.1:1', limits, backend: { connect: `127.0.0.1:${portOf(this.#back)}`, ...auth, ...backend }, reply_coalescing: coalescing, ...rules } },
     }).replace('"listen"', `"commands":${JSON.stringify(commands.slice(1, -1).split(', '))},"listen"`), 'test.yaml', { environment: {} })
     expect(issues).toEqual([])
     const { log } = createLogger({ level: 'debug', format: 'json', file: '-' }, {
@@ -130,8 +136,9 @@ class Transcript {
     if (isShared) await this.#until(() => this.lines.some(line => line.event === 'backend-ready'), 'a ready lane')
   }
 
-  /** One more client. */
-  async connect(): Promise<ClientWire> {
+  /** One more client.   @param names of its certificate; left out: it has none */
+  async connect(names?: CertificateNames): Promise<ClientWire> {
+    this.#names = names
     const client = new ClientWire(this, await connect({ port: portOf(this.#front), allowHalfOpen: true }))
     put(this.#fronts, client.socket.localPort, 'theirs', client.socket)
     // The order of accepting is the order of their numbers.

@@ -25,6 +25,7 @@ export interface EdgeOptions {
   now?: () => number
   admission?: Admission
   name?: string
+  refusalOf?: (peer: Peer) => 'no-rule' | 'rule-full' | undefined
   /** What a client gets; left out: its own bytes back, and an end for its end. */
   onClient?: (socket: Socket, peer: Peer) => void
 }
@@ -59,6 +60,7 @@ export async function edge(options: EdgeOptions = {}): Promise<Edge> {
     endpoint: options.endpoint ?? { kind: 'tcp', host: '127.0.0.1', port: 0 },
     name, service: { limits }, admission, log,
     secure: options.tls === false ? undefined : await secure(options.tls ?? {}, name),
+    refusalOf: options.refusalOf ?? (() => undefined),
     onClient: (socket, peer) => {
       peers.push(peer)
       sockets.push(socket)
