@@ -4,7 +4,7 @@ import { setImmediate as turnOfTheLoop } from 'node:timers/promises'
 import { isLoopback, normalAddress } from '../lib/address.ts'
 import { Backoff } from '../lib/backoff.ts'
 import { bind, type Bound } from '../lib/bind.ts'
-import { CidrList } from '../lib/cidr.ts'
+import { Ranges } from '../lib/ranges.ts'
 import { endpointText, type Endpoint } from '../lib/endpoint.ts'
 import { isOwnAddress } from '../lib/names.ts'
 import { printableLines } from '../lib/printable.ts'
@@ -68,7 +68,7 @@ export class AdminServer {
   readonly #missing = new Map<Endpoint, string>()
   #retries = new Set<NodeJS.Timeout>()
   #isClosed = false
-  #allow = { rules: [] as readonly string[], list: new CidrList([]) }
+  #allow = { rules: [] as readonly string[], list: Ranges.of([]) }
   #metricsKept = { bytes: Buffer.alloc(0), madeAt: -Infinity }
   readonly #metricsRounds: Rounds<void, Buffer<ArrayBuffer>>
 
@@ -192,9 +192,9 @@ export class AdminServer {
   }
 
   /** A reload may name others. */
-  #allowed(): CidrList {
+  #allowed(): Ranges {
     const { allow } = this.#daemon.config.admin
-    if (this.#allow.rules !== allow) this.#allow = { rules: allow, list: new CidrList(allow) }
+    if (this.#allow.rules !== allow) this.#allow = { rules: allow, list: Ranges.of(allow) }
     return this.#allow.list
   }
 

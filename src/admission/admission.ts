@@ -1,8 +1,8 @@
-import type { EventLog } from '../telemetry/event-log.ts'
-import { clientKey, isLoopback } from '../lib/address.ts'
-import { CidrList } from '../lib/cidr.ts'
+import { clientKey } from '../lib/address.ts'
 import type { Counters } from '../telemetry/counters.ts'
+import type { EventLog } from '../telemetry/event-log.ts'
 import type { RefusalReason } from '../telemetry/reasons.ts'
+import { AddressRules } from './address-rules.ts'
 import { ConnectRate, OpenPerClient } from './client-limits.ts'
 import { FirstRoom } from './first-room.ts'
 import { Handshakes } from './handshakes.ts'
@@ -41,8 +41,7 @@ export interface ClientCap { limit: number, open: number }
 
 export interface AdmissionOptions {
   service: string
-  allow?: readonly string[]
-  deny?: readonly string[]
+  addresses: AddressRules
   limits: {
     connections: number
     connections_per_client: number | 'auto'
@@ -76,8 +75,7 @@ export class Admission {
   /** Where they are whose handshakes have begun and are not finished. */
   readonly halfway: FirstRoom
   readonly handshakes: Handshakes
-  #allow: CidrList
-  #deny: CidrList
+  #addresses: AddressRules
   #limits: AdmissionOptions['limits']
   #perClient = new OpenPerClient()
   #rate: ConnectRate
@@ -90,8 +88,7 @@ export class Admission {
     const now = options.now ?? Date.now
     this.service = options.service
     this.counters = options.counters
-    this.#allow = new CidrList(options.allow ?? [])
-    this.#deny = new CidrList(options.deny ?? [])
+    this.#addresses = options.addresses
     this.#limits = options.limits
     this.#rate = new ConnectRate(options.limits.new_connections_per_second, now)
     this.#cap = options.cap ?? { limit: Infinity, open: 0 }
@@ -102,17 +99,12 @@ export class Admission {
     this.#isAway = options.isAway ?? (() => false)
   }
 
-  /** Reads other rules. What it returns puts them in force: connected clients stay, and still count towards the limits. */
-  prepare({ allow, deny, limits }: Pick<AdmissionOptions, 'allow' | 'deny' | 'limits'>): () => void {
-    const allowed = new CidrList(allow ?? [])
-    const denied = new CidrList(deny ?? [])
-    return () => {
-      this.#allow = allowed
-      this.#deny = denied
-      this.#rate.perSecond = limits.new_connections_per_second
-      this.handshakes.slots = limits.handshakes
-      this.#limits = limits
-    }
+  /** Puts other rules in force, and cannot fail: connected clients stay, and still count towards the limits. */
+  use({ addresses, limits }: Pick<AdmissionOptions, 'addresses' | 'limits'>): void {
+    this.#addresses = addresses
+    this.#rate.perSecond = limits.new_connections_per_second
+    this.handshakes.slots = limits.handshakes
+    this.#limits = limits
   }
 
   /** Connections that hold a place now. */
@@ -128,7 +120,7 @@ export class Admission {
   /** Asks the questions. Admitted, the caller must `release()` the place when the client's socket has closed; refused,
    *  it is counted and logged here, and the caller destroys the socket. */
   admit(caller: Caller): Place | RefusalReason {
-    const rule = this.#ruleAgainst(caller.address)
+    const rule = this.#addresses.against(caller.address)
     const client = clientKey(caller.address, this.#prefixOf(rule === undefined))
     const refusal = rule ?? (this.#isAway() ? 'backend-down' : undefined) ?? this.#limitAgainst(caller, client)
     if (refusal !== undefined) {
@@ -144,12 +136,7 @@ export class Admission {
 
   /** Do the lists let this address in, as they stand now? */
   lets(address: string): boolean {
-    return this.#ruleAgainst(address) === undefined
-  }
-
-  #ruleAgainst(address: string): RefusalReason | undefined {
-    if (this.#deny.has(address)) return 'denied'
-    return this.#isAllowed(address) ? undefined : 'not-allowed'
+    return this.#addresses.against(address) === undefined
   }
 
   #prefixOf(isAllowed: boolean): number {
@@ -176,13 +163,6 @@ export class Admission {
     const { connections_per_client: most } = this.#limits
     if (most !== 'auto') return most
     return isLocal ? Infinity : CONNECTIONS_PER_CLIENT
-  }
-
-  /** Without an allow list only this host comes in: the configuration demands a list on every other listener. Who may
-   *  open a unix socket is said by its file permissions. */
-  #isAllowed(address: string): boolean {
-    if (address === 'unix') return true
-    return this.#allow.size === 0 ? isLoopback(address) : this.#allow.has(address)
   }
 
   /** Counts and logs a refusal.   @param client as limits count it */

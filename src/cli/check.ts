@@ -5,6 +5,7 @@ import { exitStatuses } from '../errors.ts'
 import { listenDoubts } from '../lib/listen-doubts.ts'
 import { whyNoAccount } from '../lib/socket-permissions.ts'
 import { buildLogin } from '../process/backend-login.ts'
+import { readAddressFiles } from '../process/service-addresses.ts'
 import { buildBackend, buildListeners, reportFiles } from '../process/service-tls.ts'
 import { logFileFault } from '../telemetry/log-file.ts'
 import { chooseConfiguration, noConfiguration, printIssues } from './configuration.ts'
@@ -44,6 +45,8 @@ async function checkServices({ services, isSound, report }: Loaded): Promise<voi
       if (isSound(`${path}.tls`)) await buildListeners(name, { ...service, listen: listen.length === 0 ? [anywhere] : listen }, report)
       else reportFiles(`${path}.tls`, soundOf('tls', { cert, key, client_ca, crl }), 'listener', report)
     }
+    const lists = (['allow_file', 'deny_file'] as const).filter(key => isSound(`${path}.${key}`)).map(key => [key, service?.[key]])
+    await readAddressFiles(name, Object.fromEntries(lists), report)
     if (service?.backend?.tls !== undefined) {
       const { ca, cert, key } = service.backend.tls
       if (isSound(`${path}.backend.tls`)) await buildBackend(name, service, report)

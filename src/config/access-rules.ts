@@ -4,7 +4,7 @@ import { endpointText } from '../lib/endpoint.ts'
 import { rangeOf } from '../lib/ip.ts'
 import { NamePattern, type NameKind } from '../lib/name-pattern.ts'
 import { commands, isKeyedRow } from '../proto/commands.ts'
-import { CidrList } from '../lib/cidr.ts'
+import { Ranges } from '../lib/ranges.ts'
 import type { Reading } from './reading.ts'
 import type { RuleConfig, ServiceConfig } from './schema.ts'
 
@@ -112,5 +112,5 @@ function takes(key: keyof Match, one: string, other: string): boolean {
 
 function overlap(one: string, other: string): boolean {
   const [a, b] = [one, other].map(cidr => cidr.split('/')[0])
-  return new CidrList([one]).has(b) || new CidrList([other]).has(a)
+  return Ranges.of([one]).has(b) || Ranges.of([other]).has(a)
 }

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { isIP, isIPv4, isIPv6 } from 'node:net'
+import { isIP, isIPv6 } from 'node:net'
 import type { Node } from 'yaml'
 import { endpointText, type Endpoint } from '../lib/endpoint.ts'
 import { addressBits, shortAddress } from '../lib/ip.ts'
@@ -376,7 +376,7 @@ export function parseCidr(text: string): string | Problem {
   const family = isIP(address)
   if (family === 0 || more !== undefined || address.includes('%')) return new Problem(`"${text}" is not an address range.`,
     fix)
-  if (family === 6 && /^::ffff:/i.test(address) && isIPv4(address.slice('::ffff:'.length))) {
+  if (family === 6 && addressBits(address) >> 32n === 0xffffn) {
     return new Problem(`"${text}" is an IPv4 range written as IPv6.`,
       'Write it as IPv4; IPv4 rules hold for mapped addresses too.')
   }

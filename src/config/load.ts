@@ -27,8 +27,9 @@ export interface Loaded {
   issues: Issue[]                  // from the top of the file down; warnings among them
   origins: Map<string, Origin>     // by path, of every value, defaults too
   originOf(path: string): Origin   // of the value, or of the closest section above it that was written down
-  /** Adds what is found out later about the value at `path`, such as a key that does not fit its certificate. */
-  report(severity: Issue['severity'], path: string, message: string, fix: string): void
+  /** Adds what is found out later about the value at `path`, such as a key that does not fit its certificate.
+   *  @param at where it stands, when that is in a file that the value names */
+  report(severity: Issue['severity'], path: string, message: string, fix: string, at?: Origin): void
 }
 
 export interface LoadOptions {
@@ -83,10 +84,7 @@ export function loadText(text: string, file: string, options: LoadOptions): Load
     get issues() { return sortIssues(reading.issues.map(issue => file === commandLine || isGiven(issue) ? inFlags(issue) : issue)) },
     origins: reading.origins,
     originOf: path => reading.nearestOrigin(path),
-    report(severity, path, message, fix) {
-      if (severity === 'fault') reading.refuse(path, message, fix)
-      else reading.warn(path, message, fix)
-    },
+    report: (...finding) => reading.report(...finding),
   }
 }
 
@@ -116,7 +114,7 @@ function refused(issues: Issue[], file: string): Loaded {
   return {
     config: undefined, services: {}, admin: undefined, log: undefined, files: [file], isSound: () => false, isUnread: false, issues, origins: new Map(),
     originOf: () => issues[0].origin,
-    report: (severity, path, message, fix) => void issues.push({ severity, origin: issues[0].origin, path, message, fix }),
+    report: (severity, path, message, fix, at = issues[0].origin) => void issues.push({ severity, origin: at, path, message, fix }),
   }
 }
 

@@ -61,11 +61,16 @@ export class Reading {
 
   /** A fault of a rule, shown at the value of `path` or, when it was left out, at what it would have stood under. */
   refuse(path: string, message: string, fix: string): void {
-    this.#add('fault', path, this.nearestOrigin(path), new Problem(message, fix))
+    this.report('fault', path, message, fix)
   }
 
   warn(path: string, message: string, fix: string): void {
-    this.#add('warning', path, this.nearestOrigin(path), new Problem(message, fix))
+    this.report('warning', path, message, fix)
+  }
+
+  /** @param at where it stands, when that is in a file that the value names */
+  report(severity: Issue['severity'], path: string, message: string, fix: string, at = this.nearestOrigin(path)): void {
+    this.#add(severity, path, at, new Problem(message, fix))
   }
 
   /** What is wrong with an environment variable that no value came from. */

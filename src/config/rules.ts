@@ -1,6 +1,7 @@
 import { isIPv4, isIPv6 } from 'node:net'
 import { endpointText, isLocal, type Endpoint } from '../lib/endpoint.ts'
 import { rangeOf, shortAddress, sizeOf, type Range } from '../lib/ip.ts'
+import type { Ranges } from '../lib/ranges.ts'
 import { checkAccess } from './access-rules.ts'
 import { checkCircles, realPath } from './circles.ts'
 import { entryPath } from './endpoint.ts'
@@ -46,7 +47,8 @@ function checkReach(service: ServiceConfig, path: string, reading: Reading): voi
   if (outside === -1) return
   const listener = endpointText(service.listen[outside])
   const where = entryPath(`${path}.listen`, service.listen, outside)
-  if (!reading.isFaulty(`${path}.allow`) && service.allow.length === 0) {
+  const isNamed = ['allow', 'allow_file'].some(key => reading.isFaulty(`${path}.${key}`)) || service.allow.length > 0 || service.allow_file !== undefined
+  if (!isNamed) {
     reading.refuse(where, `${listener} can be reached from other hosts, and there is no \`allow\` to say which.`,
       'Write allow: with the addresses of your clients, such as [10.0.0.0/8]; or listen on 127.0.0.1, [::1] or a unix socket.')
   }
@@ -65,6 +67,13 @@ const notPublicIPv6 = ['::/3', '4000::/2', '8000::/1'].map(rangeOf)
 // The largest that any one owner has of the internet: a /8 of IPv4, and far less than a /16 of IPv6.
 const MOST_PUBLIC = 2n ** 24n
 const MOST_PUBLIC_IPV6 = 2n ** 112n
+
+/** Does it hold large parts of the public internet? What is narrow by itself is not looked at: it may be 100,000 customers. */
+export function isBroad(ranges: Ranges): boolean {
+  const publicOf = (family: 4 | 6, most: bigint, less: readonly Range[]): boolean =>
+    sizeOf(ranges.parts(family).filter(({ first, last }) => last - first >= most), less) > most
+  return publicOf(4, MOST_PUBLIC, notPublic) || publicOf(6, MOST_PUBLIC_IPV6, notPublicIPv6)
+}
 
 /** A list that lets in everybody passes every other check and protects nothing. */
 function checkBreadth({ listen, allow, deny }: Pick<ServiceConfig, 'listen' | 'allow' | 'deny'>, path: string, reading: Reading): void {

@@ -367,9 +367,18 @@ const service = section('One proxy in front of one memcached.', {
       'may. An address alone is that address.',
     default: '', max: 10_000, example: '[10.0.0.0/8, "fd00::/8"]',
   }),
+  allow_file: optional(path({
+    example: '/etc/memseal/clients.allow',
+    doc: 'A file of more addresses that may connect: one range a line, `#` begins a comment. Read again as soon as it changes. While ' +
+      'a line of it is faulty, or it holds no range, the former stays in force; a start is refused.',
+  })),
   deny: list(cidr({ doc: 'Addresses that may not connect.' }), {
     doc: 'Addresses that may not connect, whatever `allow` says.', default: '', max: 10_000, example: '[10.9.0.0/16]',
   }),
+  deny_file: optional(path({
+    example: '/etc/memseal/clients.deny',
+    doc: 'A file of more addresses that may not connect, like `allow_file`; this one may hold no range.',
+  })),
   limits,
   log: serviceLog,
   reply_coalescing: flag({

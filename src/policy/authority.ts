@@ -1,6 +1,6 @@
 /** Which rule holds for whom: `access` and `commands` of a service, compiled. The first rule that fits decides; where there are
  *  rules and none fits, nothing is permitted. */
-import { CidrList } from '../lib/cidr.ts'
+import { Ranges } from '../lib/ranges.ts'
 import { NamePattern, type NameKind } from '../lib/name-pattern.ts'
 import type { Identity } from './identity.ts'
 import { Permit } from './permit.ts'
@@ -77,7 +77,7 @@ function testsOf(match: Match): Test[] {
   names(match.dns, 'dns', ({ dns }) => dns)
   names(match.uri, 'uri', ({ uri }) => uri)
   if (match.ip.length > 0) {
-    const ranges = new CidrList(match.ip)
+    const ranges = Ranges.of(match.ip)
     tests.push(({ certificate }) => certificate !== undefined && certificate.ip.some((address) => ranges.has(address)))
   }
   if (match.issuer.length > 0) {
@@ -97,7 +97,7 @@ function testsOf(match: Match): Test[] {
   isOneOf(match.listener, ({ listener }) => listener)
   if (match.source.length > 0) {
     const takesUnix = match.source.includes('unix')
-    const ranges = new CidrList(match.source.filter((source) => source !== 'unix'))
+    const ranges = Ranges.of(match.source.filter((source) => source !== 'unix'))
     tests.push(({ source }) => source.kind === 'unix' ? takesUnix : ranges.has(source.address))
   }
   return tests

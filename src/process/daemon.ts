@@ -19,8 +19,9 @@ import { TicketRotation } from '../tls/tickets.ts'
 import { signatureOf } from '../tls/watch.ts'
 import { ExpiryWatch } from './expiry.ts'
 import { planFds, readFdLimit, type FdPlan } from './fd-limit.ts'
-import { Reloader } from './reload.ts'
-import { buildTls, filesOf } from './service-tls.ts'
+import { Reloader, watchedFiles } from './reload.ts'
+import { buildAddresses } from './service-addresses.ts'
+import { buildTls } from './service-tls.ts'
 import { Services } from './services.ts'
 import { connectionsNow, takeSnapshot, type Running } from './snapshot.ts'
 import { ServiceManager } from './systemd.ts'
@@ -36,7 +37,8 @@ export interface ConfigurationSource {
 
 /** Runs until it is told to end. @returns the exit status */
 export async function startDaemon(source: ConfigurationSource): Promise<number> {
-  const log = createLogger(source.loaded.config!.log)
+  const written = source.loaded.config!.log   // with a fault that is found later there is no configuration any more
+  const log = createLogger(written)
   const daemon = new Daemon(source, log)
   try {
     await daemon.start()
@@ -47,7 +49,7 @@ export async function startDaemon(source: ConfigurationSource): Promise<number> 
     daemon.close()
     await log.flush()
     // Whoever starts it looks at the terminal or the journal, and into no file.
-    if (!isStream(source.loaded.config!.log.file)) process.stderr.write(`memseal could not start: ${words}\n`)
+    if (!isStream(written.file)) process.stderr.write(`memseal could not start: ${words}\n`)
     return 1
   }
   const status = await daemon.untilEnd()
@@ -90,14 +92,15 @@ export class Daemon implements Administered, Running {
     const { loaded, load } = this.source
     const config = loaded.config!
     this.#tellFds()
-    const seen = signatureOf(filesOf(config.services))
+    const seen = signatureOf(watchedFiles(config.services))
     const known = new Set(loaded.issues.map(issueLine))
     const tls = await buildTls(config.services, loaded.report)
+    const addresses = await buildAddresses(config.services, loaded.report)
     if (hasFault(loaded.issues)) throw new Error(loaded.issues.filter(({ severity }) => severity === 'fault').map(issueLine).join('\n'))
     for (const warning of loaded.issues.map(issueLine)) {
       if (!known.has(warning)) this.#log.log.tell('configuration-warning', { cause: 'start' }, warning)
     }
-    const prepared = await this.services.prepare(config, tls)
+    const prepared = await this.services.prepare(config, { tls, addresses })
     prepared.commit()
     this.#tickets.every(config.ticket_rotation)
     this.reloader = new Reloader({

@@ -7,15 +7,16 @@ import type { PastReload, ReloadCause, ReloadCounts, ReloadOutcome } from '../te
 import type { BackendMaterial, Material } from '../tls/material.ts'
 import { oneLine } from '../tls/peer.ts'
 import { FileWatch, signatureOf } from '../tls/watch.ts'
-import { buildTls, filesOf, type ServiceTls } from './service-tls.ts'
-import { PrepareError, type Services } from './services.ts'
+import { addressChanges, addressFilesOf, buildAddresses } from './service-addresses.ts'
+import { buildTls, filesOf, type Report } from './service-tls.ts'
+import { PrepareError, type Built, type Services } from './services.ts'
 
-// A new configuration, or new certificates, without a restart:
+// A new configuration, new certificates or other lists of addresses, without a restart:
 //
 //   SIGHUP, memseal reload ── load ─┐
-//   a file has changed ─────────────┴─ build TLS ── prepare ── commit      anything wrong on the way: the old stays
-//                                          │                   (cannot fail)
-//                                          └─ wrong, and it was a file's change: it may be half written, try again for a while
+//   a file has changed ─────────────┴─ build ── prepare ── commit      anything wrong on the way: the old stays
+//                                        │                 (cannot fail)
+//                                        └─ wrong, and it was a file's change: it may be half written, try again for a while
 //
 // A refusal stands until what is on disk is what is in force, however that comes about: it is taken, or put back as it was.
 
@@ -30,7 +31,7 @@ export interface ReloaderOptions {
   loaded: Loaded
   /** Loads the configuration anew from where the running one came from. */
   load: () => Loaded
-  /** `signatureOf` the files of TLS, from before the start has read them. */
+  /** `signatureOf` the watched files, from before the start has read them. */
   seen: string
   /** Works out what else depends on the configuration; what it returns puts that in force, and cannot fail. */
   prepare(config: Config): () => void
@@ -65,7 +66,7 @@ export class Reloader {
     this.#loaded = options.loaded
     this.config = options.loaded.config!
     this.#watch = new FileWatch({ onChange: () => this.#filesChanged(0), pollMs: options.pollMs })
-    this.#watch.set(filesOf(this.config.services), options.seen)
+    this.#watch.set(watchedFiles(this.config.services), options.seen)
   }
 
   /** Reads everything anew. Never rejects; reloads that were asked for meanwhile follow one after the other. */
@@ -104,20 +105,22 @@ export class Reloader {
   async #apply(loaded: Loaded): Promise<ReloadOutcome> {
     if (this.#isClosed) return shuttingDown
     const found: Issue[] = loaded === this.#loaded ? [] : [...loaded.issues]
-    const report = (severity: Issue['severity'], path: string, message: string, fix: string): void =>
-      void found.push({ severity, path, message, fix, origin: loaded.originOf(path) })
+    const report: Report = (severity, path, message, fix, at = loaded.originOf(path)) => void found.push({ severity, path, message, fix, origin: at })
     const configChanges = loaded === this.#loaded ? [] : diffConfig(this.config, loaded.config!)
     const config = loaded === this.#loaded ? this.config : keepRestartValues(this.config, loaded.config!, configChanges)
     const { services, log } = this.#options
     const files = this.#filesToWatch(config)
     const seen = signatureOf(files)
-    const tls = await buildTls(config.services, report, name => services.tlsOf(name))
+    const built: Built = {
+      tls: await buildTls(config.services, report, name => services.tlsOf(name)),
+      addresses: await buildAddresses(config.services, report, name => services.addressesOf(name)),
+    }
     if (hasFault(found)) return refused(found)
 
-    const tlsChanges = this.#tlsChanges(tls, configChanges)
+    const fileChanges = this.#fileChanges(built, configChanges)
     const alsoApply = this.#options.prepare(config)
     try {
-      const prepared = await services.prepare(config, tls)
+      const prepared = await services.prepare(config, built)
       if (this.#isClosed) {
         prepared.rollback()
         return shuttingDown
@@ -133,21 +136,23 @@ export class Reloader {
     this.#loaded = loaded
     this.config = config
     this.#watch.set(files, seen)
-    const changes = [...configChanges.map(changeText), ...tlsChanges]
+    const changes = [...configChanges.map(changeText), ...fileChanges]
     const warnings = found.map(issueLine)
     return { result: changes.length === 0 ? 'unchanged' : 'applied', changes, reasons: [], warnings }
   }
 
-  #tlsChanges(next: ReadonlyMap<string, ServiceTls>, configChanges: readonly Change[]): string[] {
-    return [...next].flatMap(([name, { listeners, backend, login }]) => {
+  #fileChanges({ tls, addresses }: Built, configChanges: readonly Change[]): string[] {
+    const { services } = this.#options
+    return [...tls].flatMap(([name, { listeners, backend, login }]) => {
       if (configChanges.some(({ path }) => path === `services.${name}`)) return []
-      const old = this.#options.services.tlsOf(name)
+      const old = services.tlsOf(name)
       const [listener] = listeners.values()
       const [oldListener] = old.listeners.values()
       return [
         ...listenerChanges(`services.${name}.tls`, oldListener?.material, listener?.material),
         ...backendChanges(`services.${name}.backend.tls`, old.backend?.material, backend?.material),
         ...(old.login === login ? [] : [`services.${name}.backend.auth.password_file: another password`]),
+        ...addressChanges(name, services.addressesOf(name), addresses.get(name)!),
       ]
     })
   }
@@ -190,7 +195,7 @@ export class Reloader {
 
   /** Those of the configuration too, while it is refused. */
   #filesToWatch(config: Config): string[] {
-    return [...filesOf(config.services), ...this.#isConfigurationRefused ? this.#asked : []]
+    return [...watchedFiles(config.services), ...this.#isConfigurationRefused ? this.#asked : []]
   }
 
   #ends(): void {
@@ -210,6 +215,11 @@ export class Reloader {
     }
     return config !== undefined && diffConfig(this.#loaded.config!, config).length === 0
   }
+}
+
+/** All files, but for the configuration itself, whose changes are to be noticed. */
+export function watchedFiles(services: Config['services']): string[] {
+  return [...filesOf(services), ...addressFilesOf(services)]
 }
 
 const shuttingDown: ReloadOutcome = { result: 'refused', changes: [], reasons: ['memseal is shutting down.'], warnings: [] }

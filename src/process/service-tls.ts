@@ -1,5 +1,6 @@
 import { X509Certificate } from 'node:crypto'
 import { readFileSync, statSync } from 'node:fs'
+import type { Loaded } from '../config/load.ts'
 import type { Config, ServiceConfig } from '../config/schema.ts'
 import { endpointText } from '../lib/endpoint.ts'
 import type { Login } from '../proto/login.ts'
@@ -28,7 +29,7 @@ export interface ServiceTls {
 
 const none: ServiceTls = { listeners: new Map(), backend: undefined, login: undefined }
 
-export type Report = (severity: 'fault' | 'warning', path: string, message: string, fix: string) => void
+export type Report = Loaded['report']
 
 /** Reads and builds all that the configuration names, and reports all that is wrong with it; after a fault the result is not to
  *  be used.   @param inForce what serves now: it is kept where nothing is different */

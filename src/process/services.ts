@@ -11,18 +11,20 @@ import { Counters } from '../telemetry/counters.ts'
 import type { EventLog } from '../telemetry/event-log.ts'
 import type { ListenerTls } from '../tls/context.ts'
 import { Listener, type ListenerOptions } from './listener.ts'
+import type { ServiceAddresses } from './service-addresses.ts'
 import type { ServiceTls } from './service-tls.ts'
 
 // The services and listeners that run, and how they become others without a client noticing:
 //
 //   prepare ── new listeners are bound, new services made ──┬─ commit: what stays gets its new settings, what went stops listening
-//   (anything may fail here; TLS is built before it)        └─ rollback: what was new is closed again
+//   (anything may fail here; TLS and lists are built before it)        └─ rollback: what was new is closed again
 //
 // A service that went stays until its last client has left.
 
 export interface RunningService {
   name: string
   config: ServiceConfig
+  addresses: ServiceAddresses
   service: Service
   admission: Admission
 }
@@ -35,6 +37,9 @@ interface Wanted {
 }
 
 export interface Shared { clock: Clock, turn: Turn, log: EventLog, cap: ClientCap }
+
+/** By the names of services. */
+export interface Built { tls: ReadonlyMap<string, ServiceTls>, addresses: ReadonlyMap<string, ServiceAddresses> }
 
 export interface Prepared { commit(): void, rollback(): void }
 
@@ -85,8 +90,12 @@ export class Services {
     return { listeners, backend: service?.backendTls, login: service?.login }
   }
 
-  /** @param tls as `buildTls` made it for `config`   @throws PrepareError; then nothing has changed */
-  async prepare(config: Config, tls: ReadonlyMap<string, ServiceTls>): Promise<Prepared> {
+  addressesOf(name: string): ServiceAddresses | undefined {
+    return this.#running.get(name)?.addresses
+  }
+
+  /** @param built what was made for `config`   @throws PrepareError; then nothing has changed */
+  async prepare(config: Config, built: Built): Promise<Prepared> {
     const made: Service[] = []
     const opened = new Map<string, Listener>()
     const rollback = (): void => {
@@ -94,7 +103,7 @@ export class Services {
       for (const service of made) service.close('drain')
     }
     try {
-      const wanted = Object.entries(config.services).map(([name, service]) => this.#wanted(name, service, tls.get(name)!, made))
+      const wanted = Object.entries(config.services).map(([name, service]) => this.#wanted(name, service, built, made))
       for (const next of wanted) await this.#open(next, opened)
       return { rollback, commit: () => this.#commit(wanted, opened) }
     } catch (error) {
@@ -103,18 +112,23 @@ export class Services {
     }
   }
 
-  #wanted(name: string, config: ServiceConfig, tls: ServiceTls, made: Service[]): Wanted {
+  #wanted(name: string, config: ServiceConfig, built: Built, made: Service[]): Wanted {
+    const [tls, addresses] = [built.tls.get(name)!, built.addresses.get(name)!]
+    const { limits } = config
     const running = this.#running.get(name)
     if (running !== undefined) {
-      const changes = [running.admission.prepare(config), running.service.prepare(config, tls.backend, tls.login)]
-      return { running: { ...running, config }, tls, apply: () => { for (const change of changes) change() } }
+      const change = running.service.prepare(config, tls.backend, tls.login)
+      const apply = (): void => {
+        running.admission.use({ addresses: addresses.rules, limits })
+        change()
+      }
+      return { running: { ...running, config, addresses }, tls, apply }
     }
     const { log, cap } = this.#shared
-    const { allow, deny, limits } = config
     const service = new Service(name, config, { ...this.#shared, onAway: () => this.#follow() }, tls.backend, tls.login)
-    const admission = new Admission({ service: name, allow, deny, limits, counters: new Counters(), log, cap, isAway: () => service.isAway })
+    const admission = new Admission({ service: name, addresses: addresses.rules, limits, counters: new Counters(), log, cap, isAway: () => service.isAway })
     made.push(service)
-    return { running: { name, config, service, admission }, tls, apply: () => {} }
+    return { running: { name, config, addresses, service, admission }, tls, apply: () => {} }
   }
 
   async #open({ running, tls }: Wanted, opened: Map<string, Listener>): Promise<void> {

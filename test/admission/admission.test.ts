@@ -1,17 +1,18 @@
 import { expect, test } from 'vitest'
 import { Admission, type AdmissionOptions } from '../../src/admission/admission.ts'
+import { AddressRules, type AddressLists } from '../../src/admission/address-rules.ts'
 import { Place } from '../../src/admission/place.ts'
 import { isLoopback } from '../../src/lib/address.ts'
 import { Counters } from '../../src/telemetry/counters.ts'
 import { createLogger } from '../../src/telemetry/log.ts'
 
-function make(options: Partial<Omit<AdmissionOptions, 'limits'>> & { limits?: Partial<AdmissionOptions['limits']> } = {}) {
+function make(options: Partial<Omit<AdmissionOptions, 'limits' | 'addresses'>> & AddressLists & { limits?: Partial<AdmissionOptions['limits']> } = {}) {
   const lines: any[] = []
   const clock = { ms: 0 }
   const { log } = createLogger({ level: 'info', format: 'json', file: '-' }, { write: line => { lines.push(JSON.parse(line)) } }, () => clock.ms)
   const counters = new Counters()
   const limits = { connections: 100, connections_per_client: 100, ipv6_prefix: 'auto' as const, new_connections_per_second: 0, handshakes: 4, ...options.limits }
-  const admission = new Admission({ service: 'cache', counters, log, now: () => clock.ms, ...options, limits })
+  const admission = new Admission({ service: 'cache', addresses: new AddressRules(options), counters, log, now: () => clock.ms, ...options, limits })
   const admit = (address: string) => admission.admit({ address, listener: 'test', isLocal: address === 'unix' || isLoopback(address) })
   return { admission, admit, counters, lines, clock }
 }
@@ -66,7 +67,7 @@ test('an IPv6 address that allow admits is a client of its own, and with ipv6_pr
 test('another prefix after a reload: those who came before it still give their own place back', () => {
   const { admit, admission } = make({ allow: ['2001:db8::/32'] })
   const place = admit('2001:db8::1') as Place
-  admission.prepare({ allow: ['2001:db8::/32'], limits: { connections: 100, connections_per_client: 1, ipv6_prefix: 64, new_connections_per_second: 0, handshakes: 4 } })()
+  admission.use({ addresses: new AddressRules({ allow: ['2001:db8::/32'] }), limits: { connections: 100, connections_per_client: 1, ipv6_prefix: 64, new_connections_per_second: 0, handshakes: 4 } })
   expect(admit('2001:db8::2')).toBeInstanceOf(Place)
   expect(admission.clients).toBe(2)
   place.release()
@@ -183,12 +184,12 @@ test('other rules hold for whoever comes from then on; whoever is in stays and c
   const { admission, admit } = make({ allow: ['10.0.0.0/8'], limits: { connections: 3 } })
   const limits = { connections: 3, connections_per_client: 100, ipv6_prefix: 'auto' as const, new_connections_per_second: 0, handshakes: 4 }
   expect(admit('10.1.0.1')).toBeInstanceOf(Place)
-  admission.prepare({ allow: ['11.0.0.0/8'], deny: ['11.9.0.0/16'], limits })()
+  admission.use({ addresses: new AddressRules({ allow: ['11.0.0.0/8'], deny: ['11.9.0.0/16'] }), limits })
   expect(['10.1.0.1', '11.9.0.1'].map(address => admit(address))).toEqual(['not-allowed', 'denied'])
   expect(admit('11.0.0.1')).toBeInstanceOf(Place)
-  admission.prepare({ allow: ['11.0.0.0/8'], limits: { ...limits, connections: 2 } })()
+  admission.use({ addresses: new AddressRules({ allow: ['11.0.0.0/8'] }), limits: { ...limits, connections: 2 } })
   expect(admit('11.0.0.1')).toBe('service-full')
-  admission.prepare({ allow: ['11.0.0.0/8'], limits: { ...limits, connections: 4, new_connections_per_second: 1 } })()
+  admission.use({ addresses: new AddressRules({ allow: ['11.0.0.0/8'] }), limits: { ...limits, connections: 4, new_connections_per_second: 1 } })
   expect(admit('11.0.0.2')).toBeInstanceOf(Place)
   expect(admit('11.0.0.2')).toBe('too-fast')
 })

@@ -1,4 +1,5 @@
 import { Admission } from '../../src/admission/admission.ts'
+import { AddressRules } from '../../src/admission/address-rules.ts'
 import { readFdLimit } from '../../src/process/fd-limit.ts'
 import { Listener } from '../../src/process/listener.ts'
 import { Counters } from '../../src/telemetry/counters.ts'
@@ -10,7 +11,7 @@ import { createLogger } from '../../src/telemetry/log.ts'
 const limits = { connections: 1000, connections_per_client: 1000, ipv6_prefix: 'auto', new_connections_per_second: 0, handshakes: 16, handshake_timeout: 5000 } as const
 const { log } = createLogger({ level: 'silent', format: 'json', file: '-' })
 const counters = new Counters()
-const admission = new Admission({ service: 'cache', limits, counters, log })
+const admission = new Admission({ service: 'cache', addresses: new AddressRules(), limits, counters, log })
 const listener = new Listener({
   endpoint: { kind: 'tcp', host: '127.0.0.1', port: 0 }, name: 'test', service: { limits }, admission, log,
   refusalOf: () => undefined,

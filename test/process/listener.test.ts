@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url'
 import { connect as connectTls, type TLSSocket } from 'node:tls'
 import { expect, test } from 'vitest'
 import { Admission } from '../../src/admission/admission.ts'
+import { AddressRules } from '../../src/admission/address-rules.ts'
 import { Counters } from '../../src/telemetry/counters.ts'
 import { createLogger } from '../../src/telemetry/log.ts'
 import { listenerTls } from '../../src/tls/context.ts'
@@ -483,10 +484,10 @@ for (const [change, words] of [['owner', 'another service takes the listener'], 
       const limits = { connections: 9, connections_per_client: 9, ipv6_prefix: 'auto' as const, new_connections_per_second: 0, handshakes: 9 }
       if (change === 'plain') e.listener.update({ ...same, secure: undefined })
       else if (change === 'deny') {
-        e.admission.prepare({ deny: ['127.0.0.2'], limits })()
+        e.admission.use({ addresses: new AddressRules({ deny: ['127.0.0.2'] }), limits })
         e.listener.update(same)
       } else {
-        const admission = new Admission({ service: 'renamed', limits, counters, log: createLogger({ level: 'silent', format: 'json', file: '-' }).log })
+        const admission = new Admission({ service: 'renamed', addresses: new AddressRules(), limits, counters, log: createLogger({ level: 'silent', format: 'json', file: '-' }).log })
         e.listener.update({ ...same, owner: { admission, refusalOf: () => undefined, onClient: socket => void socket.destroy() } })
       }
       await gone

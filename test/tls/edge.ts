@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { createServer, type AddressInfo, type Socket } from 'node:net'
 import { connect as connectTls, type TLSSocket } from 'node:tls'
 import { Admission, type AdmissionOptions, type ClientCap } from '../../src/admission/admission.ts'
+import { AddressRules } from '../../src/admission/address-rules.ts'
 import type { Endpoint } from '../../src/lib/endpoint.ts'
 import type { Peer } from '../../src/policy/peer.ts'
 import { Listener } from '../../src/process/listener.ts'
@@ -52,7 +53,7 @@ export async function edge(options: EdgeOptions = {}): Promise<Edge> {
     ...options.limits,
   }
   const { allow, deny, cap, handshakeQueue, handshakeSlotMs, now } = options
-  const admission = options.admission ?? new Admission({ service: 'cache', allow, deny, limits, counters, log, cap, handshakeQueue, handshakeSlotMs, now })
+  const admission = options.admission ?? new Admission({ service: 'cache', addresses: new AddressRules({ allow, deny }), limits, counters, log, cap, handshakeQueue, handshakeSlotMs, now })
   const name = options.name ?? 'test'
   const peers: Peer[] = []
   const sockets: Socket[] = []

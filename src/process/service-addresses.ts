@@ -1,0 +1,75 @@
+import { AddressRules } from '../admission/address-rules.ts'
+import { readAddressFile, type AddressFile, type LineFault } from '../config/address-file.ts'
+import { isBroad } from '../config/rules.ts'
+import type { Config, ServiceConfig } from '../config/schema.ts'
+import type { Report } from './service-tls.ts'
+
+// Who may come to the services, from the configuration and the files that it names to what connections are asked by. As with TLS,
+// `check`, a start and a reload all build it here.
+
+export interface ServiceAddresses {
+  rules: AddressRules
+  /** What the files held that it was made of, by key. */
+  files: ReadonlyMap<AddressKey, AddressFile>
+}
+
+const keys = ['allow_file', 'deny_file'] as const
+export type AddressKey = typeof keys[number]
+
+/** Reads and compiles all lists, and reports all that is wrong with them; after a fault the result is not to be used.
+ *  @param inForce what holds now: files that have not changed are not compiled again */
+export async function buildAddresses(
+  services: Config['services'], report: Report, inForce: (name: string) => ServiceAddresses | undefined = () => undefined,
+): Promise<Map<string, ServiceAddresses>> {
+  const built = new Map<string, ServiceAddresses>()
+  for (const [name, service] of Object.entries(services)) {
+    const files = await readAddressFiles(name, service, report, inForce(name))
+    built.set(name, { files, rules: new AddressRules({
+      allow: service.allow, deny: service.deny, allowFile: files.get('allow_file')?.ranges, denyFile: files.get('deny_file')?.ranges,
+    }) })
+  }
+  return built
+}
+
+export async function readAddressFiles(
+  name: string, service: Partial<Pick<ServiceConfig, AddressKey>>, report: Report, inForce?: ServiceAddresses,
+): Promise<Map<AddressKey, AddressFile>> {
+  const files = new Map<AddressKey, AddressFile>()
+  for (const key of keys) {
+    const file = service[key]
+    if (file === undefined) continue
+    const path = `services.${name}.${key}`
+    const read = await readAddressFile(file, inForce?.files.get(key))
+    if (Array.isArray(read)) {
+      for (const fault of read) reportLine(path, file, fault, report)
+      continue
+    }
+    files.set(key, read)
+    if (key === 'deny_file') continue
+    // An empty list lets in nobody, and is more likely a file that is being written, or was lost.
+    if (read.ranges.size === 0) report('fault', path, `${file} holds no range, so nobody could come in by it.`, 'Write one range a line, or remove allow_file.')
+    else if (isBroad(read.ranges)) {
+      report('warning', path, `${file} lets in large parts of the public internet, so this list keeps out few.`,
+        'Write the networks of those who are to come in, such as 10.0.0.0/8.')
+    }
+  }
+  return files
+}
+
+function reportLine(path: string, file: string, { line, col = 1, message, fix }: LineFault, report: Report): void {
+  report('fault', path, message, fix, line === undefined ? undefined : { kind: 'file', file, line, col })
+}
+
+/** All files whose changes are to be noticed. */
+export function addressFilesOf(services: Config['services']): string[] {
+  return Object.values(services).flatMap(service => keys.map(key => service[key])).filter(file => file !== undefined)
+}
+
+/** What other files hold now, for the log and for people. */
+export function addressChanges(name: string, old: ServiceAddresses | undefined, next: ServiceAddresses): string[] {
+  return keys.flatMap(key => {
+    const [before, now] = [old?.files.get(key), next.files.get(key)]
+    if (before === undefined || now === undefined || before.digest === now.digest) return []   // the configuration says so
+    return [`services.${name}.${key}: ${before.ranges.size.toLocaleString('en-US')} ranges are now ${now.ranges.size.toLocaleString('en-US')}`]
+  })
+}
