@@ -8,22 +8,38 @@ export interface AddressLists {
   /** What `allow_file` and `deny_file` hold; it adds to `allow` and `deny`. */
   allowFile?: Ranges
   denyFile?: Ranges
+  /** Load balancers, whose PROXY headers say for whom a connection is; `unix`: whoever connects to a unix socket. */
+  balancers?: readonly string[]
 }
 
 export class AddressRules {
   readonly #allow: readonly Ranges[]
   readonly #deny: readonly Ranges[]
+  readonly #balancers: Ranges
+  readonly #trustsUnix: boolean
 
   /** @throws Error that names the range that is none */
-  constructor({ allow = [], deny = [], allowFile, denyFile }: AddressLists = {}) {
+  constructor({ allow = [], deny = [], allowFile, denyFile, balancers = [] }: AddressLists = {}) {
     this.#allow = listsOf(allow, allowFile)
     this.#deny = listsOf(deny, denyFile)
+    this.#trustsUnix = balancers.includes('unix')
+    this.#balancers = Ranges.of(balancers.filter(each => each !== 'unix'))
+  }
+
+  /** A PROXY header is due on its connections, and is believed. */
+  isBalancer(address: string): boolean {
+    return address === 'unix' ? this.#trustsUnix : this.#balancers.has(address)
   }
 
   /** @param address as `normalAddress` gives it   @returns undefined: it may come */
   against(address: string): 'denied' | 'not-allowed' | undefined {
-    for (const list of this.#deny) if (list.has(address)) return 'denied'
+    if (this.isDenied(address)) return 'denied'
     return this.#isAllowed(address) ? undefined : 'not-allowed'
+  }
+
+  isDenied(address: string): boolean {
+    for (const list of this.#deny) if (list.has(address)) return true
+    return false
   }
 
   /** Without an allow list only this host comes in: the configuration demands a list on every other listener. Who may

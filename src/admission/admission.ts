@@ -8,9 +8,10 @@ import { FirstRoom } from './first-room.ts'
 import { Handshakes } from './handshakes.ts'
 import { Place } from './place.ts'
 
-// Who may come in, asked before a byte of a connection is read, in this order; the first no is the verdict.
+// Who may come in, asked before a byte of a connection is read, in this order; the first no is the verdict. (What a load balancer says
+// of its connections in a PROXY header is read first: they are asked about for whom it is.)
 //
-//   accept > deny > allow > process limit > service limit > limit per client > new-connection rate
+//   accept > PROXY header > deny > allow > process limit > service limit > limit per client > new-connection rate
 //              > first room (a TLS client's first bytes) > turn of its handshake
 //
 // Where a limit is reached, somebody who was admitted and has said nothing since yields the place; then somebody who has
@@ -18,6 +19,7 @@ import { Place } from './place.ts'
 // One Admission per service, shared by its listeners.
 
 const words: Record<RefusalReason, string> = {
+  'proxy-header': 'a connection from a load balancer (proxy_protocol.from)',
   'denied': 'the source address is on the deny list',
   'not-allowed': 'the source address is not on the allow list',
   'backend-down': 'no backend can be reached, and clients are to turn to another host meanwhile (backend.when_down)',
@@ -66,6 +68,8 @@ export interface Caller {
   listener: string
   /** From this very host: by loopback, by a unix socket, or by an address that is its own. */
   isLocal: boolean
+  /** The load balancer that the connection came by, as `normalAddress` gives it. */
+  via?: string
 }
 
 export class Admission {
@@ -122,16 +126,44 @@ export class Admission {
   admit(caller: Caller): Place | RefusalReason {
     const rule = this.#addresses.against(caller.address)
     const client = clientKey(caller.address, this.#prefixOf(rule === undefined))
-    const refusal = rule ?? (this.#isAway() ? 'backend-down' : undefined) ?? this.#limitAgainst(caller, client)
+    const refusal = rule ?? this.#absence() ?? this.#fullness() ?? this.#limitAgainst(caller, client)
     if (refusal !== undefined) {
       this.refused(refusal, caller, client)
       return refusal
     }
-    this.#open += 1
-    this.#cap.open += 1
+    this.#takeRoom(1)
     this.#perClient.add(client)
     this.counters.accepted += 1
-    return new Place(client, () => this.#left(client))
+    return new Place(client, () => {
+      this.#takeRoom(-1)
+      this.#perClient.remove(client)
+    })
+  }
+
+  /** A connection of a load balancer, until its PROXY header says for whom it is: it takes up room, and does not count as a client.
+   *  `release()` its place before the client is asked about. */
+  admitBalancer(caller: Caller): Place | RefusalReason {
+    const refusal = (this.#addresses.isDenied(caller.address) ? 'denied' : undefined) ?? this.#absence() ?? this.#fullness()
+    if (refusal !== undefined) {
+      this.refused(refusal, caller, caller.address)
+      return refusal
+    }
+    this.#takeRoom(1)
+    return new Place('', () => this.#takeRoom(-1))
+  }
+
+  /** The PROXY header of a balancer's connection is wrong, or did not come.   @param how the end of a sentence */
+  refuseHeader(caller: Caller, how: string): void {
+    this.refused('proxy-header', caller, caller.address, how)
+  }
+
+  isBalancer(address: string): boolean {
+    return this.#addresses.isBalancer(address)
+  }
+
+  #takeRoom(connections: 1 | -1): void {
+    this.#open += connections
+    this.#cap.open += connections
   }
 
   /** Do the lists let this address in, as they stand now? */
@@ -145,9 +177,16 @@ export class Admission {
     return isAllowed ? PREFIX_WITHIN_ALLOW : PREFIX_OF_STRANGERS
   }
 
-  #limitAgainst({ address, isLocal }: Caller, client: string): RefusalReason | undefined {
+  #absence(): RefusalReason | undefined {
+    return this.#isAway() ? 'backend-down' : undefined
+  }
+
+  #fullness(): RefusalReason | undefined {
     if (this.#cap.open >= this.#cap.limit && !this.#makeRoom()) return 'process-full'
-    if (this.#open >= this.#limits.connections && !this.#makeRoom()) return 'service-full'
+    return this.#open >= this.#limits.connections && !this.#makeRoom() ? 'service-full' : undefined
+  }
+
+  #limitAgainst({ address, isLocal }: Caller, client: string): RefusalReason | undefined {
     // Whoever shares a unix socket has no address to be told apart by.
     if (address === 'unix') return undefined
     if (this.#perClient.of(client) >= this.#mostPerClient(isLocal) && !this.#makeRoom(client)) return 'client-full'
@@ -165,15 +204,10 @@ export class Admission {
     return isLocal ? Infinity : CONNECTIONS_PER_CLIENT
   }
 
-  /** Counts and logs a refusal.   @param client as limits count it */
-  refused(reason: RefusalReason, { address, listener }: Pick<Caller, 'address' | 'listener'>, client: string): void {
+  /** Counts and logs a refusal.   @param client as limits count it   @param how more of the reason, the end of a sentence */
+  refused(reason: RefusalReason, { address, listener, via }: Pick<Caller, 'address' | 'listener' | 'via'>, client: string, how = ''): void {
     this.counters.refused[reason] += 1
-    this.#log.tell('refused', { service: this.service, listener, address, countedAs: client, reason }, `refused a connection: ${words[reason]}`)
-  }
-
-  #left(client: string): void {
-    this.#open -= 1
-    this.#cap.open -= 1
-    this.#perClient.remove(client)
+    this.#log.tell('refused', { service: this.service, listener, address, via, countedAs: client, reason },
+      `refused a connection: ${words[reason]}${how === '' ? '' : ` ${how}`}`)
   }
 }

@@ -62,10 +62,15 @@ export class Handshakes {
     return this.#running.size
   }
 
-  /** Half of the slots would do for all: a handshake may begin at once, before anything of it was read, which saves 5 % of its CPU.
-   *  Peers that then say nothing are few, and while they are there it is not calm. */
+  /** Half of the slots would do for all. */
   get isCalm(): boolean {
     return this.waiting + this.running < Math.floor(this.#slots / 2)
+  }
+
+  /** May a handshake begin at once, before anything of it was read, which saves 5 % of its CPU? Peers that then say nothing are few, and
+   *  while they are there it is not calm. What a client says whose last handshake failed is looked at, and told better by that. */
+  mayBeginUnread(client: string): boolean {
+    return this.isCalm && !this.#inVain.hasFailed(client)
   }
 
   /** Somebody connected; more may be waiting in the kernel. */

@@ -4,7 +4,7 @@ import { hostname, networkInterfaces } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { endpointText, type Endpoint } from '../lib/endpoint.ts'
 import { addressesInHostsFile, isLocalhost } from '../lib/hosts-file.ts'
-import { shortAddress } from '../lib/ip.ts'
+import { shortAddress, unmapped } from '../lib/ip.ts'
 import { entryPath } from './endpoint.ts'
 import type { Reading } from './reading.ts'
 import type { Config } from './schema.ts'
@@ -103,12 +103,4 @@ function isTakenBy(address: string, host: string): boolean {
 
 function ownAddresses(): string[] {
   return Object.values(networkInterfaces()).flatMap(addresses => (addresses ?? []).map(({ address }) => shortAddress(address.replace(/%.*/, ''))))
-}
-
-/** The short form writes ::ffff:127.0.0.1 as ::ffff:7f00:1. */
-function unmapped(address: string): string {
-  const parts = /^::ffff:([0-9a-f]{1,4}):([0-9a-f]{1,4})$/.exec(address)
-  if (parts === null) return address
-  const [high, low] = [parseInt(parts[1], 16), parseInt(parts[2], 16)]
-  return [high >> 8, high & 255, low >> 8, low & 255].join('.')
 }

@@ -297,6 +297,17 @@ export function cidr(options: { doc: string }): Kind<string> {
   return scalar<string>({ ...options, words: 'address range', parse: parseCidr, write: value => value, jsonSchema })
 }
 
+/** A load balancer: by its address, or by the unix socket that it connects to. */
+export function balancer(options: { doc: string }): Kind<string> {
+  return scalar<string>({
+    ...options,
+    words: 'address range or `unix`',
+    parse: text => text === 'unix' ? text : parseCidr(text),
+    write: value => value,
+    jsonSchema: { type: 'string' },
+  })
+}
+
 export function endpoint(side: 'listen' | 'connect', options: Described<Endpoint>): Kind<Endpoint> {
   return scalar<Endpoint>({
     ...options,

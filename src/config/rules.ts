@@ -1,7 +1,7 @@
 import { isIPv4, isIPv6 } from 'node:net'
 import { endpointText, isLocal, type Endpoint } from '../lib/endpoint.ts'
 import { rangeOf, shortAddress, sizeOf, type Range } from '../lib/ip.ts'
-import type { Ranges } from '../lib/ranges.ts'
+import { Ranges } from '../lib/ranges.ts'
 import { checkAccess } from './access-rules.ts'
 import { checkCircles, realPath } from './circles.ts'
 import { entryPath } from './endpoint.ts'
@@ -14,6 +14,7 @@ export function checkRules(config: Config, reading: Reading): void {
     if (service === undefined) continue
     const path = `services.${name}`
     checkReach(service, path, reading)
+    checkBalancers(service, path, reading)
     checkBreadth(service, path, reading)
     checkBackend(service, path, reading)
     checkClientAuth(service, path, reading)
@@ -47,8 +48,7 @@ function checkReach(service: ServiceConfig, path: string, reading: Reading): voi
   if (outside === -1) return
   const listener = endpointText(service.listen[outside])
   const where = entryPath(`${path}.listen`, service.listen, outside)
-  const isNamed = ['allow', 'allow_file'].some(key => reading.isFaulty(`${path}.${key}`)) || service.allow.length > 0 || service.allow_file !== undefined
-  if (!isNamed) {
+  if (!hasList(service, path, reading)) {
     reading.refuse(where, `${listener} can be reached from other hosts, and there is no \`allow\` to say which.`,
       'Write allow: with the addresses of your clients, such as [10.0.0.0/8]; or listen on 127.0.0.1, [::1] or a unix socket.')
   }
@@ -57,6 +57,35 @@ function checkReach(service: ServiceConfig, path: string, reading: Reading): voi
     reading.refuse(where,
       `${listener} can be reached from other hosts, and without \`tls\` everyone on the way reads and changes all data.`,
       'Write tls: with cert and key; or plaintext: allowed where the network itself is sealed.')
+  }
+}
+
+function hasList({ allow, allow_file }: ServiceConfig, path: string, reading: Reading): boolean {
+  return allow.length > 0 || allow_file !== undefined || ['allow', 'allow_file'].some(key => reading.isFaulty(`${path}.${key}`))
+}
+
+/** Whoever is believed to be a load balancer may claim to be anybody. */
+function checkBalancers(service: ServiceConfig, path: string, reading: Reading): void {
+  const from = service.proxy_protocol?.from
+  const at = `${path}.proxy_protocol.from`
+  if (from === undefined || reading.isFaulty(at)) return
+  if (!hasList(service, path, reading)) {
+    reading.refuse(at, 'the clients behind a load balancer come from other hosts, and there is no `allow` to say which.',
+      'Write allow: with the addresses of your clients, such as [10.0.0.0/8].')
+  }
+  const kinds = new Set(service.listen.map(endpoint => endpoint?.kind ?? 'systemd'))
+  const isSure = !kinds.has('systemd')   // which may be either
+  const unix = from.indexOf('unix')
+  if (isSure && unix !== -1 && !kinds.has('unix')) {
+    reading.refuse(entryPath(at, from, unix), '"unix" stands for a unix socket, and this service listens on none.', 'Write the addresses of the load balancers.')
+  }
+  const address = from.findIndex(each => each !== 'unix')
+  if (isSure && address !== -1 && !kinds.has('tcp')) {
+    reading.refuse(entryPath(at, from, address), 'nobody comes from an address, since this service listens on unix sockets only.', 'Write unix.')
+  }
+  if (isBroad(Ranges.of(from.filter(each => each !== 'unix')))) {
+    reading.refuse(at, 'takes in large parts of the public internet, and whoever is believed here may claim to come from any address.',
+      'Write the addresses of your load balancers alone, such as [10.0.0.10, 10.0.0.11].')
   }
 }
 

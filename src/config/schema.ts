@@ -1,6 +1,6 @@
 import { issuerPattern, keyPattern, listenerName, namePattern, ruleName, source } from './access-kinds.ts'
 import {
-  account, choice, cidr, command, count, countOrAuto, duration, endpoint, fileMode, fingerprint, flag, hostName, keyPin, path, pattern, peerName,
+  account, balancer, choice, cidr, command, count, countOrAuto, duration, endpoint, fileMode, fingerprint, flag, hostName, keyPin, path, pattern, peerName,
   size, userName, type Infer,
 } from './kinds.ts'
 import { commandNames, groupNames } from '../proto/commands.ts'
@@ -351,6 +351,17 @@ const rule = section('A rule: who may do what. The first one that fits decides.'
   }),
 })
 
+const proxyProtocol = section(
+  'The PROXY protocol of load balancers, versions 1 and 2. What they say first on a connection is taken for its client: `allow`, `deny`, ' +
+    'limits and the log see that address, and where it came from as `via`.', {
+  from: list(balancer({ doc: 'A load balancer.' }), {
+    doc: 'Addresses of the load balancers; `unix` stands for whoever connects to a unix socket of `listen`. Each connection from there has ' +
+      'to begin with a PROXY header, within `handshake_timeout`, and a header from anywhere else is refused. A connection of the balancer ' +
+      'itself (a health check; LOCAL, UNKNOWN) keeps its own address, and gets in if `allow` names that.',
+    min: 1, max: 1_000, example: '[10.0.0.10, 10.0.0.11]',
+  }),
+})
+
 const service = section('One proxy in front of one memcached.', {
   listen: list(endpoint('listen', { doc: 'Where clients connect.' }), {
     doc: 'Where clients connect. Port 0 takes a free one, and the log says which.',
@@ -379,6 +390,7 @@ const service = section('One proxy in front of one memcached.', {
     example: '/etc/memseal/clients.deny',
     doc: 'A file of more addresses that may not connect, like `allow_file`; this one may hold no range.',
   })),
+  proxy_protocol: optional(proxyProtocol),
   limits,
   log: serviceLog,
   reply_coalescing: flag({

@@ -18,6 +18,14 @@ export function shortAddress(host: string): string {
   return isIPv6(host) ? new URL(`http://[${host}]/`).hostname.slice(1, -1) : host
 }
 
+/** The short form writes ::ffff:127.0.0.1 as ::ffff:7f00:1; here it is IPv4, and all else as it is. */
+export function unmapped(address: string): string {
+  const parts = /^::ffff:([0-9a-f]{1,4}):([0-9a-f]{1,4})$/.exec(address)
+  if (parts === null) return address
+  const [high, low] = [parseInt(parts[1], 16), parseInt(parts[2], 16)]
+  return [high >> 8, high & 255, low >> 8, low & 255].join('.')
+}
+
 /** @param cidr `10.0.0.0/8`, as `cidr` of the configuration gives it */
 export function rangeOf(cidr: string): Range {
   const [address, prefix] = cidr.split('/')

@@ -9,6 +9,7 @@ export interface Peer {
   address: string         // IPv4-mapped as IPv4; 'unix'
   countedAs: string       // what limits count as one client: the address, or the network of an IPv6 one
   port: number            // 0 on a unix socket
+  via?: string            // the load balancer whose PROXY header says all this
   tls?: PeerTls
   names?: CertificateNames   // undefined: no certificate
 }

@@ -85,16 +85,17 @@ export class TlsAcceptor {
   }
 
   /** @param socket paused, nothing read   @param who fields for the log   @param place that it holds
-   *  @param refuses asked when its certificate is known and good   @param ready called once if all is well */
-  accept(socket: Socket, who: Who, place: Place, refuses: Refuses, ready: Ready): void {
-    const accepting: Accepting = new Accepting(socket, who, place, refuses, ready, {
+   *  @param refuses asked when its certificate is known and good   @param ready called once if all is well
+   *  @param bytesBefore of a PROXY header that was read */
+  accept(socket: Socket, who: Who, place: Place, refuses: Refuses, ready: Ready, bytesBefore = 0): void {
+    const accepting: Accepting = new Accepting(socket, who, place, refuses, ready, bytesBefore, {
       begin: () => this.#begin(accepting),
       fail: code => this.#fail(accepting, code),
     })
     this.#pending.add(accepting)
     socket.on('error', ignore)     // told by the close that follows
     socket.once('close', () => this.#closed(accepting))
-    if (this.#handshakes.isCalm) {
+    if (this.#handshakes.mayBeginUnread(accepting.client)) {
       this.#queue(accepting)
       return
     }
@@ -209,7 +210,7 @@ export class TlsAcceptor {
   /** The peer is gone, by its end or by a reset. */
   #closed(accepting: Accepting): void {
     if (accepting.isGone) return
-    if (accepting.socket.bytesRead > 0) {
+    if (accepting.hasSpoken) {
       this.#fail(accepting, accepting.stage === 'queue' ? 'GAVE_UP' : 'ECONNRESET')
       return
     }
@@ -221,7 +222,7 @@ export class TlsAcceptor {
   /** @param more fields for the log */
   #fail(accepting: Accepting, code: string, more: { subject?: string, detail?: string, match?: string } = {}): void {
     if (accepting.isGone) return
-    this.#settle(accepting, accepting.socket.bytesRead > 0 ? 'in vain' : 'none')
+    this.#settle(accepting, accepting.hasSpoken ? 'in vain' : 'none')
     const { reason, words, advice } = handshakeFailure(code)
     this.#counters.handshakesFailed[reason] += 1
     this.#log.tell('handshake-failed', { ...accepting.who, countedAs: accepting.client, reason, ...more, words, advice, code },
@@ -248,6 +249,7 @@ class Accepting implements Guest, Handshake {
   readonly ready: Ready
   readonly begin: () => void
   readonly #fail: (code: string) => void
+  readonly #bytesBefore: number
   /** Undefined: its turn came without a queue, and nothing was read before. */
   hello: HelloReader | undefined = undefined
   /** Where it waits: for its ClientHello, for its turn, for the end of its handshake. */
@@ -258,7 +260,8 @@ class Accepting implements Guest, Handshake {
   isGone = false
 
   constructor(
-    socket: Socket, who: Who, place: Place, refuses: Refuses, ready: Ready, on: { begin: () => void, fail: (code: string) => void },
+    socket: Socket, who: Who, place: Place, refuses: Refuses, ready: Ready, bytesBefore: number,
+    on: { begin: () => void, fail: (code: string) => void },
   ) {
     this.socket = socket
     this.who = who
@@ -267,6 +270,12 @@ class Accepting implements Guest, Handshake {
     this.ready = ready
     this.begin = on.begin
     this.#fail = on.fail
+    this.#bytesBefore = bytesBefore
+  }
+
+  /** A byte has come from the client. */
+  get hasSpoken(): boolean {
+    return this.socket.bytesRead > this.#bytesBefore
   }
 
   get client(): string {

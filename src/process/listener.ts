@@ -1,6 +1,6 @@
 import { createServer, type Server, type Socket } from 'node:net'
 import type { EventLog } from '../telemetry/event-log.ts'
-import type { Admission } from '../admission/admission.ts'
+import type { Admission, Caller } from '../admission/admission.ts'
 import { isLoopback, normalAddress } from '../lib/address.ts'
 import { bind, type Bound } from '../lib/bind.ts'
 import type { Endpoint } from '../lib/endpoint.ts'
@@ -9,14 +9,16 @@ import type { SocketPermissions } from '../lib/socket-permissions.ts'
 import type { Peer } from '../policy/peer.ts'
 import type { ListenerTls } from '../tls/context.ts'
 import { TlsAcceptor, type RuleRefusal } from './acceptor.ts'
+import { HeaderReader } from './header-reader.ts'
 import { passedSockets } from './systemd.ts'
 
 // From accept to a client that is ready to be served. Sockets stay paused: nothing is read before admission. A TLS client
 // is read until its ClientHello is there, a plain client's first byte is read by whoever `onClient` is.
 //
-//   accept ── Admission ──┬─ plain ─────────────────────┬─ onClient(socket, peer)
-//      (paused)   │       └─ TlsAcceptor (hello, turn, handshake) ───┘
-//                 └─ refused: reset                         the socket's close gives the place back
+//   accept ─┬──────────────┬─ Admission ──┬─ plain ─────────────────────┬─ onClient(socket, peer)
+//  (paused) │              │       │      └─ TlsAcceptor (hello, turn, handshake) ───┘
+//           └─ HeaderReader┘       └─ refused: reset                  the socket's close gives the place back
+//           (of load balancers)
 
 export interface ListenerOptions {
   endpoint: Endpoint
@@ -40,6 +42,9 @@ const BACKLOG = 4_096
 /** Somebody else has taken the place meanwhile. */
 const REOPEN_MS = 1_000
 
+/** Who connects, as far as it is known before TLS. */
+interface Connecting extends Caller { port: number }
+
 let clients = 0
 
 export class Listener {
@@ -62,6 +67,9 @@ export class Listener {
   #isShut = false
   #isTurning = false
   #endRetry: (() => void) | undefined
+  /** Connections of load balancers that have not said for whom they are. */
+  readonly #headers = new Set<HeaderReader>()
+  #timeoutMs = 0
 
   constructor(options: ListenerOptions) {
     this.endpoint = this.#boundTo = options.endpoint
@@ -89,6 +97,7 @@ export class Listener {
    *  @param change `secure` undefined: plain. `owner`: the service whose clients they are, when it is another now */
   update(change: { secure: ListenerTls | undefined, timeoutMs: number, owner?: Pick<ListenerOptions, 'admission' | 'refusalOf' | 'onClient'> }): void {
     const { secure, timeoutMs, owner } = change
+    this.#timeoutMs = timeoutMs
     if (owner !== undefined && owner.admission !== this.#admission) {
       this.#service = owner.admission.service
       this.#admission = owner.admission
@@ -176,6 +185,8 @@ export class Listener {
     this.#bound?.close()
     this.#endRetry?.()
     this.#tls?.close()
+    for (const reader of this.#headers) reader.close()
+    this.#headers.clear()
   }
 
   #server(): Server {
@@ -203,19 +214,59 @@ export class Listener {
       return
     }
     const isLocal = isUnix || isLoopback(address) || socket.remoteAddress === socket.localAddress
-    const place = this.#admission.admit({ address, listener: this.name, isLocal })
-    if (typeof place === 'string') {
-      reset(socket)
-      return
-    }
-    socket.once('close', () => place.release())
-    const peer: Peer = { id: `c${++clients}`, service: this.#service, listener: this.name, address, countedAs: place.countedAs, port }
-    if (this.#tls === undefined) this.#plain(socket, peer)
-    else this.#tls.accept(socket, { service: peer.service, listener: peer.listener, client: peer.id, address, port }, place,
-      names => this.#refusalOf({ ...peer, names }), (secure, tls, names) => this.#onClient(secure, { ...peer, tls, names }, socket))
+    const caller: Connecting = { address, port, listener: this.name, isLocal }
+    if (this.#admission.isBalancer(address)) this.#readHeader(socket, caller)
+    else this.#admit(socket, caller)
   }
 
-  #plain(socket: Socket, peer: Peer): void {
+  /** For whom it is, its balancer says first. */
+  #readHeader(socket: Socket, balancer: Connecting): void {
+    const admission = this.#admission
+    const place = admission.admitBalancer(balancer)
+    if (typeof place === 'string') return reset(socket)
+    const over = (): void => {
+      admission.firstRoom.leave(reader)
+      this.#headers.delete(reader)
+    }
+    const refuse = (how: string): void => {
+      over()
+      admission.refuseHeader(balancer, how)
+      reset(socket)
+    }
+    const reader: HeaderReader = new HeaderReader(socket, place, this.#timeoutMs, {
+      whole: (bytes, source) => {
+        over()
+        // Another configuration may hold by now.
+        if (!this.#admission.isBalancer(balancer.address)) return refuse('which is none any more')
+        this.#admit(socket, source === undefined ? balancer : {
+          ...balancer, ...source, via: balancer.address, isLocal: balancer.isLocal && isLoopback(source.address),
+        }, bytes)
+      },
+      wrong: refuse,
+      gone: bytes => {
+        if (bytes > 0) return refuse('that left in the midst of its PROXY header')
+        over()
+        admission.counters.probes += 1
+        reset(socket)
+      },
+    })
+    this.#headers.add(reader)
+    admission.firstRoom.enter(reader)
+  }
+
+  /** @param bytesBefore of a PROXY header that was read */
+  #admit(socket: Socket, caller: Connecting, bytesBefore = 0): void {
+    const place = this.#admission.admit(caller)
+    if (typeof place === 'string') return reset(socket)
+    socket.once('close', () => place.release())
+    const { address, port, via } = caller
+    const peer: Peer = { id: `c${++clients}`, service: this.#service, listener: this.name, address, countedAs: place.countedAs, port, via }
+    if (this.#tls === undefined) this.#plain(socket, peer, bytesBefore)
+    else this.#tls.accept(socket, { service: peer.service, listener: peer.listener, client: peer.id, address, port, via }, place,
+      names => this.#refusalOf({ ...peer, names }), (secure, tls, names) => this.#onClient(secure, { ...peer, tls, names }, socket), bytesBefore)
+  }
+
+  #plain(socket: Socket, peer: Peer, bytesBefore: number): void {
     const refusal = this.#refusalOf(peer)
     if (refusal !== undefined) {
       this.#admission.refused(refusal, peer, peer.countedAs)
@@ -223,7 +274,7 @@ export class Listener {
       return
     }
     socket.once('close', () => {
-      if (socket.bytesRead === 0) this.#admission.counters.probes += 1
+      if (socket.bytesRead === bytesBefore) this.#admission.counters.probes += 1
     })
     this.#onClient(socket, peer, socket)
   }

@@ -25,7 +25,7 @@ export async function buildAddresses(
   for (const [name, service] of Object.entries(services)) {
     const files = await readAddressFiles(name, service, report, inForce(name))
     built.set(name, { files, rules: new AddressRules({
-      allow: service.allow, deny: service.deny, allowFile: files.get('allow_file')?.ranges, denyFile: files.get('deny_file')?.ranges,
+      allow: service.allow, deny: service.deny, balancers: service.proxy_protocol?.from, allowFile: files.get('allow_file')?.ranges, denyFile: files.get('deny_file')?.ranges,
     }) })
   }
   return built

@@ -6,7 +6,7 @@ import type { Departure } from '../telemetry/departures.ts'
 import type { ClientClose, PrivateReason } from '../telemetry/reasons.ts'
 import type { Outbox } from './outbox.ts'
 
-export interface RecordFields extends Pick<Peer, 'service' | 'listener' | 'address' | 'port' | 'tls'> {
+export interface RecordFields extends Pick<Peer, 'service' | 'listener' | 'address' | 'port' | 'via' | 'tls'> {
   seconds: number
   requests: number
   by: Record<string, number>
@@ -61,9 +61,9 @@ export class ClientRecord {
 
   /** What log and `memseal connections` say alike. */
   fields(now: number): RecordFields {
-    const { service, listener, address, port, tls } = this.peer
+    const { service, listener, address, port, via, tls } = this.peer
     return {
-      service, listener, address, port, tls, seconds: Math.round(now - this.since) / 1000, requests: this.requests,
+      service, listener, address, port, via, tls, seconds: Math.round(now - this.since) / 1000, requests: this.requests,
       by: this.#requestsByGroup(), hits: this.hits, refused: this.refused, bytesIn: this.bytesIn,
     }
   }

@@ -153,6 +153,10 @@ export class ClientSession implements Receiver, Pumped, Traveller, Answered {
     this.#private.endRun()
   }
 
+  isClaimed(): void {
+    this.finish('proxy-header')
+  }
+
   // The ways to memcached.
 
   dropRest(): void {

@@ -5,6 +5,7 @@
  *  Reading stops for named reasons and goes on when none is left, at the end of the turn in which the last one went. */
 import type { Socket } from 'node:net'
 import type { Clock } from '../lib/clock.ts'
+import { beginsProxyHeader } from '../lib/proxy-header.ts'
 import { BinaryRequestFramer } from '../proto/binary-request.ts'
 import { BINARY_MAGIC, dialectOf, Found, type Dialect, type RequestFrame } from '../proto/frame.ts'
 import { TextRequestFramer } from '../proto/text-request.ts'
@@ -41,6 +42,8 @@ export interface Pumped {
   ranDry(): void
   /** The last reason to pause has gone: `goOn()` is to be called at the end of the turn. */
   mayGoOn(): void
+  /** It begins with a PROXY header, and nobody believes it for whom it is. */
+  isClaimed(): void
 }
 
 export class Intake {
@@ -105,6 +108,7 @@ export class Intake {
 
   push(chunk: Buffer): void {
     if (this.#framer === undefined) {
+      if (beginsProxyHeader(chunk)) return this.#client.isClaimed()
       this.dialect = dialectOf(chunk[0])
       this.#framer = this.dialect === 'binary' ? new BinaryRequestFramer() : new TextRequestFramer(this.#mostLine)
     }

@@ -19,7 +19,7 @@ export interface Event {
 
 /** In the order in which a connection meets them; then those of the whole process. */
 export const events = {
-  'refused': { level: 'warn', once: ['service', 'reason', 'countedAs'], counter: 'memseal_connections_refused_total', help: 'A connection was closed before a byte of it was read. `reason` names the rule or the limit that kept it out, `countedAs` the network that the limits count its address by.' },
+  'refused': { level: 'warn', once: ['service', 'reason', 'countedAs'], counter: 'memseal_connections_refused_total', help: 'A connection was closed before a byte of it was read, but for a PROXY header. `reason` names the rule or the limit that kept it out, `countedAs` the network that the limits count its address by, `via` the load balancer that it came by.' },
   'handshake-failed': { level: 'warn', once: ['service', 'listener', 'reason', 'countedAs'], counter: 'memseal_handshakes_total', help: 'A TLS handshake failed. `words` says why in plain words, `advice` what to do, and by whom.' },
   'tls-flood': { level: 'warn', once: ['service', 'listener', 'countedAs'], counter: 'memseal_connections_closed_total', help: 'A client sent TLS records without data until it was closed. No client library does that: look at what runs at `address`.' },
   'command-refused': { level: 'warn', once: ['service', 'rule', 'command', 'also', 'reason', 'countedAs'], counter: 'memseal_requests_refused_total', help: 'A request was answered with an error: `rule` of `access`, or where there are none `commands`, does not let its client do that. `reason` says what of it may not be: the command (`also`: what the request needs besides), a key, the size of a value, the number of keys. Allow it, or ask the owner of `address` why it is sent.' },

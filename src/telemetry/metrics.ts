@@ -9,7 +9,7 @@ export const metrics = {
   memseal_connections: { kind: 'gauge', labels: ['service'], help: 'Client connections that are being served.' },
   memseal_clients: { kind: 'gauge', labels: ['service'], help: 'Clients with a connection open: IPv4 addresses, or IPv6 addresses or networks (limits.ipv6_prefix).' },
   memseal_connections_accepted_total: { kind: 'counter', labels: ['service'], help: 'Connections that were admitted.' },
-  memseal_connections_refused_total: { kind: 'counter', labels: ['service', 'reason'], help: 'Connections closed before anything was read, by the rule or limit that kept them out.' },
+  memseal_connections_refused_total: { kind: 'counter', labels: ['service', 'reason'], help: 'Connections closed before anything but a PROXY header was read, by the rule or limit that kept them out.' },
   memseal_connections_closed_total: { kind: 'counter', labels: ['service', 'reason'], help: 'Client connections that ended, by why.' },
   memseal_connections_silent_total: { kind: 'counter', labels: ['service'], help: 'Connections that closed without having sent a byte: health checks and port scans.' },
   memseal_connections_limit: { kind: 'gauge', labels: [], help: 'Client connections that the open-files limit and the configuration permit.' },
@@ -20,7 +20,7 @@ export const metrics = {
   memseal_handshake_seconds: { kind: 'histogram', labels: ['service'], help: 'Length of TLS handshakes that succeeded, from the start of their turn.' },
   memseal_handshakes_running: { kind: 'gauge', labels: ['service'], help: 'TLS handshakes under way.' },
   memseal_handshakes_waiting: { kind: 'gauge', labels: ['service'], help: 'Connections that wait for their turn to shake hands.' },
-  memseal_handshakes_unopened: { kind: 'gauge', labels: ['service'], help: 'TLS connections that have not sent a whole ClientHello yet: silent ones, for the most part.' },
+  memseal_handshakes_unopened: { kind: 'gauge', labels: ['service'], help: 'Connections that have not sent a whole ClientHello yet, or PROXY header where one is due: silent ones, for the most part.' },
 
   memseal_requests_total: { kind: 'counter', labels: ['service', 'group'], help: 'Requests passed on to memcached, by group of commands; basic: those that are always allowed (mn, version, quit).' },
   memseal_requests_refused_total: { kind: 'counter', labels: ['service', 'group'], help: 'Requests that `commands` forbids, by group.' },

@@ -1,9 +1,9 @@
 // Closed lists of words that the log, the metrics and `memseal connections` share.
 
-/** Why a connection was refused before a byte of it was read, in the order in which the questions are asked; the last two of a client
- *  without TLS, which has said all that rules are held against. */
+/** Why a connection was refused before a byte of it was read, but for a PROXY header, in the order in which the questions are asked; the
+ *  last two of a client without TLS, which has said all that rules are held against. */
 export const refusals = [
-  'denied', 'not-allowed', 'backend-down', 'process-full', 'service-full', 'client-full', 'too-fast', 'no-rule', 'rule-full',
+  'proxy-header', 'denied', 'not-allowed', 'backend-down', 'process-full', 'service-full', 'client-full', 'too-fast', 'no-rule', 'rule-full',
 ] as const
 export type RefusalReason = typeof refusals[number]
 
@@ -11,7 +11,7 @@ export type RefusalReason = typeof refusals[number]
 export const handshakeFailures = [
   'no-certificate', 'unknown-ca', 'expired', 'not-yet-valid', 'revoked', 'crl-expired', 'crl-missing', 'rules-changed', 'wrong-pin',
   'name-not-accepted', 'cn-only', 'no-rule', 'rule-full', 'wrong-purpose', 'weak-certificate', 'bad-certificate',
-  'bad-signature', 'tls-version', 'no-shared-cipher', 'plain-text', 'http', 'timeout', 'displaced', 'queue-full', 'gave-up',
+  'bad-signature', 'tls-version', 'no-shared-cipher', 'plain-text', 'http', 'proxy-header', 'timeout', 'displaced', 'queue-full', 'gave-up',
   'client-alert-unknown-ca', 'client-alert-bad-certificate', 'client-alert-expired', 'client-alert-other',
   'closed', 'other',
 ] as const
@@ -20,7 +20,7 @@ export type HandshakeFailureReason = typeof handshakeFailures[number]
 /** Why a client connection ended. */
 export const clientCloses = [
   'client-closed', 'client-reset', 'quit', 'idle', 'request-timeout', 'max-age', 'drain', 'drain-timeout', 'killed', 'commands-changed', 'access-changed', 'revoked',
-  'tls-flood', 'request-memory', 'reply-backlog', 'reply-memory', 'protocol', 'http', 'private-limit', 'backend-closed',
+  'tls-flood', 'request-memory', 'reply-backlog', 'reply-memory', 'protocol', 'http', 'proxy-header', 'private-limit', 'backend-closed',
   'login-lost', 'backend-down', 'backend-unavailable', 'backend-lost-mid-reply', 'backend-out-of-step',
 ] as const
 export type ClientClose = typeof clientCloses[number]

@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net'
+import { beginsProxyHeader } from '../lib/proxy-header.ts'
 
 // The first bytes of a TLS connection, read before anything is spent on it: is this a ClientHello, and is it whole?
 //
@@ -9,8 +10,8 @@ import type { Socket } from 'node:net'
 // A socket that is not read shows neither what it wants nor that its peer has left: handshakes were spent on dialers that
 // had given up, and slots on peers that never said a word.
 
-/** What the bytes are so far. The last two are the codes of what went wrong, as `handshakeFailure` takes them. */
-export type Opening = 'unfinished' | 'hello' | 'PLAIN_TEXT' | 'HTTP_REQUEST'
+/** What the bytes are so far. The last three are the codes of what went wrong, as `handshakeFailure` takes them. */
+export type Opening = 'unfinished' | 'hello' | 'PLAIN_TEXT' | 'HTTP_REQUEST' | 'PROXY_HEADER'
 
 const HANDSHAKE = 0x16
 const ALERT_OR_OTHER_RECORD = [0x14, 0x15, 0x17]
@@ -29,6 +30,7 @@ export function openingOf(bytes: Buffer): Opening {
   if (first !== HANDSHAKE) {
     // Other records of TLS are as wrong here as they are harmless: OpenSSL says so without any cost.
     if (ALERT_OR_OTHER_RECORD.includes(first) && bytes[1] === MAJOR_VERSION) return 'hello'
+    if (beginsProxyHeader(bytes)) return 'PROXY_HEADER'
     return httpMethod.test(bytes.toString('latin1', 0, 8)) ? 'HTTP_REQUEST' : 'PLAIN_TEXT'
   }
   if (bytes.length > 1 && bytes[1] !== MAJOR_VERSION) return 'PLAIN_TEXT'

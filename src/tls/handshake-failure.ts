@@ -84,11 +84,16 @@ const failures: Record<HandshakeFailureReason, { words: string, advice: string }
   },
   'plain-text': {
     words: 'the client spoke plain text to the TLS port',
-    advice: 'turn TLS on in the client, or let it use a plain listener on loopback or a unix socket',
+    advice: 'turn TLS on in the client, or let it use a plain listener on loopback or a unix socket; a load balancer that sends PROXY ' +
+      'headers has to be in proxy_protocol.from',
   },
   'http': {
     words: 'the client spoke HTTP to the TLS port',
     advice: 'this port takes memcached over TLS; a scanner or health check that speaks HTTP belongs elsewhere',
+  },
+  'proxy-header': {
+    words: 'the client sent a PROXY header, and its address is not one of which they are believed',
+    advice: 'if it is your load balancer, add its address to proxy_protocol.from; else it claims to be somebody else',
   },
   'timeout': {
     words: 'the handshake was not finished in time',
@@ -178,6 +183,7 @@ const reasons: Record<string, HandshakeFailureReason> = {
   // our own words for what is seen before the handshake
   PLAIN_TEXT: 'plain-text',
   HTTP_REQUEST: 'http',
+  PROXY_HEADER: 'proxy-header',
   DISPLACED: 'displaced',
   QUEUE_FULL: 'queue-full',
   GAVE_UP: 'gave-up',

@@ -34,7 +34,7 @@ test('what OpenSSL has to judge gets its turn: other messages, other records, an
 })
 
 test.each([
-  ['get a\r\n', 'PLAIN_TEXT'], ['g', 'PLAIN_TEXT'], ['\x80\x0a', 'PLAIN_TEXT'], ['\x16\x02', 'PLAIN_TEXT'], ['GETTER', 'PLAIN_TEXT'], ['PROXY TCP4 ', 'PLAIN_TEXT'],
+  ['get a\r\n', 'PLAIN_TEXT'], ['g', 'PLAIN_TEXT'], ['\x80\x0a', 'PLAIN_TEXT'], ['\x16\x02', 'PLAIN_TEXT'], ['GETTER', 'PLAIN_TEXT'], ['PROXY TCP4 ', 'PROXY_HEADER'], ['PROXY', 'PLAIN_TEXT'],
   ['GET / HTTP/1.1\r\n', 'HTTP_REQUEST'], ['OPTIONS * HTTP/1.1', 'HTTP_REQUEST'], ['PRI * HTTP/2.0', 'HTTP_REQUEST'],
   ['\x16', 'unfinished'], ['\x16\x03', 'unfinished'],
 ])('%j is %s', (bytes, opening) => {

@@ -20,6 +20,7 @@ export interface EdgeOptions {
   limits?: Partial<AdmissionOptions['limits']> & { handshake_timeout?: number }
   allow?: string[]
   deny?: string[]
+  balancers?: string[]
   cap?: ClientCap
   handshakeQueue?: number
   handshakeSlotMs?: number
@@ -52,8 +53,8 @@ export async function edge(options: EdgeOptions = {}): Promise<Edge> {
     connections: 1000, connections_per_client: 1000, ipv6_prefix: 'auto' as const, new_connections_per_second: 0, handshakes: 16, handshake_timeout: 60_000,
     ...options.limits,
   }
-  const { allow, deny, cap, handshakeQueue, handshakeSlotMs, now } = options
-  const admission = options.admission ?? new Admission({ service: 'cache', addresses: new AddressRules({ allow, deny }), limits, counters, log, cap, handshakeQueue, handshakeSlotMs, now })
+  const { allow, deny, balancers, cap, handshakeQueue, handshakeSlotMs, now } = options
+  const admission = options.admission ?? new Admission({ service: 'cache', addresses: new AddressRules({ allow, deny, balancers }), limits, counters, log, cap, handshakeQueue, handshakeSlotMs, now })
   const name = options.name ?? 'test'
   const peers: Peer[] = []
   const sockets: Socket[] = []
