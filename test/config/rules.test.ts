@@ -157,3 +157,25 @@ services:
   expect(issues[5].fix).toBe('Write it: address range.')
   expect(loadText('services:\n  m: { listen: 127.0.0.1:1 }   # FILL-IN of old\n', 'm.yaml', { environment: {} }).issues).toEqual([])
 })
+
+test('behind a load balancer clients come from elsewhere, so a list says which; and whoever is believed stands there by address', () => {
+  const of = (...lines: string[]) => faultsOf(['listen: [127.0.0.1:1]', ...lines])
+  expect(of('proxy_protocol: { from: 10.0.0.10 }')[0]).toContain('services.s0.proxy_protocol.from: the clients behind a load balancer come from other hosts, and there is no `allow`')
+  expect(of(allow, 'proxy_protocol: { from: [10.0.0.10, "fd00::/64"] }')).toEqual([])
+  expect(of('allow_file: /a', 'proxy_protocol: { from: 10.0.0.10 }')).toEqual([])
+  expect(of(allow, 'proxy_protocol: { from: [] }')[0]).toContain('is an empty list.')
+  expect(of(allow, 'proxy_protocol: {}')[0]).toContain('services.s0.proxy_protocol.from: is missing.')
+  expect(of(allow, 'proxy_protocol: { from: lb.example.com }')[0]).toContain('"lb.example.com" is not an address range')
+  expect(of(allow, 'proxy_protocol: { from: [10.0.0.10, unix] }')[0]).toContain('services.s0.proxy_protocol.from[1]: "unix" stands for a unix socket, and this service listens on none.')
+  expect(faultsOf(['listen: unix:/run/a.sock', allow, 'proxy_protocol: { from: unix }'])).toEqual([])
+  expect(faultsOf(['listen: unix:/run/a.sock', allow, 'proxy_protocol: { from: [unix, 10.0.0.10] }'])[0]).toContain('proxy_protocol.from[1]: nobody comes from an address')
+  expect(faultsOf(['listen: systemd:a', tls, allow, 'proxy_protocol: { from: [unix, 10.0.0.10] }'])).toEqual([])
+  for (const from of ['0.0.0.0/0', '[0.0.0.0/1, 128.0.0.0/1]', '"::/0"']) {
+    expect(of(allow, `proxy_protocol: { from: ${from} }`)[0]).toContain('takes in large parts of the public internet, and whoever is believed here may claim to come from any address.')
+  }
+})
+
+test('a list in a file is as good as one that is written', () => {
+  expect(faultsOf(['listen: 0.0.0.0:1', tls, 'allow_file: /etc/memseal/allow'])).toEqual([])
+  expect(faultsOf(['listen: 0.0.0.0:1', tls, 'deny_file: /etc/memseal/deny'])[0]).toContain('there is no `allow` to say which.')
+})
