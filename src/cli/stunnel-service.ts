@@ -142,8 +142,8 @@ export class StunnelService {
 
   #commands(): void {
     this.yaml.at('commands').remark('stunnel passed every command. memseal passes these, and refuses the group `admin`: shutdown, dumps, ' +
-      'watch and the like. Where clients log in (SASL), add sasl here and write sharing: private below backend. Tools that dump ' +
-      'need [all].')
+      'watch and the like. Clients that log in (SASL, or a memcached with -Y) go on as they did, each on a connection of its own; with auth ' +
+      'below backend memseal logs in, and they need no password. Tools that dump need [all].')
     this.yaml.set('commands', defaultCommands)
   }
 

@@ -116,6 +116,9 @@ forms included. \`basic\` is what the log and the metrics call the commands that
 |---|---|
 ${rows.join('\n')}
 
+\`auth\` is logins: SASL, and in text the \`set\` by which clients log in to a memcached with \`-Y\`. Where \`write\` is not allowed memseal passes
+that \`set\` on only while memcached asks for a login on that very client's connection.
+
 A command that is not allowed is refused in the form that those who ask it read:
 
 | refused | text | binary |

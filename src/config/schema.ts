@@ -400,10 +400,10 @@ const service = section('One proxy in front of one memcached.', {
   }),
   backend,
   commands: list(aCommand, {
-    doc: 'What clients may do: groups (`read`, `write`, `delete`, `arithmetic`, `flush`, `stats`, `admin`, `all`) or ' +
+    doc: 'What clients may do: groups (`read`, `write`, `delete`, `arithmetic`, `flush`, `stats`, `auth`, `admin`, `all`) or ' +
       'single commands. The default leaves out `admin`; `[all]` makes a transparent proxy. What each group holds, and which ' +
       'requests need two of them: see [Commands](#commands).',
-    default: 'read, write, delete, arithmetic, flush, stats', min: 1, max: 200, example: '[read, touch]',
+    default: 'read, write, delete, arithmetic, flush, stats, auth', min: 1, max: 200, example: '[read, touch]',
   }),
   access: optional(list(rule, {
     doc: 'Rules: who may do what, by certificate and source. The first one that fits a client decides, and who fits none is refused. ' +

@@ -1,5 +1,5 @@
 /** What a client may do: made of a rule once, and held by its session until it leaves or a reload makes another. */
-import { commands, hasBlockOfRow, isKeyedRow, showsKeysOfRow, UNKNOWN } from '../proto/commands.ts'
+import { commands, hasBlockOfRow, isKeyedRow, SET, showsKeysOfRow, UNKNOWN } from '../proto/commands.ts'
 import { SPACE, type RequestFrame } from '../proto/frame.ts'
 import { KeyList } from './key-list.ts'
 
@@ -50,6 +50,11 @@ export class Permit {
 
   allowsRow(row: number): boolean {
     return this.allowed[row] === 1
+  }
+
+  /** A `set` is not allowed, or not each. */
+  get mayRefuseSet(): boolean {
+    return this.allowed[SET] === 0 || this.#keys !== undefined || this.#denyKeys !== undefined || this.#valueSize < Infinity
   }
 
   /** @param frame whose line (or header and key) is here */

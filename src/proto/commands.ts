@@ -3,8 +3,9 @@
  *
  *  Sources: memcached's doc/protocol.txt (section named in each row) and doc/protocol-binary.txt. */
 
-/** What an operator allows or forbids together. `basic` (noop, version, quit) harms nobody and is always allowed. */
-export const groups = ['read', 'write', 'delete', 'arithmetic', 'flush', 'stats', 'admin', 'basic'] as const
+/** What an operator allows or forbids together. `basic` (noop, version, quit) harms nobody and is always allowed. `auth` are logins:
+ *  SASL, and the first `set` of a memcached with `-Y`. */
+export const groups = ['read', 'write', 'delete', 'arithmetic', 'flush', 'stats', 'auth', 'admin', 'basic'] as const
 export type Group = (typeof groups)[number]
 
 /** The groups that the configuration may name, and `all`. */
@@ -149,9 +150,9 @@ export const commands: readonly Command[] = [
   { name: 'debugtime', group: 'admin', verb: 'debugtime', syntax: 'words', reply: 'line', shareable: false, source: 'proto_text.c, debug builds' },
   { name: 'debugitem', group: 'admin', verb: 'debugitem', syntax: 'words', reply: 'line', shareable: false, source: 'proto_text.c, debug builds' },
 
-  { name: 'sasl', group: 'admin', shareable: false, refusal: 'unknown', opcode: 0x20, extras: 0, source: 'SASL list mechs' },
-  { name: 'sasl', group: 'admin', shareable: false, refusal: 'unknown', opcode: 0x21, extras: 0, key: true, value: true, source: 'SASL Auth' },
-  { name: 'sasl', group: 'admin', shareable: false, refusal: 'unknown', opcode: 0x22, extras: 0, key: true, value: true, source: 'SASL Step' },
+  { name: 'sasl', group: 'auth', shareable: false, refusal: 'unknown', opcode: 0x20, extras: 0, source: 'SASL list mechs' },
+  { name: 'sasl', group: 'auth', shareable: false, refusal: 'unknown', opcode: 0x21, extras: 0, key: true, value: true, source: 'SASL Auth' },
+  { name: 'sasl', group: 'auth', shareable: false, refusal: 'unknown', opcode: 0x22, extras: 0, key: true, value: true, source: 'SASL Step' },
 
   // What no row names: the administrator's, since nobody can tell what it does.
   { name: 'unknown', group: 'admin', shareable: false, refusal: 'unknown', source: 'whatever this table does not know' },
@@ -186,3 +187,4 @@ export const QUIT = rowOf('quit')
 export const SET = rowOf('set')
 export const STATS = rowOf('stats')
 export const VERSION = rowOf('version')
+export const SASL = commands.findIndex(({ name }) => name === 'sasl')

@@ -2,8 +2,10 @@
  *  object down gets to see the password. */
 import { timingSafeEqual } from 'node:crypto'
 
-/** What `username SP password` of `-Y`, or the message of SASL PLAIN, may come to: memcached takes no more than 2 KiB for certain. */
+/** Bytes of a password. memcached's own list with `-Y` has room for 256 with the name; SASL has its own bounds. */
 export const MAX_PASSWORD = 1024
+/** A request in text that is longer than that, line and value, is not a login. */
+export const MOST_LOGIN_BYTES = 4096
 const SASL_AUTH = 0x21
 const HEADER = 24
 const PLAIN = 'PLAIN'
@@ -11,11 +13,14 @@ const PLAIN = 'PLAIN'
 export class Login {
   readonly username: string
   readonly #password: Buffer
+  /** Length of what `-Y` is shown as the value of a `set`. */
+  readonly textBytes: number
 
   /** @param password its bytes, without line ends and NULs */
   constructor(username: string, password: Buffer) {
     this.username = username
     this.#password = password
+    this.textBytes = Buffer.byteLength(username) + 1 + password.length
   }
 
   /** The first `set` of a memcached with `-Y`. The key is of no account, and nothing is stored.   Source: protocol.txt, "Authentication" */

@@ -121,6 +121,9 @@ export class BinaryDialect implements Dialect {
   /** Each reply has the number of its request. */
   readonly unproved = []
 
+  /** memcached says so to each request, and closes. */
+  readonly wantsLogin = false
+
   get hasBegun(): boolean {
     return false
   }

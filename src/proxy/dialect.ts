@@ -52,6 +52,8 @@ export interface Dialect {
   readonly hasBegun: boolean
   /** Of the value in hand so much is still to come, as its header says. */
   readonly bytesLeft: number
+  /** Of a private connection: memcached has said that it wants a login, and its client has not logged in yet. */
+  readonly wantsLogin: boolean
   /** The oldest request may rightly stay without an answer for long. */
   readonly isEndless: boolean
 

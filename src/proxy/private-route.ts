@@ -6,7 +6,9 @@
 import type { Clock } from '../lib/clock.ts'
 import type { Peer } from '../policy/peer.ts'
 import { Status } from '../proto/binary-request.ts'
+import { SASL, SET } from '../proto/commands.ts'
 import { Found, type Dialect, type RequestFrame } from '../proto/frame.ts'
+import type { Login } from '../proto/login.ts'
 import type { BackendClose, ClientClose, PrivateReason } from '../telemetry/reasons.ts'
 import type { BackendConnection, BackendOwner } from './backend-connection.ts'
 import { LOGIN_REFUSED_WORDS, UNAVAILABLE_WORDS } from './backend-pools.ts'
@@ -14,6 +16,7 @@ import { Pause } from './intake.ts'
 import type { Loss } from './loss.ts'
 import type { WaitsForPlace } from './place-queue.ts'
 import type { Route } from './target.ts'
+import { UNAUTHENTICATED } from './text-greeting.ts'
 import type { Traveller } from './traveller.ts'
 
 /** What private connections need of the service. */
@@ -34,8 +37,12 @@ export interface PrivateHome {
   lost(why: BackendClose): void
   /** memcached's release has `mn`, as far as is known. */
   readonly hasMn: boolean
-  /** memcached has said that it wants a login. */
+  /** There are lanes, which find out whether memcached wants a login. */
+  readonly hasLanes: boolean
+  /** It has said so. */
   readonly wantsLogin: boolean
+  /** What memseal itself logs in with. */
+  readonly login: Login | undefined
 }
 
 /** It could not be opened. */
@@ -63,8 +70,24 @@ export class PrivateRoute implements BackendOwner, WaitsForPlace {
     return this.#connection !== undefined
   }
 
+  get isConnecting(): boolean {
+    return this.#connection?.isConnecting === true
+  }
+
   get isEndless(): boolean {
     return this.#connection?.isEndless === true
+  }
+
+  /** memcached answers nothing but a login on it. */
+  get wantsLogin(): boolean {
+    return this.#connection?.isReady === true && this.#connection.dialect.wantsLogin
+  }
+
+  get mayLogIn(): boolean {
+    const { login, wantsLogin, hasLanes } = this.#home
+    const { permit, intake } = this.#client
+    if (login !== undefined || intake.dialect !== 'text') return false
+    return wantsLogin || (!hasLanes && permit.allowsRow(SASL) && permit.mayRefuseSet)
   }
 
   /** @param isUnread from this request on bytes pass unread */
@@ -77,6 +100,7 @@ export class PrivateRoute implements BackendOwner, WaitsForPlace {
     if (!connection.isReady) return client.move(found)
     if (isUnread) return client.outbox.inFlight > 0 ? client.move(found) : this.#turnRaw(connection)
     client.arrived()
+    if (connection.dialect.wantsLogin && this.#isHeldOff(frame, found)) return
     const isHead = found === Found.head
     if (isHead && this.#home.hasMn) connection.dialect.endBeforeUpload()
     connection.enter(frame, client.outbox, isHead)
@@ -86,6 +110,16 @@ export class PrivateRoute implements BackendOwner, WaitsForPlace {
     }
     client.counted(frame)
     this.#waitIfFull(connection)
+  }
+
+  /** memcached would say the same to each of them, but to several of one packet only once, and to a value of its own. So it is asked
+   *  nothing but the login, and what follows waits for the answer.   @returns true when the request is not to be sent now */
+  #isHeldOff(frame: RequestFrame, found: Found): boolean {
+    const { outbox, answers } = this.#client
+    if (outbox.inFlight > 0) this.#client.move(found)
+    else if (frame.row !== SET) answers.say(frame, found, UNAUTHENTICATED, Status.invalid)
+    else return false
+    return true
   }
 
   #open(found: Found): void {

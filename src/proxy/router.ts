@@ -5,16 +5,17 @@
  *                             └─ private ─▶ the client's own connection: followed, or unread if everything is allowed and something
  *                                           came that cannot be framed. Heavy readers share again once they are light. */
 import { Verdict } from '../policy/permit.ts'
-import { QUIT } from '../proto/commands.ts'
+import { QUIT, SET } from '../proto/commands.ts'
 import { Found, type RequestFrame } from '../proto/frame.ts'
 import type { PrivateReason } from '../telemetry/reasons.ts'
 import type { AnswersHome } from './answers.ts'
+import { ClientLogins, type LoginHome } from './client-logins.ts'
 import type { Taker } from './intake.ts'
-import type { PrivateHome, PrivateRoute } from './private-route.ts'
+import type { PrivateRoute } from './private-route.ts'
 import type { SharedRoute } from './shared-route.ts'
 import type { Traveller } from './traveller.ts'
 
-export interface RouterHome extends AnswersHome, PrivateHome {
+export interface RouterHome extends AnswersHome, LoginHome {
   readonly sharing: 'shared' | 'private'
 }
 
@@ -23,6 +24,7 @@ export class Router implements Taker {
   readonly #client: Traveller
   readonly #shared: SharedRoute
   readonly #private: PrivateRoute
+  readonly #logins: ClientLogins
   /** How requests are to travel from now on; the client's state is where they are. */
   #goal: 'shared' | 'followed' | 'raw'
 
@@ -31,6 +33,7 @@ export class Router implements Taker {
     this.#client = client
     this.#shared = shared
     this.#private = own
+    this.#logins = new ClientLogins(home, client, own)
     this.#goal = home.sharing === 'private' ? 'followed' : 'shared'
   }
 
@@ -53,8 +56,9 @@ export class Router implements Taker {
     const { permit } = this.#client
     // It was allowed, with all its keys, when its first part was sent.
     if (this.#shared.isInParts) return void this.#shared.take(frame, found)
+    if (frame.row === SET && this.#logins.answers(frame, found)) return
     const verdict = permit.verdict(frame)
-    if (verdict !== Verdict.allowed) return this.#client.answers.refuse(frame, found, verdict)
+    if (verdict !== Verdict.allowed) return this.#forbidden(frame, found, verdict)
     if (frame.row === QUIT) return this.#quit(frame)
     if (this.#goal === 'shared') {
       const obstacle = this.#shared.obstacle(frame) ?? this.#weight() ?? this.#shared.take(frame, found)
@@ -62,6 +66,14 @@ export class Router implements Taker {
       this.leaveSharing(obstacle === 'oversize' || obstacle === 'heavy' || obstacle === 'login' ? 'followed' : 'raw', obstacle)
     } else if (this.#goal === 'followed' && permit.passesUnread && !frame.strict) this.#goal = 'raw'
     else if (this.#mayShareAgain(frame)) return this.#shareAgain(frame, found)
+    this.#privately(frame, found)
+  }
+
+  #forbidden(frame: RequestFrame, found: Found, verdict: Verdict): void {
+    const fate = frame.row === SET ? this.#logins.fateOf(frame, found) : 'refused'
+    if (fate === 'refused') return this.#client.answers.refuse(frame, found, verdict)
+    if (fate === 'waits') return
+    if (this.#goal === 'shared') this.leaveSharing('followed', 'login')
     this.#privately(frame, found)
   }
 

@@ -220,6 +220,10 @@ export class Service implements Home, ReadinessHome {
     return this.#pools.wantsLogin
   }
 
+  get hasLanes(): boolean {
+    return this.#pools.hasLanes
+  }
+
   get replyTimeoutMs(): number {
     return this.#pools.config.reply_timeout
   }

@@ -19,7 +19,7 @@ const VERSION_REQUEST = Buffer.from('version\r\n')
 const LOGIN_SHOWN = Buffer.from('(the login of memseal)\r\n')
 /** What memcached with `-Y` says until the first good login. */
 const LOGIN_WANTED = /^CLIENT_ERROR (unauthenticated|authentication failure|bad authentication token format)$/
-const UNAUTHENTICATED = 'CLIENT_ERROR unauthenticated'
+export const UNAUTHENTICATED = 'CLIENT_ERROR unauthenticated'
 const STORED = 'STORED'
 
 /** Writes a request of ours, which any line answers.   @param shown stands for it where requests are shown */

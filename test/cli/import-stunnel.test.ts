@@ -59,7 +59,7 @@ async function checked(yaml: string): Promise<{ status: number, err: string }> {
   return { status, err }
 }
 
-const commands = ['read', 'write', 'delete', 'arithmetic', 'flush', 'stats']
+const commands = ['read', 'write', 'delete', 'arithmetic', 'flush', 'stats', 'auth']
 const server = '[cache]\naccept = 127.0.0.1:11212\nconnect = 127.0.0.1:11211\ncert = /s.crt\nkey = /s.key\n'
 const client = '[cache]\nclient = yes\naccept = 127.0.0.1:11211\nconnect = cache1:11212\nCAfile = /ca.pem\nverifyChain = yes\ncheckHost = cache1\n'
 
@@ -89,9 +89,10 @@ services:
     backend:
       connect: 127.0.0.1:11211
     # stunnel passed every command. memseal passes these, and refuses the group \`admin\`: shutdown, dumps, watch
-    #   and the like. Where clients log in (SASL), add sasl here and write sharing: private below backend. Tools
-    #   that dump need [all].
-    commands: [read, write, delete, arithmetic, flush, stats]
+    #   and the like. Clients that log in (SASL, or a memcached with -Y) go on as they did, each on a connection
+    #   of its own; with auth below backend memseal logs in, and they need no password. Tools that dump need
+    #   [all].
+    commands: [read, write, delete, arithmetic, flush, stats, auth]
 `)
   const real = out.replace('/etc/stunnel/server.crt', keys.server.certFile).replace('/etc/stunnel/server.key', keys.server.keyFile)
     .replace('/etc/stunnel/clients.pem', keys.ca.certFile)
@@ -120,9 +121,10 @@ services:
         cert: /etc/stunnel/client.pem
         key: /etc/stunnel/client.pem
     # stunnel passed every command. memseal passes these, and refuses the group \`admin\`: shutdown, dumps, watch
-    #   and the like. Where clients log in (SASL), add sasl here and write sharing: private below backend. Tools
-    #   that dump need [all].
-    commands: [read, write, delete, arithmetic, flush, stats]
+    #   and the like. Clients that log in (SASL, or a memcached with -Y) go on as they did, each on a connection
+    #   of its own; with auth below backend memseal logs in, and they need no password. Tools that dump need
+    #   [all].
+    commands: [read, write, delete, arithmetic, flush, stats, auth]
 `)
   // One file with both, as stunnel users have it.
   const both = fileWith(keys.client.key + keys.client.cert, 'client.pem')

@@ -38,11 +38,11 @@ test('the smallest configuration has every default', () => {
         log: { connections: 'sampled' },
         reply_coalescing: true,
         backend: {
-          tls: undefined, connect: [{ kind: 'tcp', host: '127.0.0.1', port: 11211 }], policy: 'failover', sharing: 'shared',
+          tls: undefined, auth: undefined, connect: [{ kind: 'tcp', host: '127.0.0.1', port: 11211 }], policy: 'failover', sharing: 'shared',
           connections: 'auto', join_gets: true, connect_timeout: 1000, reply_timeout: 5000, when_down: 'answer', return_after: 30_000, probe_interval: 5000,
           longest_retry: 500, max_age: 0, resolve_interval: 30_000,
         },
-        commands: ['read', 'write', 'delete', 'arithmetic', 'flush', 'stats'],
+        commands: ['read', 'write', 'delete', 'arithmetic', 'flush', 'stats', 'auth'],
       },
     },
   })

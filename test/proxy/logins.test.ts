@@ -33,12 +33,10 @@ test('one that wants a login (-Y) is reachable; each client gets its own connect
   expect(t.service.readiness()).toEqual([])
   expect([state(t), isUp(t)]).toEqual([['wants-login'], [true]])
   t.client(1).sends('get a\r\n')
-  const own = await t.private(1)
-  await own.sees('get a\r\n')
-  own.says('CLIENT_ERROR unauthenticated\r\n')
   await t.client(1).gets('CLIENT_ERROR unauthenticated\r\n')
+  await (await t.lanes(2)).seesNothing()
   t.client(2).sends('set auth 0 0 3\r\nu p\r\n')
-  const other = await t.private(2)
+  const other = await t.lanes(3)
   await other.sees('set auth 0 0 3\r\nu p\r\n')
   other.says('STORED\r\n')
   await t.client(2).gets('STORED\r\n')
@@ -47,7 +45,7 @@ test('one that wants a login (-Y) is reachable; each client gets its own connect
 })
 
 test('one that wants a login (-S) tells its version all the same, and nothing else', async () => {
-  const t = await transcript({ greeting: '', loginWanted: true, dialect: 'binary', commands: '[read, write, sasl]', backend: { connect_timeout: '1s' } })
+  const t = await transcript({ greeting: '', loginWanted: true, dialect: 'binary', commands: '[read, write, auth]', backend: { connect_timeout: '1s' } })
   await t.settle()
   t.passes(1001)
   expect(await t.logged('backend-wants-login')).toMatchObject({ level: 'info', dialect: 'binary' })
@@ -69,7 +67,7 @@ test('a login on a memcached that is known to want one: when the connection brea
   const t = await transcript({ greeting: 'CLIENT_ERROR unauthenticated\r\n' })
   await t.logged('backend-wants-login')
   t.client(1).sends(login)
-  const own = await t.private(1)
+  const own = await t.lanes(2)
   await own.sees(login)
   own.says('STORED\r\n')
   await t.client(1).gets('STORED\r\n')
@@ -145,6 +143,115 @@ test('a login that memcached turned down is none to lose', async () => {
   await next.sees('get a\r\n')
   next.says('CLIENT_ERROR unauthenticated\r\n')
   await t.client(1).gets('CLIENT_ERROR unauthenticated\r\n')
+})
+
+const WANTED = 'CLIENT_ERROR unauthenticated\r\n'
+const notAllowed = 'CLIENT_ERROR memseal: command not allowed\r\n'
+
+test('a login is no write: it reaches memcached where write is not allowed, and what follows it does not', async () => {
+  const t = await transcript({ greeting: WANTED, commands: '[read, auth]' })
+  await t.logged('backend-wants-login')
+  t.client(1).sends(login, 'set a 0 0 1\r\nx\r\n', 'get a\r\n')
+  const own = await t.lanes(2)
+  await own.sees(login)
+  await own.seesNothing()
+  own.says('STORED\r\n')
+  await t.client(1).gets('STORED\r\n', notAllowed)
+  await own.sees('get a\r\n')
+  own.says('END\r\n')
+  await t.client(1).gets('END\r\n')
+  t.client(1).sends(login)
+  await t.client(1).gets(notAllowed)
+  await own.seesNothing()
+})
+
+test('the same byte by byte, and where nobody knows yet what memcached wants', async () => {
+  const t = await transcript({ greeting: WANTED, commands: '[read, auth]', backend: { sharing: 'private' } })
+  for (const byte of login) {
+    t.client(1).sends(byte)
+    await new Promise(setImmediate)
+  }
+  const own = await t.private(1)
+  await own.sees('version\r\n')
+  own.says(WANTED)
+  await own.sees(login)
+  await own.saysByteByByte('STORED\r\n')
+  await t.client(1).gets('STORED\r\n')
+})
+
+test('a login that was turned down may be tried again', async () => {
+  const t = await transcript({ greeting: WANTED, commands: '[read, auth]' })
+  await t.logged('backend-wants-login')
+  t.client(1).sends(login, login)
+  const own = await t.lanes(2)
+  await own.sees(login)
+  own.says('CLIENT_ERROR authentication failure\r\n')
+  await own.sees(login)
+  own.says('STORED\r\n')
+  await t.client(1).gets('CLIENT_ERROR authentication failure\r\n', 'STORED\r\n')
+})
+
+test('a login is no key either: a rule that names others does not keep it out', async () => {
+  const t = await transcript({ greeting: WANTED, access: [{ name: 'web', match: 'everyone', keys: ['web:*'] }] })
+  await t.logged('backend-wants-login')
+  t.client(1).sends(login, login)
+  const own = await t.lanes(2)
+  await own.sees(login)
+  own.says('STORED\r\n')
+  await t.client(1).gets('STORED\r\n', 'CLIENT_ERROR memseal: key not allowed\r\n')
+})
+
+test('what wants no login gets no set that is not allowed', async () => {
+  const t = await transcript({ clients: 2, commands: '[read, auth]' })
+  t.client(1).sends(login, 'get a\r\n')
+  await t.client(1).gets(notAllowed)
+  await t.backend.sees('get a\r\n')
+})
+
+test('nor on a connection of the client\'s own, whose memcached was asked first', async () => {
+  const t = await transcript({ commands: '[read, auth]', backend: { sharing: 'private' } })
+  t.client(1).sends(login, 'get a\r\n')
+  const own = await t.private(1)
+  await own.sees('version\r\n')
+  own.says('VERSION 1.6.45\r\n')
+  await t.client(1).gets(notAllowed)
+  await own.sees('get a\r\n')
+})
+
+test('nor before anybody knows: it waits for the first lane', async () => {
+  const t = await transcript({ greeting: '', commands: '[read, auth]' })
+  t.client(1).sends(login)
+  const lane = await t.lanes(1)
+  await t.client(1).getsNothing()
+  lane.says('VERSION 1.6.45\r\n')
+  await t.client(1).gets(notAllowed)
+  await lane.seesNothing()
+})
+
+test('without auth among the commands, and with a value that is too long for a login, it is refused', async () => {
+  const t = await transcript({ greeting: WANTED, clients: 2, commands: '[read]' })
+  await t.logged('backend-wants-login')
+  t.client(1).sends(login)
+  await t.client(1).gets(notAllowed)
+  const long = await transcript({ greeting: WANTED, commands: '[read, auth]' })
+  await long.logged('backend-wants-login')
+  const sized = (total: number) => `set auth 0 0 ${total - 21}\r\n${'x'.repeat(total - 21)}\r\n`
+  long.client(1).sends(sized(4097))
+  await long.client(1).gets(notAllowed)
+  long.client(1).sends(sized(4096))
+  await (await long.lanes(2)).sees(sized(4096))
+})
+
+test('before a login memcached is asked for nothing else: it would say less often that it wants one', async () => {
+  const t = await transcript({ greeting: WANTED })
+  await t.logged('backend-wants-login')
+  t.client(1).sends('get a\r\nadd b 0 0 1\r\nx\r\nmg c v\r\nstats\r\n', login, 'get a\r\n')
+  const own = await t.lanes(2)
+  await own.sees(login)
+  await t.client(1).gets(WANTED, WANTED, WANTED, WANTED)
+  own.says('STORED\r\n')
+  await own.sees('get a\r\n')
+  await t.client(1).gets('STORED\r\n')
 })
 
 for (const [name, opcode] of [['auth', 0x21], ['step', 0x22]] as const) {

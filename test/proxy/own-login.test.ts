@@ -194,6 +194,32 @@ test('a private connection whose login is refused: its client gets an error, and
   expect(await t.logged('private-backend-lost')).toMatchObject({ reason: 'login-refused', advice: expect.stringContaining('password_file') })
 })
 
+test('a client with the same name and password: answered, and never stored', async () => {
+  const t = await transcript({ greeting: WANTED, login, commands: '[read, auth]' })
+  const lane = await loggedIn(t)
+  for (const byte of 'set any 0 0 12\r\ncache s3cret\r\n') {
+    t.client(1).sends(byte)
+    await new Promise(setImmediate)
+  }
+  await t.client(1).gets('STORED\r\n')
+  t.client(1).sends('get any\r\n')
+  await lane.sees('get any\r\n')
+  lane.says('END\r\n')
+  await t.client(1).gets('END\r\n')
+  // Another value of the same length is a value.
+  t.client(1).sends('set any 0 0 12\r\ncache s3creT\r\n')
+  await t.client(1).gets('CLIENT_ERROR memseal: command not allowed\r\n')
+  await lane.seesNothing()
+  tellsNothing(t)
+})
+
+test('where neither logins nor writes are allowed it is refused', async () => {
+  const t = await transcript({ greeting: WANTED, login, commands: '[read]' })
+  await loggedIn(t)
+  t.client(1).sends('set any 0 0 12\r\ncache s3cret\r\n')
+  await t.client(1).gets('CLIENT_ERROR memseal: command not allowed\r\n')
+})
+
 const sasl = packet({ opcode: 0x21, key: 'PLAIN', value: '\0cache\0s3cret', opaque: 0 })
 const noop = (opaque: number) => packet({ opcode: 0x0a, opaque })
 
@@ -235,6 +261,21 @@ for (const [name, status, value] of [['refused', 0x20, 'Auth failure.'], ['to be
     tellsNothing(t)
   })
 }
+
+test('-S: a client that logs in by itself is passed on, on a connection of its own that memseal has logged in', async () => {
+  const t = await transcript({ greeting: '', dialect: 'binary', login, backend: { sharing: 'private' } })
+  t.client(1).sends(packet({ opcode: 0x21, key: 'PLAIN', value: '\0u\0p', opaque: 5 }))
+  const shown: number[] = []
+  for (let nth = 1; shown.length === 0; nth++) {
+    const own = await t.private(nth)
+    if ((await own.readExactly(1))[0] !== 0x80) continue     // the lane that asks in text
+    const [first] = [(await own.readExactly(sasl.length - 1)).readUInt32BE(11)]
+    own.says(reply({ opcode: 0x21, value: 'Authenticated', opaque: first }))
+    shown.push(...await own.seesPackets(0x21))
+    own.says(reply({ opcode: 0x21, status: 0x20, value: 'Auth failure.', opaque: shown[0] }))
+  }
+  await t.client(1).gets(reply({ opcode: 0x21, status: 0x20, value: 'Auth failure.', opaque: 5 }))
+})
 
 test('binary, and memcached knows no SASL: it is used, and that is told', async () => {
   const t = await transcript({ greeting: '', dialect: 'binary', login, backend: { connect_timeout: '1s' } })

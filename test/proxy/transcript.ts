@@ -98,7 +98,7 @@ class Transcript {
     for (const server of [this.#back, this.#front]) await once(server.listen(0, '127.0.0.1'), 'listening')
     const { login } = this.#setting
     const auth = login === undefined ? {} : { auth: { username: login.username, password_file: '/not/read/here' } }
-    const { limits = {}, backend = {}, commands = '[read, write, delete, arithmetic, flush, stats]', access, coalescing = 'on' } = this.#setting
+    const { limits = {}, backend = {}, commands = '[read, write, delete, arithmetic, flush, stats, auth]', access, coalescing = 'on' } = this.#setting
     const rules = access && { access, tls: { cert: 'c', key: 'k', client_ca: 'a' } }
     const { config, issues } = loadText(JSON.stringify({
       services: { cache: { listen: '127.0.0.1:1', limits, backend: { connect: `127.0.0.1:${portOf(this.#back)}`, ...auth, ...backend }, reply_coalescing: coalescing, ...rules } },
