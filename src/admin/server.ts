@@ -8,6 +8,7 @@ import { Ranges } from '../lib/ranges.ts'
 import { endpointText, type Endpoint } from '../lib/endpoint.ts'
 import { isOwnAddress } from '../lib/names.ts'
 import { printableLines } from '../lib/printable.ts'
+import type { Audited } from '../telemetry/audit.ts'
 import type { EventLog } from '../telemetry/event-log.ts'
 import type { ReloadOutcome } from '../telemetry/reload-outcome.ts'
 import { configurationHeader, headerOf, isMeantFor } from './configuration-header.ts'
@@ -42,7 +43,7 @@ type Route = (url: URL, request: IncomingMessage) => Answer | Promise<Answer>
 interface ServiceWithClients {
   readonly name: string
   readonly clients: number
-  readonly sessions: Iterable<{ readonly peer: { id: string, address: string }, destroy(why: 'killed'): void }>
+  readonly sessions: Iterable<{ readonly peer: Audited, destroy(why: 'killed'): void }>
 }
 
 /** The daemon, as far as it is asked and ordered here. */
@@ -274,7 +275,7 @@ export class AdminServer {
     for (const service of this.#daemon.services.services) {
       for (const session of service.sessions) {
         if (session.peer.id !== id) continue
-        this.#log.tell('killed', { client: id, service: service.name, address: session.peer.address }, `closed ${id} by order`)
+        this.#log.tellOf(session.peer, 'killed', {}, `closed ${id} by order`)
         session.destroy('killed')
         return json(200, { killed: id, configuration: this.#daemon.configuration })
       }

@@ -22,6 +22,7 @@ const words: Record<RefusalReason, string> = {
   'proxy-header': 'a connection from a load balancer (proxy_protocol.from)',
   'denied': 'the source address is on the deny list',
   'not-allowed': 'the source address is not on the allow list',
+  'audit-unavailable': 'the audit cannot be written, and nobody is to come in unrecorded (audit.required)',
   'backend-down': 'no backend can be reached, and clients are to turn to another host meanwhile (backend.when_down)',
   'process-full': 'all connections that the open-files limit permits are in use',
   'service-full': 'all connections of the service are in use (limits.connections)',
@@ -178,6 +179,7 @@ export class Admission {
   }
 
   #absence(): RefusalReason | undefined {
+    if (this.#log.audit?.isBlind === true) return 'audit-unavailable'
     return this.#isAway() ? 'backend-down' : undefined
   }
 

@@ -24,6 +24,8 @@ export async function check(flags: Record<string, unknown>, terminal: Terminal):
   checkListeners(loaded)
   const fault = loaded.isSound('log.file') ? logFileFault(loaded.log!.file) : undefined
   if (fault !== undefined) loaded.report('fault', 'log.file', fault.message, fault.fix)
+  const audit = loaded.audit !== undefined && loaded.isSound('audit.file') ? logFileFault(loaded.audit.file, 'opened for the audit') : undefined
+  if (audit !== undefined) loaded.report('fault', 'audit.file', audit.message, audit.fix)
   const isFine = !hasFault(loaded.issues)
   if (flags['json'] === true) terminal.out(`${JSON.stringify({ configuration: file ?? null, isFine, issues: loaded.issues.map(issueFields) })}\n`)
   else printIssues(loaded, terminal)

@@ -3,7 +3,7 @@ import type { Loaded } from './load.ts'
 
 /** Warns of each path of the configuration that a unit does not see. */
 export function warnOfHiddenPaths(loaded: Loaded): void {
-  for (const key of ['services', 'admin', 'log'] as const) warnBelow(key, loaded[key], loaded)
+  for (const key of ['services', 'admin', 'log', 'audit'] as const) warnBelow(key, loaded[key], loaded)
 }
 
 function warnBelow(at: string, value: unknown, loaded: Loaded): void {

@@ -20,6 +20,7 @@ export interface Loaded {
   services: Config['services']
   admin: Config['admin'] | undefined
   log: Config['log'] | undefined
+  audit: Config['audit']
   isSound(path: string): boolean   // it was read, with no fault at this path or below it
   /** The file is not there, or cannot be read: that may pass by itself, unlike what is written in it. */
   isUnread: boolean
@@ -76,6 +77,7 @@ export function loadText(text: string, file: string, options: LoadOptions): Load
     services: config?.services ?? {},
     admin: config?.admin,
     log: config?.log,
+    audit: config?.audit,
     files: file === commandLine ? [] : [file, ...reading.included],
     // What stands below a value that is not a section was never read.
     isSound: path => reading.origins.has(path) && !reading.isFaulty(path),
@@ -112,7 +114,7 @@ function tellUnknownVariables(reading: Reading, environment: NodeJS.ProcessEnv, 
 
 function refused(issues: Issue[], file: string): Loaded {
   return {
-    config: undefined, services: {}, admin: undefined, log: undefined, files: [file], isSound: () => false, isUnread: false, issues, origins: new Map(),
+    config: undefined, services: {}, admin: undefined, log: undefined, audit: undefined, files: [file], isSound: () => false, isUnread: false, issues, origins: new Map(),
     originOf: () => issues[0].origin,
     report: (severity, path, message, fix, at = issues[0].origin) => void issues.push({ severity, origin: at, path, message, fix }),
   }

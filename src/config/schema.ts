@@ -4,6 +4,8 @@ import {
   size, userName, type Infer,
 } from './kinds.ts'
 import { commandNames, groupNames } from '../proto/commands.ts'
+import { keyModes } from '../telemetry/audit-settings.ts'
+import { auditedNames } from '../telemetry/events.ts'
 import { list, map, optional, orWord, section } from './sections.ts'
 
 // Every key once. Types, defaults, checks, messages, config/REFERENCE.md and config/schema.json all come from here.
@@ -428,6 +430,29 @@ const log = section('What memseal logs, and where.', {
   }),
 })
 
+const audit = section('Who did what, one JSON object a line, in a file of its own: who came and was refused, whose handshake failed, which commands were ' +
+  'refused, every `flush_all` and every command of the group `admin`, and every order to memseal itself. Left out: there is none. See [Events](EVENTS.md).', {
+  file: path({
+    dash: 'standard output', example: '/var/log/memseal/audit.log',
+    doc: 'Where it goes; opened with mode 0640 to append, and anew when the log is (see `log.file`). When it cannot be written to, memseal says so, ' +
+      'keeps 8 MiB of lines, tries every second, and goes on serving (but see `required`).',
+  }),
+  events: list(choice(['all', ...auditedNames], { doc: 'An event.' }), {
+    default: 'all', min: 1, max: 100, example: '[refused, handshake-failed, command-refused, command]',
+    doc: 'Which of the events are recorded that EVENTS.md has for the audit.',
+  }),
+  keys: choice(keyModes, {
+    default: 'none',
+    doc: 'What is recorded of keys; of values it is never anything. `none`. `prefix`: up to the first `:`, where there is one. `hash`: a hash with a secret ' +
+      'that memseal makes at its start and shows nobody, so that lines of the same key can be told until the next start, and nobody can try out keys. `full`: all of it.',
+  }),
+  required: flag({
+    default: 'off',
+    doc: '`on`: while the file cannot be written to, no new client is let in, `flush_all` and commands of the group `admin` are answered with an error, ' +
+      'memseal is not ready, and it does not start. Clients that are in are served. `off`: everything goes on, and what does not fit into the 8 MiB is lost and counted.',
+  }),
+})
+
 const admin = section(
   'Where the running daemon can be asked how it is, in HTTP: `/healthz`, `/readyz`, `/metrics`, `/status`, `/connections`; and, ' +
     'over a unix socket alone, be told to reload, drain or close a connection. `memseal status`, `reload`, `drain` and `kill` use it.', {
@@ -445,6 +470,7 @@ const admin = section(
 
 export const schema = section('The configuration of memseal.', {
   log,
+  audit: optional(audit),
   admin,
   drain_timeout: duration({
     default: '30s', min: '0s', max: '1d',

@@ -1,5 +1,6 @@
 /** Which rule holds for whom: `access` and `commands` of a service, compiled. The first rule that fits decides; where there are
  *  rules and none fits, nothing is permitted. */
+import { Glob } from '../lib/glob.ts'
 import { Ranges } from '../lib/ranges.ts'
 import { NamePattern, type NameKind } from '../lib/name-pattern.ts'
 import type { Identity } from './identity.ts'
@@ -40,7 +41,11 @@ export class Authority {
   readonly #common: Permit | undefined
   readonly #rules: readonly { tests: readonly Test[]; permit: Permit }[]
 
+  /** Of keys, those of all rules. */
+  readonly #patterns: ReadonlyMap<string, Glob>
+
   constructor({ commands, access }: AccessSettings) {
+    this.#patterns = new Map((access ?? []).flatMap(({ keys, deny_keys }) => [...keys, ...deny_keys]).map((pattern) => [pattern, new Glob(pattern)]))
     this.#common = access === undefined ? new Permit({ rule: '', commands }) : undefined
     this.#rules = (access ?? []).map((rule) => ({
       tests: rule.match === 'everyone' ? [] : testsOf(rule.match),
@@ -54,6 +59,12 @@ export class Authority {
   /** The names of its rules, in their order. */
   get rules(): readonly string[] {
     return this.#rules.map(({ permit }) => permit.rule)
+  }
+
+  /** @returns the first pattern of a rule, of whomever, that the key fits */
+  patternOf(key: Buffer): string | undefined {
+    for (const [pattern, glob] of this.#patterns) if (glob.matches(key, 0, key.length)) return pattern
+    return undefined
   }
 
   /** @returns undefined when no rule is for it */

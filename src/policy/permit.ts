@@ -87,6 +87,12 @@ export class Permit {
     return true
   }
 
+  /** The first key that it does not allow. */
+  forbiddenKey(frame: RequestFrame): Buffer | undefined {
+    for (const key of frame.eachKey()) if (!this.#allowsKey(key, 0, key.length)) return key
+    return undefined
+  }
+
   #allowsKey(bytes: Uint8Array, from: number, to: number): boolean {
     if (this.#denyKeys?.has(bytes, from, to) === true) return false
     return this.#keys === undefined || this.#keys.has(bytes, from, to)

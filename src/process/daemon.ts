@@ -17,6 +17,7 @@ import type { ReloadOutcome } from '../telemetry/reload-outcome.ts'
 import { expiringOf, type Expiring } from '../tls/expiring.ts'
 import { TicketRotation } from '../tls/tickets.ts'
 import { signatureOf } from '../tls/watch.ts'
+import { Auditing } from './auditing.ts'
 import { ExpiryWatch } from './expiry.ts'
 import { planFds, readFdLimit, type FdPlan } from './fd-limit.ts'
 import { Reloader, watchedFiles } from './reload.ts'
@@ -47,12 +48,14 @@ export async function startDaemon(source: ConfigurationSource): Promise<number> 
     const words = `${message} ${fix}`.trim()
     log.log.tell('start-failed', {}, words)
     daemon.close()
+    await daemon.auditing.flush()
     await log.flush()
     // Whoever starts it looks at the terminal or the journal, and into no file.
     if (!isStream(written.file)) process.stderr.write(`memseal could not start: ${words}\n`)
     return 1
   }
   const status = await daemon.untilEnd()
+  await daemon.auditing.flush()
   await log.flush()
   return status
 }
@@ -68,6 +71,7 @@ export class Daemon implements Administered, Running {
   reloader!: Reloader
   isDraining = false
   readonly #log: Log
+  readonly auditing: Auditing
   readonly #clock = new Clock()
   readonly #admin: AdminServer
   readonly #manager: ServiceManager
@@ -79,6 +83,7 @@ export class Daemon implements Administered, Running {
   constructor(source: ConfigurationSource, log: Log) {
     this.source = source
     this.#log = log
+    this.auditing = new Auditing(log.log, this.configuration)
     this.fdPlan = planFor(source.loaded.config!, this.#fdLimit)
     this.#cap.limit = capOf(this.fdPlan)
     this.services = new Services({ clock: this.#clock, turn: new Turn(), log: log.log, cap: this.#cap })
@@ -91,6 +96,8 @@ export class Daemon implements Administered, Running {
     this.#followSignals()
     const { loaded, load } = this.source
     const config = loaded.config!
+    this.auditing.use(config.audit)
+    if (this.auditing.fault !== undefined) throw this.auditing.fault
     this.#tellFds()
     const seen = signatureOf(watchedFiles(config.services))
     const known = new Set(loaded.issues.map(issueLine))
@@ -111,6 +118,7 @@ export class Daemon implements Administered, Running {
           this.fdPlan = plan
           this.#cap.limit = capOf(plan)
           this.#tickets.every(config.ticket_rotation)
+          this.auditing.use(config.audit)
         }
       },
     })
@@ -141,7 +149,9 @@ export class Daemon implements Administered, Running {
     const now = Date.now()
     const expired = this.#expiring().filter(({ key, notAfter }) => key !== 'crl' && notAfter.getTime() <= now)
       .map(({ service, file, notAfter }) => `service ${service}: the certificate in ${file} expired on ${notAfter.toISOString().slice(0, 10)}`)
-    return [...this.services.running.flatMap(({ service }) => service.readiness()), ...expired]
+    const { fault } = this.auditing
+    const blind = fault === undefined ? [] : [`${fault.message} Nobody new is let in (audit.required)`]
+    return [...this.services.running.flatMap(({ service }) => service.readiness()), ...expired, ...blind]
   }
 
   snapshot(): Snapshot {
@@ -155,20 +165,25 @@ export class Daemon implements Administered, Running {
   /** Those that are no end. None of them may find Node's own answer, not even during the start: a debugger, or death. */
   #followSignals(): void {
     process.on('SIGHUP', () => void this.reload('signal'))
-    process.on('SIGUSR1', () => void this.reopenLog('SIGUSR1'))
+    process.on('SIGUSR1', () => void this.reopenFiles('SIGUSR1'))
     process.on('SIGUSR2', () => void this.#tellStatus())
   }
 
   /** Takes what is on disk now, and opens the log anew: whoever rotates it need not know more than one order. */
   async reload(cause: 'signal' | 'admin'): Promise<ReloadOutcome> {
     await this.#started.promise
-    const fault = await this.reopenLog(cause)
+    const faults = await this.reopenFiles(cause)
     const outcome = await this.reloader.reload(cause)
-    return fault === undefined ? outcome : { ...outcome, warnings: [...outcome.warnings, fault] }
+    return { ...outcome, warnings: [...outcome.warnings, ...faults] }
   }
 
-  /** @returns why the log goes on in the file that it had */
-  async reopenLog(cause: string): Promise<string | undefined> {
+  /** Log and audit. @returns why one of them goes on in the file that it had */
+  async reopenFiles(cause: string): Promise<string[]> {
+    const faults = [await this.#reopenLog(cause), await this.auditing.reopen(cause)]
+    return faults.filter(fault => fault !== undefined)
+  }
+
+  async #reopenLog(cause: string): Promise<string | undefined> {
     const { log } = this.#log
     try {
       if (await this.#log.reopen()) log.tell('log-reopened', { cause }, 'the log goes on here')

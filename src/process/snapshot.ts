@@ -7,6 +7,7 @@ import { leftOut, type ListenerTls } from '../tls/context.ts'
 import { expiringOf } from '../tls/expiring.ts'
 import { oneLine } from '../tls/peer.ts'
 import { version } from '../version.ts'
+import type { Auditing } from './auditing.ts'
 import { countOpenFds, type FdPlan } from './fd-limit.ts'
 import type { Reloader } from './reload.ts'
 import type { RunningService, Services } from './services.ts'
@@ -20,6 +21,7 @@ export interface Running {
   readonly reloader: Reloader
   readonly fdPlan: FdPlan
   readonly loopDelay: LoopDelay
+  readonly auditing: Auditing
   readiness(): string[]
 }
 
@@ -32,7 +34,7 @@ export function takeSnapshot(daemon: Running): Snapshot {
     configuration: daemon.configuration,
     notReady: daemon.readiness(), isDraining: daemon.isDraining, connectionsLimit: fdPlan.limit,
     services: services.running.map(running => serviceSnapshot(running, daemon)),
-    reloads: reloader.counts, lastReload: reloader.last, refusal: reloader.refusal,
+    audit: daemon.auditing.now, reloads: reloader.counts, lastReload: reloader.last, refusal: reloader.refusal,
     process: {
       loopDelay: daemon.loopDelay.seconds, cpu: { user: cpu.user / 1e6, system: cpu.system / 1e6 },
       memory: { rss: memory.rss, heap: memory.heapUsed, buffers: memory.arrayBuffers },

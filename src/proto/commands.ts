@@ -169,6 +169,8 @@ export const isReadRow = Uint8Array.from(commands, (row) => (row.reads === true 
 export const isAgainRow = Uint8Array.from(commands, (row) => (row.again === true ? 1 : 0))
 /** 1: it changes items or the server, or may. */
 export const isChangingRow = Uint8Array.from(commands, ({ group }) => (group === 'read' || group === 'stats' || group === 'basic' ? 0 : 1))
+/** 1: each use is recorded in the audit, allowed or not: it ends or shows what is everybody's. */
+export const isAuditedRow = Uint8Array.from(commands, ({ group }) => (group === 'flush' || group === 'admin' ? 1 : 0))
 /** 1: a data block follows its text line. */
 export const hasBlockOfRow = Uint8Array.from(commands, ({ syntax }) => (syntax === 'store' || syntax === 'cas' || syntax === 'meta-store' ? 1 : 0))
 export const echoesKeyOfRow = Uint8Array.from(commands, (row) => (row.echoesKey === true ? 1 : 0))

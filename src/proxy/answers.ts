@@ -6,6 +6,7 @@ import { Status } from '../proto/binary-request.ts'
 import { Found, type RequestFrame } from '../proto/frame.ts'
 import { binaryReply, notAllowed, Refused, refusedFor, textReply } from '../proto/refusal.ts'
 import type { Traffic } from '../telemetry/counters.ts'
+import type { ClientEvents, Refusal } from './client-events.ts'
 import type { ClientRecord } from './client-record.ts'
 import type { Intake } from './intake.ts'
 import type { Outbox } from './outbox.ts'
@@ -13,17 +14,7 @@ import type { Outbox } from './outbox.ts'
 /** What refusals need of the service. */
 export interface AnswersHome {
   readonly traffic: Traffic
-  /** A request was refused. */
-  refused(peer: Peer, refusal: Refusal): void
-}
-
-/** A request that was refused: by which rule ('': there are none), and for what of it. */
-export interface Refusal {
-  rule: string
-  command: string
-  /** The second command that the request needs, if that is the one that is not allowed. */
-  also: string | undefined
-  reason: 'command' | 'key' | 'value' | 'keys'
+  readonly events: ClientEvents
 }
 
 /** The client that is answered. */
@@ -49,13 +40,22 @@ export class Answers {
   }
 
   refuse(frame: RequestFrame, found: Found, verdict: Verdict): void {
-    const { record, peer, permit: { rule } } = this.#client
+    const { record, peer, permit } = this.#client
     record.refused++
     this.#home.traffic.refused[groupOfRow[frame.row]]++
     const also = verdict === Verdict.also ? commands[frame.alsoRow].name : undefined
     const reason = reasons[verdict]
-    this.#home.refused(peer, { rule, command: commands[frame.row].name, also, reason })
+    this.#home.events.refused(peer, { command: commands[frame.row].name, also, reason }, permit, frame)
     this.#answer(frame, found, reason === 'command' ? notAllowed(frame) : refusedFor(frame, Refused[reason]))
+  }
+
+  /** A request that is to be recorded, and cannot be. */
+  unrecorded(frame: RequestFrame, found: Found): void {
+    const { record, peer, permit } = this.#client
+    record.refused++
+    this.#home.traffic.refused[groupOfRow[frame.row]]++
+    this.#home.events.refused(peer, { command: commands[frame.row].name, also: undefined, reason: 'audit' }, permit, frame)
+    this.say(frame, found, 'SERVER_ERROR memseal: the audit cannot be written', Status.unavailable)
   }
 
   /** A request that memcached would not take, in memcached's words. */
@@ -87,6 +87,6 @@ export class Answers {
   }
 }
 
-const reasons: Record<Verdict, Refusal['reason']> = {
+const reasons: Record<Verdict, Exclude<Refusal['reason'], 'audit'>> = {
   [Verdict.allowed]: 'command', [Verdict.command]: 'command', [Verdict.also]: 'command', [Verdict.key]: 'key', [Verdict.value]: 'value', [Verdict.keys]: 'keys',
 }

@@ -2,7 +2,9 @@
 import { groupOfRow, groups, isReadRow } from '../proto/commands.ts'
 import type { Peer } from '../policy/peer.ts'
 import type { Dialect } from '../proto/frame.ts'
-import type { Departure } from '../telemetry/departures.ts'
+import type { Clock } from '../lib/clock.ts'
+import type { Departure, Departures } from '../telemetry/departures.ts'
+import type { EventLog } from '../telemetry/event-log.ts'
 import type { ClientClose, PrivateReason } from '../telemetry/reasons.ts'
 import type { Outbox } from './outbox.ts'
 
@@ -75,7 +77,16 @@ export class ClientRecord {
     }
   }
 
-  departure(now: number, dialect: Dialect, { bytesOut }: Outbox, isPrivate: boolean, reason: ClientClose): Departure {
+  /** One line per connection, as far as the configuration wants it. Who connects and says nothing is only counted, by the listener. */
+  tellEnd({ log, departures, clock }: { log: EventLog; departures: Departures; clock: Clock }, dialect: Dialect, outbox: Outbox, isPrivate: boolean, why: ClientClose, rule: string): void {
+    if (!log.tells('closed')) return
+    const departure = this.#departure(clock.now, dialect, outbox, isPrivate, why)
+    if (this.bytesIn > 0) departures.left(departure, clock.now)
+    const { reason, seconds, requests, by, refused, bytesIn, bytesOut } = departure
+    log.recordOf(this.peer, 'closed', { rule: rule === '' ? undefined : rule, reason, seconds, requests, by, refused, bytesIn, bytesOut }, 'a client has left')
+  }
+
+  #departure(now: number, dialect: Dialect, { bytesOut }: Outbox, isPrivate: boolean, reason: ClientClose): Departure {
     return { client: this.peer.id, dialect, ...this.fields(now), bytesOut, isPrivate, reason }
   }
 

@@ -14,6 +14,7 @@ import type { Socket } from 'node:net'
 import { reset } from '../lib/reset.ts'
 import type { Peer } from '../policy/peer.ts'
 import type { Permit } from '../policy/permit.ts'
+import { isAuditedRow } from '../proto/commands.ts'
 import { Found, type RequestFrame } from '../proto/frame.ts'
 import type { Departures } from '../telemetry/departures.ts'
 import type { EventLog } from '../telemetry/event-log.ts'
@@ -131,6 +132,7 @@ export class ClientSession implements Receiver, Pumped, Traveller, Answered {
 
   counted(frame: RequestFrame): void {
     this.record.asked(frame.row, frame.keys)
+    if (isAuditedRow[frame.row] === 1) this.#home.events.audited(this.peer, this.#permit, frame)
     this.pauseIfFull()
   }
 
@@ -189,6 +191,7 @@ export class ClientSession implements Receiver, Pumped, Traveller, Answered {
 
   turnedRaw(): void {
     this.#become('raw')
+    this.#home.events.unread(this.peer, this.#permit)
     if (this.#hasEnded) this.#private.endWriting()
   }
 
@@ -350,16 +353,10 @@ export class ClientSession implements Receiver, Pumped, Traveller, Answered {
     this.#shared.leave()
     this.#private.close()
     this.#home.remove(this, this.#why)
-    this.#tell()
+    this.record.tellEnd(this.#home, this.intake.dialect, this.outbox, !this.#router.shares, this.#why, this.#permit.rule)
   }
 
   snapshot(): ClientSnapshot {
     return this.record.snapshot(this.#home.clock.now, this.intake.dialect, this.outbox, this.#private.isOpen)
-  }
-
-  /** One line per connection, as far as the configuration wants it. Who connects and says nothing is only counted, by the listener. */
-  #tell(): void {
-    const { log, departures, clock } = this.#home
-    if (this.record.bytesIn > 0 && log.tells('closed')) departures.left(this.record.departure(clock.now, this.intake.dialect, this.outbox, !this.#router.shares, this.#why!), clock.now)
   }
 }

@@ -5,8 +5,9 @@
  *                             └─ private ─▶ the client's own connection: followed, or unread if everything is allowed and something
  *                                           came that cannot be framed. Heavy readers share again once they are light. */
 import { Verdict } from '../policy/permit.ts'
-import { QUIT, SET } from '../proto/commands.ts'
+import { isAuditedRow, QUIT, SET, UNKNOWN } from '../proto/commands.ts'
 import { Found, type RequestFrame } from '../proto/frame.ts'
+import type { EventLog } from '../telemetry/event-log.ts'
 import type { PrivateReason } from '../telemetry/reasons.ts'
 import type { AnswersHome } from './answers.ts'
 import { ClientLogins, type LoginHome } from './client-logins.ts'
@@ -17,6 +18,7 @@ import type { Traveller } from './traveller.ts'
 
 export interface RouterHome extends AnswersHome, LoginHome {
   readonly sharing: 'shared' | 'private'
+  readonly log: EventLog
 }
 
 export class Router implements Taker {
@@ -59,12 +61,14 @@ export class Router implements Taker {
     if (frame.row === SET && this.#logins.answers(frame, found)) return
     const verdict = permit.verdict(frame)
     if (verdict !== Verdict.allowed) return this.#forbidden(frame, found, verdict)
+    if (isAuditedRow[frame.row] === 1 && this.#home.log.audit?.isBlind === true) return this.#client.answers.unrecorded(frame, found)
     if (frame.row === QUIT) return this.#quit(frame)
     if (this.#goal === 'shared') {
       const obstacle = this.#shared.obstacle(frame) ?? this.#weight() ?? this.#shared.take(frame, found)
       if (obstacle === undefined) return
-      this.leaveSharing(obstacle === 'oversize' || obstacle === 'heavy' || obstacle === 'login' ? 'followed' : 'raw', obstacle)
-    } else if (this.#goal === 'followed' && permit.passesUnread && !frame.strict) this.#goal = 'raw'
+      const isFollowed = obstacle === 'oversize' || obstacle === 'heavy' || obstacle === 'login' || this.#isFollowed(frame)
+      this.leaveSharing(isFollowed ? 'followed' : 'raw', obstacle)
+    } else if (this.#goal === 'followed' && permit.passesUnread && !frame.strict && !this.#isFollowed(frame)) this.#goal = 'raw'
     else if (this.#mayShareAgain(frame)) return this.#shareAgain(frame, found)
     this.#privately(frame, found)
   }
@@ -75,6 +79,11 @@ export class Router implements Taker {
     if (fate === 'waits') return
     if (this.#goal === 'shared') this.leaveSharing('followed', 'login')
     this.#privately(frame, found)
+  }
+
+  /** With an audit, what is known passes read: behind a `stats` nobody flushes unseen. */
+  #isFollowed({ row }: RequestFrame): boolean {
+    return this.#home.log.audit !== undefined && row !== UNKNOWN
   }
 
   /** @returns `heavy` when its values would hold up the others, and there is a connection to be had for it */
@@ -112,7 +121,7 @@ export class Router implements Taker {
   }
 
   #goesRaw(frame: RequestFrame, found: Found): boolean {
-    if (!this.#client.permit.passesUnread) return false
+    if (!this.#client.permit.passesUnread || this.#home.log.audit?.isBlind === true) return false
     if (this.#goal === 'shared') this.leaveSharing('raw', 'unframed')
     this.#goal = 'raw'
     this.#privately(frame, found)

@@ -17,9 +17,9 @@ import { Departures } from '../telemetry/departures.ts'
 import type { EventLog } from '../telemetry/event-log.ts'
 import type { BackendClose, ClientClose, PrivateReason } from '../telemetry/reasons.ts'
 import type { BackendTls } from '../tls/backend.ts'
-import type { Refusal } from './answers.ts'
 import type { BackendConnection, BackendOwner } from './backend-connection.ts'
 import { assertTogether, BackendPools } from './backend-pools.ts'
+import { ClientEvents } from './client-events.ts'
 import { ClientSession, type Home } from './client-session.ts'
 import { dial, type Dial } from './dial.ts'
 import { Ledger } from './ledger.ts'
@@ -48,6 +48,7 @@ export class Service implements Home, ReadinessHome {
   readonly turn: Turn
   readonly log: EventLog
   readonly departures: Departures
+  readonly events: ClientEvents
   readonly #dial: Dial
   readonly #sizes: typeof SIZES
   readonly #sessions = new Set<ClientSession>()
@@ -75,6 +76,7 @@ export class Service implements Home, ReadinessHome {
     this.turn = shared.turn
     this.log = shared.log
     this.departures = new Departures(name, config.log.connections, shared.log)
+    this.events = new ClientEvents(shared.log, () => this.#authority)
     this.#dial = shared.dial ?? dial
     this.#sizes = shared.sizes ?? SIZES
     this.#ledger = new Ledger(config.limits, this.#sessions)
@@ -173,8 +175,9 @@ export class Service implements Home, ReadinessHome {
     else if (this.isAway) this.#turnAway(tcp)
     else {
       const permit = this.#authority.permitFor(identityOf(peer))
-      if (permit === undefined) socket.destroy()
-      else new ClientSession(this, socket, peer, permit, tcp)
+      if (permit === undefined) return void socket.destroy()
+      new ClientSession(this, socket, peer, permit, tcp)
+      this.events.connected(peer, permit)
     }
   }
 
@@ -273,19 +276,7 @@ export class Service implements Home, ReadinessHome {
   /** A client's own connection ended, and the client noticed. All of them end when memcached does, so one line for each reason
    *  and minute. */
   privateLost(peer: Peer, route: Route, reason: string, words: string, loss: Loss | undefined): void {
-    this.log.tell('private-backend-lost', {
-      client: peer.id, service: this.name, address: peer.address, backend: addressText(route), ...loss, reason, words,
-    }, `a client's own connection to the backend: ${lossText(words, loss)}`)
-  }
-
-  /** A request was refused. */
-  refused(peer: Peer, { rule, command, also, reason }: Refusal): void {
-    const whose = rule === '' ? 'this service' : `the rule ${rule}`
-    const why = also === undefined ? refusalWords[reason](whose) : `as it was sent it needs ${also} as well, which is not among the commands of ${whose}`
-    this.log.tell('command-refused', {
-      client: peer.id, service: this.name, address: peer.address, countedAs: peer.countedAs, subject: peer.tls?.subject, rule: rule === '' ? undefined : rule,
-      command, also, reason,
-    }, `refused ${command}: ${why}`)
+    this.log.tellOf(peer, 'private-backend-lost', { backend: addressText(route), ...loss, reason, words }, `a client's own connection to the backend: ${lossText(words, loss)}`)
   }
 
   #checkDeadlines(now: number): void {
@@ -351,13 +342,6 @@ export class Service implements Home, ReadinessHome {
     this.#unwatch()
     this.departures.flush()
   }
-}
-
-const refusalWords: Record<Refusal['reason'], (whose: string) => string> = {
-  command: (whose) => `not among the commands of ${whose}`,
-  key: (whose) => `its key is not among those of ${whose}`,
-  value: (whose) => `its value is larger than ${whose} lets it be`,
-  keys: (whose) => `it asks for more keys at once than ${whose} lets it`,
 }
 
 function mostPrivates({ backend, limits }: ServiceConfig): number {

@@ -1,10 +1,12 @@
 import type { Logger } from 'pino'
+import type { Audit, Audited } from './audit.ts'
 import { events, type Event, type EventName, type FieldsOf, type Level } from './events.ts'
 import { Repeats } from './repeats.ts'
 
 // The one way of an event:
 //
-//   tell(name, fields, words) ── folded? (once a minute, with a number) ── a line of the log
+//   tell(name, fields, words) ─┬─ folded? (once a minute, with a number) ── a line of the log
+//                              └─ in the audit too? ─────────────────────── Audit
 
 /** Whose an event is; all other fields say what it is. */
 const WHOSE = new Set(['address', 'countedAs'])
@@ -25,19 +27,40 @@ export class EventLog {
     this.#pino.level = level
   }
 
+  /** Where events go besides; undefined: nowhere. */
+  audit: Audit | undefined = undefined
+
   /** Does anybody learn of such an event now? */
   tells(name: EventName): boolean {
     const { level } = events[name]
-    return level === 'by the case' || level === 'always' || this.#pino.isLevelEnabled(level)
+    return level === 'by the case' || level === 'always' || this.#pino.isLevelEnabled(level) || this.audit?.takes(name) === true
   }
 
   /** @param fields `countedAs`, the key that limits count a client by, is logged where it is another than its address
    *  @param words one sentence   @param level where the table leaves it to the case */
   tell<N extends EventName>(name: N, fields: FieldsOf<N>, words: string, level?: Level): void {
     const event: Event = events[name]
-    const suppressed = event.once === undefined ? undefined : this.#fold(name, event.once, fields)
+    if (event.audit === true) this.audit?.record(name, fields, words)
+    this.#log(name, event, fields, words, level)
+  }
+
+  /** An event of a client.   @param fields beside whose it is   @param forAudit what only the audit is to say */
+  tellOf<N extends EventName>(client: Audited, name: N, fields: Record<string, unknown>, words: string, forAudit?: Record<string, unknown>): void {
+    const event: Event = events[name]
+    if (event.audit === true) this.audit?.record(name, { ...fields, ...forAudit }, words, client)
+    const { id, service, address, countedAs, tls } = client
+    this.#log(name, event, { client: id, service, listener: client.listener, address, countedAs, subject: tls?.subject, ...fields }, words)
+  }
+
+  /** An event of a client that the log has in a form of its own. */
+  recordOf(client: Audited, name: EventName, fields: Record<string, unknown>, words: string): void {
+    this.audit?.record(name, fields, words, client)
+  }
+
+  #log(name: EventName, event: Event, fields: Record<string, unknown>, words: string, level?: Level): void {
+    const suppressed = event.once === undefined || event.audit === 'apart' ? undefined : this.#fold(name, event.once, fields)
     if (suppressed === 'folded') return
-    const { countedAs, ...rest } = fields as Record<string, unknown>
+    const { countedAs, ...rest } = fields
     const counted = countedAs === undefined || countedAs === rest.address ? {} : { countedAs }
     this.#pino[this.#levelOf(event, level)]({ event: name, ...rest, ...counted, suppressed }, words)
   }

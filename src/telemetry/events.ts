@@ -9,25 +9,31 @@ export interface Event {
   /** `by the case`: whoever tells of it says which. `always`: logged whatever `log.level` is, since somebody has asked for it. */
   level: Level | 'by the case' | 'always'
   /** Fields by which it is folded: one line a minute for those that are alike in all of them, and 60 lines a minute for those that differ
-   *  only in whose they are (`address`, `countedAs`). The next line says in `suppressed` how many were left out. Without: each has a line. */
+   *  only in whose they are (`address`, `countedAs`). The next line says in `suppressed` how many were left out. Without: each has a line.
+   *  Of an event that is recorded `apart` only the audit is folded so. */
   once?: readonly string[]
   /** The metric that counts it, folded or not. */
   counter?: MetricName
+  /** Recorded in the audit too. `apart`: by a call of its own, since the log has only some of them. */
+  audit?: true | 'apart'
   /** For operators: what it says and, where something is to be done, what. */
   help: string
 }
 
 /** In the order in which a connection meets them; then those of the whole process. */
 export const events = {
-  'refused': { level: 'warn', once: ['service', 'reason', 'countedAs'], counter: 'memseal_connections_refused_total', help: 'A connection was closed before a byte of it was read, but for a PROXY header. `reason` names the rule or the limit that kept it out, `countedAs` the network that the limits count its address by, `via` the load balancer that it came by.' },
-  'handshake-failed': { level: 'warn', once: ['service', 'listener', 'reason', 'countedAs'], counter: 'memseal_handshakes_total', help: 'A TLS handshake failed. `words` says why in plain words, `advice` what to do, and by whom.' },
-  'tls-flood': { level: 'warn', once: ['service', 'listener', 'countedAs'], counter: 'memseal_connections_closed_total', help: 'A client sent TLS records without data until it was closed. No client library does that: look at what runs at `address`.' },
-  'command-refused': { level: 'warn', once: ['service', 'rule', 'command', 'also', 'reason', 'countedAs'], counter: 'memseal_requests_refused_total', help: 'A request was answered with an error: `rule` of `access`, or where there are none `commands`, does not let its client do that. `reason` says what of it may not be: the command (`also`: what the request needs besides), a key, the size of a value, the number of keys. Allow it, or ask the owner of `address` why it is sent.' },
+  'refused': { level: 'warn', audit: true, once: ['service', 'reason', 'countedAs'], counter: 'memseal_connections_refused_total', help: 'A connection was closed before a byte of it was read, but for a PROXY header. `reason` names the rule or the limit that kept it out, `countedAs` the network that the limits count its address by, `via` the load balancer that it came by.' },
+  'handshake-failed': { level: 'warn', audit: true, once: ['service', 'listener', 'reason', 'countedAs'], counter: 'memseal_handshakes_total', help: 'A TLS handshake failed. `words` says why in plain words, `advice` what to do, and by whom.' },
+  'connected': { level: 'debug', audit: true, once: ['service', 'listener', 'countedAs'], counter: 'memseal_connections_accepted_total', help: 'A client is in: admitted, and over TLS its handshake is done.' },
+  'tls-flood': { level: 'warn', audit: true, once: ['service', 'listener', 'countedAs'], counter: 'memseal_connections_closed_total', help: 'A client sent TLS records without data until it was closed. No client library does that: look at what runs at `address`.' },
+  'command-refused': { level: 'warn', audit: true, once: ['service', 'rule', 'command', 'also', 'reason', 'countedAs'], counter: 'memseal_requests_refused_total', help: 'A request was answered with an error: `rule` of `access`, or where there are none `commands`, does not let its client do that. `reason` says what of it may not be: the command (`also`: what the request needs besides), a key, the size of a value, the number of keys. Allow it, or ask the owner of `address` why it is sent.' },
+  'command': { level: 'debug', audit: true, once: ['service', 'command', 'countedAs'], counter: 'memseal_requests_total', help: 'A client was let do what is always recorded: `flush_all`, or a command of the group `admin` (dumps and `watch` among them).' },
+  'unread': { level: 'debug', audit: true, once: ['service', 'countedAs'], counter: 'memseal_private_connections_total', help: 'A client with `commands: [all]` has sent what memseal does not know or cannot tell the end of: all that it asks from there on passes unread, and is not recorded.' },
   'private-connections-full': { level: 'warn', once: ['service'], counter: 'memseal_private_refused_total', help: 'More clients need a connection to memcached of their own than `limits.private_connections` permits, and wait for one. The counter has those that waited in vain.' },
   'private-backend-lost': { level: 'warn', once: ['service', 'reason'], counter: 'memseal_backend_connections_lost_total', help: 'A client\'s own connection to memcached ended, and the client noticed it. All of them end when memcached restarts.' },
-  'closed': { level: 'info', counter: 'memseal_connections_closed_total', help: 'A client\'s connection has ended: whose, why (`reason`), how long it was and what it carried. `log.connections` says how many of these lines there are.' },
+  'closed': { level: 'info', audit: 'apart', once: ['service', 'listener', 'reason', 'countedAs'], counter: 'memseal_connections_closed_total', help: 'A client\'s connection has ended: whose, why (`reason`), how long it was and what it carried. `log.connections` says how many of these lines there are.' },
   'closed-folded': { level: 'info', help: 'More connections of one client have ended within a minute than are told one by one, with their sums.' },
-  'killed': { level: 'warn', help: 'A connection was closed by order (`memseal kill`).' },
+  'killed': { level: 'warn', audit: true, help: 'A connection was closed by order (`memseal kill`).' },
 
   'backend-ready': { level: 'info', help: 'memcached answers there, and its version is known.' },
   'backend-lost': { level: 'warn', counter: 'memseal_backend_connections_lost_total', help: 'A shared connection to memcached was lost, or could not be opened; memseal tries again after `retryMs`. One line when it goes and one for each new `reason`; the tries between are silent.' },
@@ -52,45 +58,60 @@ export const events = {
 
   'admin-listening': { level: 'info', help: 'The admin listener is open.' },
   'admin-unavailable': { level: 'error', help: 'The admin listener cannot be opened. Clients are served without it, and memseal tries again.' },
-  'admin-refused': { level: 'warn', once: ['address'], help: 'Somebody who is not in `admin.allow` connected to the admin listener.' },
+  'admin-refused': { level: 'warn', audit: true, once: ['address'], help: 'Somebody who is not in `admin.allow` connected to the admin listener.' },
   'admin-error': { level: 'by the case', help: 'The admin listener has trouble (`warn`), or one of its answers failed (`error`), which is a fault of memseal: report it.' },
 
-  'reloaded': { level: 'info', counter: 'memseal_reloads_total', help: 'What is on disk is in force; `changes` says what is different.' },
-  'reload-refused': { level: 'error', counter: 'memseal_reloads_total', help: 'What is on disk is wrong, and what was in force stays. One line for each fault: mend it and reload.' },
+  'reloaded': { level: 'info', audit: true, counter: 'memseal_reloads_total', help: 'What is on disk is in force; `changes` says what is different.' },
+  'reload-refused': { level: 'error', audit: true, counter: 'memseal_reloads_total', help: 'What is on disk is wrong, and what was in force stays. One line for each fault: mend it and reload.' },
   'reload-waits': { level: 'debug', help: 'Changed files do not fit together yet; memseal looks again in a moment.' },
   'reload-still-refused': { level: 'debug', help: 'Files have changed, and the configuration on disk is still another than the one in force.' },
   'configuration-warning': { level: 'warn', help: 'The configuration is taken, and something about it is doubtful.' },
 
+  'started': { level: 'debug', audit: true, help: 'memseal serves, or its audit begins: its version, and its configuration.' },
   'start-failed': { level: 'fatal', help: 'memseal could not start; the message says why and what to do.' },
   'fd-limit': { level: 'info', counter: 'memseal_connections_limit', help: 'How many client connections the open-files limit permits.' },
   'fd-limit-low': { level: 'warn', help: 'The open-files limit permits fewer connections than the configuration.' },
-  'draining': { level: 'info', help: 'memseal ends: it accepts nobody any more, and each client is closed when it has what it is owed.' },
-  'ended': { level: 'by the case', help: 'memseal has ended: drained, or at once after a second signal (`warn`).' },
+  'draining': { level: 'info', audit: true, help: 'memseal ends: it accepts nobody any more, and each client is closed when it has what it is owed.' },
+  'ended': { level: 'by the case', audit: true, help: 'memseal has ended: drained, or at once after a second signal (`warn`).' },
   'status': { level: 'always', help: 'What SIGUSR2 asked for: all that `memseal status` knows.' },
   'notify-failed': { level: 'warn', help: 'systemd could not be told how memseal is.' },
   'log-reopened': { level: 'info', help: 'The log goes on in the file that has its name now.' },
   'log-reopen-failed': { level: 'error', help: 'The log file could not be opened anew; the log goes on in the file that was open.' },
+  'audit-unavailable': { level: 'error', counter: 'memseal_audit_up', help: '`audit.file` cannot be written to. Lines wait, and memseal tries every second; with `audit.required: on` nobody new is let in meanwhile.' },
+  'audit-available': { level: 'info', counter: 'memseal_audit_up', help: '`audit.file` can be written to again; `lost` lines were too many to wait.' },
+  'audit-lost': { level: 'error', audit: 'apart', counter: 'memseal_audit_lost_total', help: 'So many lines of the audit could not be written and are lost.' },
+  'audit-reopened': { level: 'info', help: 'The audit goes on in the file that has its name now.' },
+  'audit-reopen-failed': { level: 'error', help: 'The audit file could not be opened anew; the audit goes on in the file that was open.' },
   'log-file-unavailable': { level: 'error', help: '`log.file` cannot be opened. The log goes to standard output until it can.' },
 } as const satisfies Record<string, Event>
 
 export type EventName = keyof typeof events
 /** What an event has to say at least: what it is folded by. */
-export type FieldsOf<N extends EventName> = Record<string, unknown> & (typeof events[N] extends { once: readonly (infer F extends string)[] } ? Record<F, unknown> : unknown)
+export type FieldsOf<N extends EventName> = Record<string, unknown> & (typeof events[N] extends { audit: 'apart' } ? unknown
+  : typeof events[N] extends { once: readonly (infer F extends string)[] } ? Record<F, unknown> : unknown)
+
+export function isAudited(name: EventName): boolean {
+  const { audit }: Event = events[name]
+  return audit !== undefined
+}
+
+/** What `audit.events` may name. */
+export const auditedNames: readonly string[] = (Object.keys(events) as EventName[]).filter(isAudited)
 
 /** config/EVENTS.md. */
 export function eventsText(): string {
-  const rows = Object.entries<Event>(events).map(([name, { level, once, counter, help }]) => (
-    `| \`${name}\` | ${level} | ${codes(once)} | ${counter === undefined ? '' : codes([counter])} | ${help} |\n`))
+  const rows = Object.entries<Event>(events).map(([name, { level, once, counter, audit, help }]) => (
+    `| \`${name}\` | ${level} | ${audit === undefined ? '' : 'yes'} | ${codes(once)} | ${counter === undefined ? '' : codes([counter])} | ${help} |\n`))
   return `# Events
 
 Made by \`memseal config events\`; do not edit.
 
 Each line of the log has a field \`event\`. Events that many clients can bring about are folded: of those that are alike in the fields
-that the third column names, there is one line a minute, and 60 lines a minute of those that differ only in whose they are
+that the fourth column names, there is one line a minute, and 60 lines a minute of those that differ only in whose they are
 (\`address\`, \`countedAs\`). The next line says in \`suppressed\` how many were left out.
 
-| event | level | folded by | metric | what it says |
-|---|---|---|---|---|
+| event | level | audit | folded by | metric | what it says |
+|---|---|---|---|---|---|
 ${rows.join('')}`
 }
 

@@ -13,12 +13,12 @@ import { finishAll, LogOutlet } from './log-outlet.ts'
 /** A pipe that nobody reads would keep one more descriptor, and its lines, with each rotation: past so many the oldest is closed and
  *  its lines are dropped. */
 const MOST_STUCK = 4
-const FILE_MODE = 0o640
 // A pipe that nobody reads is to be told, not waited for; files do not know the flag.
-const FLAGS = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NONBLOCK
+export const FLAGS = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NONBLOCK
+export const FILE_MODE = 0o640
 
 /** Streams of this process by the names that they have. To open them again fails where they are sockets, as under systemd. */
-const streams: Readonly<Record<string, number>> = {
+export const streams: Readonly<Record<string, number>> = {
   '-': 1, '/dev/stdout': 1, '/dev/fd/1': 1, '/proc/self/fd/1': 1, '/dev/stderr': 2, '/dev/fd/2': 2, '/proc/self/fd/2': 2,
 }
 
@@ -28,9 +28,10 @@ const openInBackground = promisify(open)
 export class LogFileError extends Error {
   readonly fix: string
 
-  constructor(file: string, error: NodeJS.ErrnoException) {
+  /** @param done what cannot be done to it */
+  constructor(file: string, error: NodeJS.ErrnoException, done = 'opened for the log') {
     const [why, fix] = whyNot(file, error)
-    super(`${file} cannot be opened for the log: ${why}.`, { cause: error })
+    super(`${file} cannot be ${done}: ${why}.`, { cause: error })
     this.fix = fix
   }
 }
@@ -93,8 +94,8 @@ export function isStream(file: string): boolean {
   return file in streams
 }
 
-/** What keeps `memseal run` from writing to it, as far as that can be known without making it. */
-export function logFileFault(file: string): LogFileError | undefined {
+/** What keeps `memseal run` from writing to it, as far as that can be known without making it.   @param done as in LogFileError */
+export function logFileFault(file: string, done?: string): LogFileError | undefined {
   if (file in streams) return undefined
   try {
     const found = statSync(file, { throwIfNoEntry: false })
@@ -110,7 +111,7 @@ export function logFileFault(file: string): LogFileError | undefined {
     accessSync(folder, constants.W_OK | constants.X_OK)
     return undefined
   } catch (error) {
-    return new LogFileError(file, error as NodeJS.ErrnoException)
+    return new LogFileError(file, error as NodeJS.ErrnoException, done)
   }
 }
 
@@ -137,6 +138,7 @@ function whyNot(file: string, error: NodeJS.ErrnoException): [why: string, fix: 
       return ['it lies on a file system that is read-only here', 'In a unit name its folder by LogsDirectory= or ReadWritePaths=, in a container mount a volume; or write "-" for standard output.']
     case 'ENXIO': return ['it is a socket, or a pipe that nobody reads', 'Write a file, or "-" for standard output; a pipe needs its reader first.']
     case 'ENOSPC': case 'EDQUOT': return ['its disk is full', 'Make room there.']
+    case 'EFBIG': return ['it has reached the size that a file may have here', 'Rotate it, or raise the limit (LimitFSIZE= in a unit).']
     case 'EMFILE': case 'ENFILE': return ['too many files are open', 'Raise the open-files limit.']
     case 'ELOOP': return ['its symbolic links lead in a circle', 'Mend the links, or write another path.']
     case 'ENAMETOOLONG': return ['its name is too long', 'Write a shorter path.']

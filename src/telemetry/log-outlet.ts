@@ -12,6 +12,7 @@ const RETRY_MS = 100
 const NOBODY_READS_MS = 100
 const LONGEST_FLUSH_MS = 1_000
 const PAUSE_MS = 5
+const LF = 10
 
 /** Written out when the process ends, by whatever way. */
 const open = new Set<LogOutlet>()
@@ -33,6 +34,16 @@ export function flushAll(outlets: Iterable<LogOutlet>): void {
   for (const outlet of outlets) outlet.flush(until)
 }
 
+/** What somebody who must know learns of an outlet. */
+export interface OutletWatch {
+  /** So many lines are lost. */
+  dropped(lines: number): void
+  /** A write failed; what waits is kept. */
+  failed(error: NodeJS.ErrnoException): void
+  /** A write went well. */
+  written(): void
+}
+
 export class LogOutlet {
   readonly #fd: number
   readonly #isStream: boolean
@@ -40,6 +51,9 @@ export class LogOutlet {
   #waitingBytes = 0
   /** What is left of the lines that are being written. */
   #left: Buffer = Buffer.alloc(0)
+  /** The first line of `#left` has been written in part. */
+  #isTorn = false
+  readonly #watch: OutletWatch | undefined
   #isDue = false
   #isWriting = false
   #retry: NodeJS.Timeout | undefined
@@ -51,8 +65,9 @@ export class LogOutlet {
   #idle: PromiseWithResolvers<void> | undefined
 
   /** @param isStream of this process, which is not ours to close */
-  constructor(fd: number, isStream: boolean) {
+  constructor(fd: number, isStream: boolean, watch?: OutletWatch) {
     this.#fd = fd
+    this.#watch = watch
     this.#isStream = isStream
     open.add(this)
   }
@@ -62,6 +77,11 @@ export class LogOutlet {
     return this.#isStuck
   }
 
+  /** Bytes that nobody has taken yet. */
+  get waitingBytes(): number {
+    return this.#waitingBytes + this.#left.length
+  }
+
   /** Its descriptor is given up. */
   get closed(): Promise<void> {
     return this.#closed.promise
@@ -69,7 +89,7 @@ export class LogOutlet {
 
   write(line: string): void {
     const bytes = Buffer.byteLength(line)
-    if (this.#isClosed || this.#waitingBytes + this.#left.length + bytes > MOST_WAITING_BYTES) return
+    if (this.#isClosed || this.waitingBytes + bytes > MOST_WAITING_BYTES) return this.#watch?.dropped(1)
     this.#waiting.push(line)
     this.#waitingBytes += bytes
     if (this.#isDue) return
@@ -79,6 +99,22 @@ export class LogOutlet {
       this.#isDue = false
       this.#next()
     })
+  }
+
+  /** Writes on, after a write has failed. */
+  tryAgain(): void {
+    this.#next()
+  }
+
+  /** Closes, after a write has failed. @returns the lines that were not written; one that was written in part is lost */
+  takeBack(): string[] {
+    const left = this.#isWriting ? [] : linesOf(this.#left).slice(this.#isTorn ? 1 : 0)
+    if (this.#isTorn) this.#watch?.dropped(1)
+    const lines = left.concat(this.#waiting)
+    this.#left = Buffer.alloc(0)
+    this.#waiting = []
+    this.destroy()
+    return lines
   }
 
   /** Closes when all is written, or when that fails. */
@@ -91,6 +127,8 @@ export class LogOutlet {
   destroy(): void {
     if (this.#isClosed) return
     this.#isClosed = true
+    const lost = this.#waiting.length + linesOf(this.#left).length
+    if (lost > 0) this.#watch?.dropped(lost)
     this.#waiting = []
     clearTimeout(this.#retry)
     open.delete(this)
@@ -150,7 +188,9 @@ export class LogOutlet {
     if (this.#isClosed) return this.#close()
     if (error !== null) return this.#failed(error)
     this.#isStuck = false
+    this.#isTorn = count < this.#left.length && this.#left[count - 1] !== LF
     this.#left = this.#left.subarray(count)
+    this.#watch?.written()
     this.#next()
   }
 
@@ -162,8 +202,11 @@ export class LogOutlet {
         this.#retry = undefined
         this.#next()
       }, RETRY_MS).unref()
-    } else if (this.#isEnding || error.code === 'EPIPE') this.destroy()
-    // With a full disk the next line is the next try.
+    } else {
+      this.#watch?.failed(error)
+      if (this.#isEnding || error.code === 'EPIPE') this.destroy()
+      // With a full disk the next line is the next try.
+    }
   }
 
   /** Whole lines, as many as go into one write. */
@@ -184,6 +227,10 @@ export class LogOutlet {
     if (this.#isStream) return this.#closed.resolve()
     close(this.#fd, () => this.#closed.resolve())
   }
+}
+
+function linesOf(bytes: Buffer): string[] {
+  return bytes.toString().split(/(?<=\n)/).filter(line => line !== '')
 }
 
 function isForNow(error: unknown): boolean {

@@ -48,6 +48,11 @@ export const metrics = {
   memseal_last_reload_timestamp_seconds: { kind: 'gauge', labels: [], help: 'When the last reload ended, in seconds since 1970; 0: there was none.' },
   memseal_last_reload_success: { kind: 'gauge', labels: [], help: '0 when the last reload was refused, so that what is in force is not what is on disk; else 1.' },
 
+  memseal_audit_up: { kind: 'gauge', labels: [], help: '0 while `audit.file` cannot be written to, else 1; without an audit it is 1.' },
+  memseal_audit_lines_total: { kind: 'counter', labels: [], help: 'Lines that the audit has made.' },
+  memseal_audit_lost_total: { kind: 'counter', labels: [], help: 'Lines of the audit that could not be written and are lost.' },
+  memseal_audit_waiting_bytes: { kind: 'gauge', labels: [], help: 'Bytes of lines of the audit that are not written yet.' },
+
   memseal_event_loop_delay_seconds: { kind: 'gauge', labels: ['quantile'], help: 'How late the event loop came to what was due, over the last one to two minutes.' },
   memseal_cpu_seconds_total: { kind: 'counter', labels: ['mode'], help: 'CPU time of the process: user or system.' },
   memseal_memory_bytes: { kind: 'gauge', labels: ['kind'], help: 'Memory of the process: rss is what the system counts, heap what JavaScript uses of it, buffers what holds requests and replies.' },

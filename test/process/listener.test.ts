@@ -119,7 +119,7 @@ for (const tls of [false, {}] as const) {
       ['refused', '127.0.0.1', 'too-fast'], ['refused', '127.0.0.5', 'service-full'],
     ])
     expect(e.counters.refused).toEqual({
-      'proxy-header': 0, 'not-allowed': 1, 'denied': 1, 'backend-down': 0, 'client-full': 1, 'too-fast': 1, 'service-full': 1, 'process-full': 0, 'no-rule': 0, 'rule-full': 0,
+      'proxy-header': 0, 'not-allowed': 1, 'denied': 1, 'audit-unavailable': 0, 'backend-down': 0, 'client-full': 1, 'too-fast': 1, 'service-full': 1, 'process-full': 0, 'no-rule': 0, 'rule-full': 0,
     })
     expect(e.counters.accepted).toBe(5)
   })

@@ -1,0 +1,76 @@
+/** What is told of the clients of a service, one by one: that they came, what they were refused, what they did that is always recorded. */
+import type { Authority } from '../policy/authority.ts'
+import type { Peer } from '../policy/peer.ts'
+import type { Permit } from '../policy/permit.ts'
+import { commands } from '../proto/commands.ts'
+import type { RequestFrame } from '../proto/frame.ts'
+import type { Audit } from '../telemetry/audit.ts'
+import type { EventLog } from '../telemetry/event-log.ts'
+
+/** A request that was refused, and for what of it. */
+export interface Refusal {
+  command: string
+  /** The second command that the request needs, if that is the one that is not allowed. */
+  also: string | undefined
+  reason: 'command' | 'key' | 'value' | 'keys' | 'audit'
+}
+
+const words: Record<Refusal['reason'], (whose: string) => string> = {
+  command: (whose) => `not among the commands of ${whose}`,
+  key: (whose) => `its key is not among those of ${whose}`,
+  value: (whose) => `its value is larger than ${whose} lets it be`,
+  keys: (whose) => `it asks for more keys at once than ${whose} lets it`,
+  audit: () => 'the audit cannot be written, and it may not go unrecorded (audit.required)',
+}
+
+export class ClientEvents {
+  readonly #log: EventLog
+  readonly #authority: () => Authority
+
+  constructor(log: EventLog, authority: () => Authority) {
+    this.#log = log
+    this.#authority = authority
+  }
+
+  connected(peer: Peer, permit: Permit): void {
+    if (!this.#log.tells('connected')) return
+    const { version, cipher, resumed } = peer.tls ?? {}
+    this.#log.tellOf(peer, 'connected', { port: peer.port, rule: ruleOf(permit), tls: version, cipher, resumed }, 'a client is in')
+  }
+
+  /** @param permit by which it was refused */
+  refused(peer: Peer, { command, also, reason }: Refusal, permit: Permit, frame: RequestFrame): void {
+    const rule = ruleOf(permit)
+    const whose = rule === undefined ? 'this service' : `the rule ${rule}`
+    const why = also === undefined ? words[reason](whose) : `as it was sent it needs ${also} as well, which is not among the commands of ${whose}`
+    const { audit } = this.#log
+    const forAudit = audit && { group: commands[frame.row].group, ...this.#keyFor(audit, reason === 'key' ? permit.forbiddenKey(frame) : firstKey(frame)) }
+    this.#log.tellOf(peer, 'command-refused', { rule, command, also, reason }, `refused ${command}: ${why}`, forAudit)
+  }
+
+  /** It is let do what is always recorded. */
+  audited(peer: Peer, permit: Permit, { row }: RequestFrame): void {
+    if (!this.#log.tells('command')) return
+    const { name: command, group } = commands[row]
+    this.#log.tellOf(peer, 'command', { rule: ruleOf(permit), command, group }, `let do ${command}`)
+  }
+
+  /** From here on nobody looks at what it asks. */
+  unread(peer: Peer, permit: Permit): void {
+    if (this.#log.tells('unread')) this.#log.tellOf(peer, 'unread', { rule: ruleOf(permit) }, 'what the client asks passes unread from here on')
+  }
+
+  /** The pattern of a rule that a key fits says nothing about anybody. */
+  #keyFor(audit: Audit, key: Buffer | undefined): Record<string, string> {
+    return audit.key(key, key && this.#authority().patternOf(key))
+  }
+}
+
+function ruleOf({ rule }: Permit): string | undefined {
+  return rule === '' ? undefined : rule
+}
+
+function firstKey(frame: RequestFrame): Buffer | undefined {
+  const [key] = frame.eachKey()
+  return key
+}

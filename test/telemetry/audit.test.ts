@@ -1,0 +1,108 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect, onTestFinished, test } from 'vitest'
+import { Audit, type Audited } from '../../src/telemetry/audit.ts'
+import type { AuditSettings } from '../../src/telemetry/audit-settings.ts'
+import { tempFolder } from '../support/temp-folder.ts'
+
+type Line = Record<string, unknown>
+const client: Audited = {
+  id: 'c1', service: 'cache', listener: '0.0.0.0:11212', address: '10.0.0.1', countedAs: '10.0.0.1', port: 40000,
+  tls: { subject: 'O=a, CN=web-1', names: ['DNS:web-1'], serial: '0A', fingerprint: 'AB:CD' },
+}
+
+function make(settings: Partial<AuditSettings> = {}) {
+  const file = join(tempFolder(), 'audit.log')
+  const clock = { ms: 0 }
+  const audit = new Audit({ file, events: ['all'], keys: 'none', required: false, ...settings }, () => {}, () => clock.ms)
+  onTestFinished(() => audit.close())
+  const lines = async (): Promise<Line[]> => {
+    await audit.file.flush()
+    return readFileSync(file, 'utf8').split('\n').slice(0, -1).map(line => JSON.parse(line) as Line)
+  }
+  return { audit, clock, lines }
+}
+
+test('a line says what happened, when, and who did it', async () => {
+  const { audit, lines } = make()
+  audit.record('command', { command: 'flush_all', group: 'flush' }, 'let do flush_all', client)
+  expect(await lines()).toEqual([{
+    time: '1970-01-01T00:00:00.000Z', event: 'command', service: 'cache', listener: '0.0.0.0:11212', client: 'c1', address: '10.0.0.1', port: 40000,
+    subject: 'O=a, CN=web-1', names: ['DNS:web-1'], serial: '0A', fingerprint: 'AB:CD', command: 'flush_all', group: 'flush', words: 'let do flush_all',
+  }])
+})
+
+test('repeats within a minute are one more line at its end, with their number; none is folded with another source, event or command', async () => {
+  const { audit, clock, lines } = make()
+  const flush = (who = client, command = 'flush_all'): void => audit.record('command', { command, group: 'flush' }, 'let do', who)
+  for (let i = 0; i < 5; i++) flush()
+  flush({ ...client, address: '10.0.0.2' })
+  flush({ ...client, tls: { ...client.tls!, fingerprint: 'EF' } })
+  flush(client, 'watch')
+  audit.record('connected', {}, 'a client is in', client)
+  expect((await lines()).map(line => [line.event, line.address, line.fingerprint, line.command])).toEqual([
+    ['command', '10.0.0.1', 'AB:CD', 'flush_all'], ['command', '10.0.0.2', 'AB:CD', 'flush_all'], ['command', '10.0.0.1', 'EF', 'flush_all'],
+    ['command', '10.0.0.1', 'AB:CD', 'watch'], ['connected', '10.0.0.1', 'AB:CD', undefined]])
+  clock.ms = 59_999
+  audit.look()
+  expect(await lines()).toHaveLength(5)
+  clock.ms = 60_000
+  audit.look()
+  const all = await lines()
+  expect(all).toHaveLength(6)
+  expect(all[5]).toMatchObject({ event: 'command', address: '10.0.0.1', command: 'flush_all', repeats: 4, since: '1970-01-01T00:00:00.000Z', time: '1970-01-01T00:01:00.000Z' })
+  expect(all[5]).not.toHaveProperty('client')
+  flush()
+  expect(await lines()).toHaveLength(7)
+})
+
+test('repeats that are counted at the end of the process are told then', async () => {
+  const { audit, lines } = make()
+  for (let i = 0; i < 3; i++) audit.record('connected', {}, 'a client is in', client)
+  audit.close()
+  expect((await lines()).map(({ repeats }) => repeats)).toEqual([undefined, 2])
+})
+
+test('the table of repeats is bounded: the oldest is told before its minute is over, and nothing is forgotten', async () => {
+  const { audit, lines } = make()
+  const from = (i: number): void => audit.record('connected', {}, 'a client is in', { ...client, address: `10.${i >> 16}.${i >> 8 & 255}.${i & 255}` })
+  from(0)
+  from(0)
+  for (let i = 1; i <= 10_000; i++) from(i)
+  const all = await lines()
+  expect(all).toHaveLength(10_002)
+  expect(all.filter(({ repeats }) => repeats !== undefined)).toMatchObject([{ address: '10.0.0.0', repeats: 1 }])
+})
+
+test('events that are not named are not recorded, and events without folding have a line each', async () => {
+  const { audit, lines } = make({ events: ['killed'] })
+  expect([audit.takes('killed'), audit.takes('connected'), audit.takes('backend-lost')]).toEqual([true, false, false])
+  audit.record('connected', {}, 'a client is in', client)
+  for (let i = 0; i < 3; i++) audit.record('killed', {}, 'closed c1 by order', client)
+  expect((await lines()).map(({ event }) => event)).toEqual(['killed', 'killed', 'killed'])
+})
+
+test('of a key it says what audit.keys lets through', () => {
+  const key = Buffer.from('user:jane')
+  expect(make({ keys: 'none' }).audit.key(key)).toEqual({})
+  expect(make({ keys: 'full' }).audit.key(Buffer.from('user:\xff\n', 'latin1'))).toEqual({ key: 'user:\\xff\\n' })
+  expect(make({ keys: 'prefix' }).audit.key(key)).toEqual({ keyPrefix: 'user:' })
+  expect(make({ keys: 'prefix' }).audit.key(Buffer.from('jane'))).toEqual({})
+  expect(make({ keys: 'prefix' }).audit.key(Buffer.from(`${'x'.repeat(64)}:a`))).toEqual({})
+  expect(make({ keys: 'full' }).audit.key(undefined)).toEqual({})
+  const { audit } = make({ keys: 'hash' })
+  expect(audit.key(key)).toEqual({ keyHash: expect.stringMatching(/^[0-9a-f]{16}$/) })
+  expect(audit.key(Buffer.from('user:jane'))).toEqual(audit.key(key))
+  expect(audit.key(Buffer.from('user:john'))).not.toEqual(audit.key(key))
+  expect(make({ keys: 'hash' }).audit.key(key)).not.toEqual(audit.key(key))
+})
+
+test('a certificate with thousands of long names makes a line of a few KiB, and moves no cursor', async () => {
+  const { audit, lines } = make()
+  const names = Array.from({ length: 5_000 }, (_, i) => `DNS:${'n'.repeat(5_000)}${i}`)
+  audit.record('connected', {}, 'a client is in', { ...client, tls: { ...client.tls!, subject: `CN=\u009b2J${'s'.repeat(70_000)}`, names } })
+  const [line] = await lines()
+  expect(JSON.stringify(line).length).toBeLessThan(20_000)
+  expect(line.subject).toMatch(/^CN=\u009b2Js{1018}…$/)
+  expect(readFileSync(audit.settings.file, 'utf8')).toMatch(/^[ -~…\n]+$/)
+})
