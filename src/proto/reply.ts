@@ -5,6 +5,7 @@ import { commands, replyShapes, type ReplyShape } from './commands.ts'
 const laneShapes = [
   'metaRun', //    meta requests, some of them quiet, up to and including the MN that closes them
   'metaBatch', //  several meta requests of one client that all must answer: one entry instead of many
+  'gets', //       several gets of one key each, of one client: one entry instead of many
   'part', //       values of a part of a get, whose END stands for nothing; `partCas`: with cas numbers
   'partCas',
   'joined', //     a get of one key that went on the same line as the gets behind it: its value, or nothing
@@ -21,7 +22,7 @@ export interface Expectations {
   readonly asked: readonly Buffer[]
   readonly keyFrom: Int32Array
   readonly keyTo: Int32Array
-  /** Of meta requests that are answered in one go: how many answers may come, and how many must. */
+  /** Of requests that are answered in one go: how many answers may come, and how many must. */
   readonly mayAnswer: Int32Array
   readonly mustAnswer: Int32Array
   /** Where the first of them begins in `asked`, and where the last one ends; -1: they do not lie side by side. */

@@ -51,9 +51,14 @@ export class TextReplyFramer {
   #answered = new Uint32Array(0)
   #number = 0
   #answers = 0
-  /** Of the run in hand, where the next request that may be answered begins; -1: nobody can tell. */
+  /** Of the requests in hand, where the next one that may be answered begins; -1: nobody can tell. */
   #askedAt = 0
   readonly #asked = new MetaAsked()
+  /** Of the get in hand, one of several: where it begins, its key, and whether its value has come. */
+  #oneStart = 0
+  #oneFrom = 0
+  #oneTo = 0
+  #isHit = false
   #lines = 0
   /** A value has come for one of the gets that went on one line, so no error may come for the rest. */
   #hasJoinedValue = false
@@ -79,6 +84,7 @@ export class TextReplyFramer {
     switch (shape) {
       case Shape.values: case Shape.part: return this.#values(bytes, end, expected, i, false)
       case Shape.valuesCas: case Shape.partCas: return this.#values(bytes, end, expected, i, true)
+      case Shape.gets: return this.#gets(bytes, end, expected, i)
       case Shape.joined: return this.#joined(bytes, end, expected.asked[i], expected.keyFrom[i], expected.keyTo[i])
       case Shape.metaRun: return this.#run(bytes, end, expected, i)
       case Shape.metaBatch: return this.#batch(bytes, end, expected, i)
@@ -113,6 +119,65 @@ export class TextReplyFramer {
       this.#hasJoinedValue = false
       return Got.whole
     }
+  }
+
+  /** As many answers as there are gets, each to the next key. Those that are here whole are taken in one go. */
+  #gets(bytes: Buffer, end: number, expected: Expectations, i: number): Got {
+    const asked = expected.asked[i]
+    const count = expected.mustAnswer[i]
+    if (this.#answers === 0 && this.#cursor < 0) this.#askedAt = expected.start[i]
+    let hits = 0
+    let got: Got = Got.more
+    while (this.at < end) {
+      if (this.#cursor < 0) this.#readGet(asked)
+      if (!this.#one(bytes, end, asked)) break
+      this.#cursor = -1
+      if (this.#isHit) hits++
+      this.partTo = this.at
+      got = ++this.#answers === count ? Got.whole : Got.part
+      if (got === Got.whole) break
+    }
+    if (got === Got.whole) this.#answers = 0
+    this.hits = hits
+    return got
+  }
+
+  /** The next get of those that lie side by side. */
+  #readGet(asked: Buffer): void {
+    this.#oneStart = this.#askedAt
+    let at = this.#askedAt + 4
+    while (asked[at] === SPACE) at++
+    this.#oneFrom = this.#cursor = at
+    while (asked[at] > SPACE) at++
+    this.#oneTo = at
+    while (asked[at] !== LF) at++
+    this.#askedAt = at + 1
+    this.#isHit = false
+  }
+
+  /** @returns true when the get in hand is answered */
+  #one(bytes: Buffer, end: number, asked: Buffer): boolean {
+    if (!this.#isHit && bytes[this.at] === 86) {
+      if (!isHeaderWhole(bytes, this.at, end)) return false
+      mustBeValue(bytes, this.at)
+      const key = this.at + VALUE.length
+      const keyEnd = key + this.#oneTo - this.#oneFrom
+      if (bytes[keyEnd] !== SPACE || !sameRange(bytes, key, keyEnd, asked, this.#oneFrom, this.#oneTo)) throw wrongKey()
+      this.#behindKey(bytes, keyEnd, false)
+      this.#isHit = true
+    }
+    if (this.#bodyLeft > 0 && !this.#body(bytes, end)) return false
+    const { at } = this
+    if (end - at >= 5 && bytes[at] === 69 && bytes[at + 1] === 78 && bytes[at + 2] === 68 && bytes[at + 3] === CR && bytes[at + 4] === LF) {
+      this.at = at + 5
+      return true
+    }
+    const lineEnd = at === end ? -1 : this.#lineEnd(bytes, end)
+    if (lineEnd < 0) return false
+    if (this.#isHit) throw new ProtocolError('bad-reply', 'another line than END behind the value of a get')
+    this.#errorLine(bytes, at, lineEnd, false)
+    this.at = lineEnd + 2
+    return true
   }
 
   /** memcached gives an error line in place of all values. Proxies give one in place of the value of one key: mcrouter leaves out
@@ -172,15 +237,19 @@ export class TextReplyFramer {
 
   /** VALUE <key> <flags> <bytes>[ <cas>] CRLF, all of it known to be here. */
   #valueHeader(bytes: Buffer, at: number, asked: Buffer, from: number, to: number, hasCas: boolean): void {
-    for (let i = 1; i < 6; i++) if (bytes[at + i] !== VALUE[i]) throw new ProtocolError('bad-reply', 'no VALUE line where one was expected')
-    const key = at + 6
+    mustBeValue(bytes, at)
+    const key = at + VALUE.length
     let length = this.#keyFrom(bytes, key, asked, this.#cursor, to)
     if (length < 0 && this.anyOrder) {
       this.#index = 0
       length = this.#keyFrom(bytes, key, asked, from, this.#cursor)
     }
-    if (length < 0) throw new ProtocolError('wrong-key', 'a VALUE for a key that was not asked for')
-    let p = this.#digits(bytes, key + length + 1, 20)
+    if (length < 0) throw wrongKey()
+    this.#behindKey(bytes, key + length, hasCas)
+  }
+
+  #behindKey(bytes: Buffer, keyEnd: number, hasCas: boolean): void {
+    let p = this.#digits(bytes, keyEnd + 1, 20)
     if (bytes[p++] !== SPACE) throw new ProtocolError('bad-reply', 'a VALUE line without a length')
     let bodyBytes = 0
     const first = p
@@ -311,6 +380,19 @@ export class TextReplyFramer {
     return this.#answers
   }
 
+  /** Of several gets, where the one ends that is in hand. */
+  get inHandTo(): number {
+    return this.#askedAt
+  }
+
+  /** Of several gets, where the first one begins that is not answered. The stream is at its end: those before it are forgotten.
+   *  @param start of the first of all */
+  takeUnanswered(start: number): number {
+    const at = this.#cursor >= 0 ? this.#oneStart : this.#answers > 0 ? this.#askedAt : start
+    this.#answers = 0
+    return at
+  }
+
   /** As many answers as there are requests. Those that are here whole are taken in one go. */
   #batch(bytes: Buffer, end: number, expected: Expectations, i: number): Got {
     const count = expected.mustAnswer[i]
@@ -433,6 +515,7 @@ export class TextReplyFramer {
 }
 
 const OTHER_KEY = 'a meta reply with another key or opaque than its request'
+const wrongKey = (): ProtocolError => new ProtocolError('wrong-key', 'a VALUE for a key that was not asked for')
 const lostReplies = (): ProtocolError => new ProtocolError('lost-replies', 'the backend had no memory for replies and dropped some')
 
 const openings = ['STAT ', 'PREFIX ', 'ITEM '].map(word)
@@ -440,6 +523,10 @@ const dumpOpenings = ['key=', 'mg ', 'OK'].map(word)
 
 const opensList = (bytes: Buffer, from: number, to: number, isDump: boolean): boolean =>
   (isDump ? dumpOpenings : openings).some((opening) => startsWith(bytes, from, to, opening))
+
+function mustBeValue(bytes: Buffer, at: number): void {
+  for (let i = 1; i < VALUE.length; i++) if (bytes[at + i] !== VALUE[i]) throw new ProtocolError('bad-reply', 'no VALUE line where one was expected')
+}
 
 /** The line of a VALUE that begins at `at` is here. */
 const isHeaderWhole = (bytes: Buffer, at: number, end: number): boolean =>

@@ -235,6 +235,9 @@ export class BinaryDialect implements Dialect {
     return `opcode 0x${opcode[entry].toString(16).padStart(2, '0')} ${printable(asked[entry], keyFrom[entry], keyTo[entry], SHOWN_BYTES)}`.trimEnd()
   }
 
+  /** Each request has an entry. */
+  takeApart(): void {}
+
   keys(entry: number): number {
     return this.#wire.expected.keys[entry]
   }

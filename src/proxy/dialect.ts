@@ -61,6 +61,8 @@ export interface Dialect {
 
   /** The start of a request, for the log. */
   asked(entry: number): string
+  /** Of several requests that are one entry, the oldest: those leave that were answered, and the one in hand gets an entry of its own. */
+  takeApart(): void
   /** Keys that it gets. */
   keys(entry: number): number
   /** It is a part of a get, and not the last one. */

@@ -102,6 +102,32 @@ export class Expected implements Expectations {
     this.count--
   }
 
+  /** Some of the requests that are one entry have been answered.   @param count of one key each */
+  leaveEntry(i: number, count: number): void {
+    this.requests[i] -= count
+    this.mustAnswer[i] -= count
+    this.keys[i] -= count
+  }
+
+  /** The first of the requests that are one entry, the oldest, gets an entry of its own, of one key.   @param end where it ends in `asked` */
+  splitOldest(end: number): void {
+    if (this.count > this.#mask) this.#grow()
+    const rest = this.head
+    const i = this.head = (rest - 1) & this.#mask
+    this.count++
+    this.run[i] = this.run[rest]
+    this.asked[i] = this.asked[rest]
+    this.shape[i] = this.shape[rest]
+    this.fate[i] = this.fate[rest]
+    this.row[i] = this.row[rest]
+    this.sentAt[i] = this.sentAt[rest]
+    this.start[i] = this.start[rest]
+    this.askedTo[i] = this.start[rest] = end
+    this.requests[i] = this.mayAnswer[i] = this.mustAnswer[i] = this.keys[i] = 1
+    this.leaveEntry(rest, 1)
+    this.fate[rest] &= ~Fate.started
+  }
+
   /** Times the last request from now, when it is written, until it leaves the queue, answered or failed. */
   time(onAnswer: (backendMs: number) => void): void {
     if (this.timed !== -1 || this.count === 0) return

@@ -18,7 +18,7 @@ import type { Expected } from './expected.ts'
 import type { Outbox, Run } from './outbox.ts'
 
 /** From here on memcached gathers the replies to the gets of a pipeline itself. */
-const GATHERS_SINCE = release('1.6.35')
+export const GATHERS_SINCE = release('1.6.35')
 /** A line of more than 1024 bytes is one that some releases take only if it comes in one piece (PROTOCOL 1.1, 7). */
 export const LONGEST_JOIN_BYTES = 1024
 /** Bounds the wait behind earlier clients' values, and the cost of the scan for a key that stands twice. */

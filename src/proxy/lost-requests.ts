@@ -36,6 +36,7 @@ export function settleLost(lost: LostConnection, heir: Heir | undefined, words: 
   const runs = new Set<Run>()
   /** Of clients whose get was sent in parts: what became of its latest part. */
   const parts = new Map<Outbox, Fortune>()
+  dialect.takeApart()
   const hasBytes = lost.window.end > lost.window.from || dialect.hasBegun
   const tooMany = lacksMemory ? tooManyKeys(lost) : Infinity
   heir?.dialect.endRun()

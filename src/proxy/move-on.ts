@@ -30,11 +30,12 @@ export function moveOn(lane: Asking, nobody: Outbox, heir: Heir, mostAgeMs: numb
     const run = expected.run[i]
     if (run === undefined || staying.has(run.outbox)) continue
     const { outbox } = run
-    heir.dialect.enterAgain(expected, i, bytes[n]!, outbox.askAgain(run, 1, heir))
+    const count = expected.requests[i]
+    heir.dialect.enterAgain(expected, i, bytes[n]!, outbox.askAgain(run, count, heir))
     outbox.client.goesOnAt(heir)
-    expected.run[i] = nobody.expect(lane, expected.keys[i])
+    expected.run[i] = nobody.expect(lane, expected.keys[i], count)
     runs.add(run)
-    moved++
+    moved += count
   }
   for (const run of runs) run.outbox.lose(run)
   return moved

@@ -97,13 +97,13 @@ export class Outbox implements ReplyOwner {
 
   // Requests enter.
 
-  /** The next request is answered by `source`.   @param keys that it reads   @returns the run that it belongs to */
-  expect(source: Source, keys: number): Run {
+  /** The next request is answered by `source`, or the next `count`.   @param keys that are read   @returns the run that they belong to */
+  expect(source: Source, keys: number, count = 1): Run {
     let run = this.#last
     if (run.source !== source) run = this.#open(source)
     if (keys > 0) this.share.asked(keys)
-    run.count++
-    this.inFlight++
+    run.count += count
+    this.inFlight += count
     return run
   }
 

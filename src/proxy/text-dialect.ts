@@ -23,7 +23,7 @@ import { TextReplyFramer } from '../proto/text-reply.ts'
 import { Assembly } from './assembly.ts'
 import { SHOWN_BYTES, type Dialect, type Part, type Wire } from './dialect.ts'
 import { Fate, type Expected } from './expected.ts'
-import { COPY_BYTES, GetJoin } from './get-join.ts'
+import { COPY_BYTES, GATHERS_SINCE, GetJoin } from './get-join.ts'
 import type { Outbox, Run } from './outbox.ts'
 import { TextGreeting } from './text-greeting.ts'
 
@@ -40,6 +40,9 @@ const META_SINCE = release('1.6.18')
 const LONGEST_RUN = 256
 
 const isMetaRow = Uint8Array.from(commands, ({ reply }) => (reply === 'meta' ? 1 : 0))
+
+/** Its client has sent more than this request in one go, or the request in pieces. */
+const isPipelined = ({ chunk, start, end }: RequestFrame): boolean => start > 0 || end < chunk.length
 
 export class TextDialect implements Dialect {
   readonly name = 'text'
@@ -93,7 +96,7 @@ export class TextDialect implements Dialect {
   }
 
   enter(frame: RequestFrame, run: Run, isHead: boolean): void {
-    if (frame.row === GET && frame.keys === 1 && this.#mayJoin && run.outbox.isCoalescing) return this.#get(frame, run)
+    if (frame.row === GET && frame.keys === 1 && !this.#wire.isPrivate && run.outbox.isCoalescing) return this.#get(frame, run)
     this.#expect(frame, run)
     const end = isHead ? frame.lineEnd : frame.end
     if (frame.silent) {
@@ -116,12 +119,25 @@ export class TextDialect implements Dialect {
 
   /** What does not tell its release may be no memcached, and answer the keys of one get out of their order. */
   get #mayJoin(): boolean {
-    return !this.#wire.isPrivate && this.#wire.joinsGets && this.#wire.release > 0
+    return this.#wire.joinsGets && this.#wire.release > 0
   }
 
   #get(frame: RequestFrame, run: Run): void {
     this.#endMeta()
     const { expected, release: version } = this.#wire
+    if (this.#isOneMore(frame, run)) {
+      const { last } = expected
+      expected.requests[last]++
+      expected.mustAnswer[last]++
+      expected.keys[last]++
+      expected.askedTo[last] = frame.end
+      return this.#put(frame.chunk, frame.start, frame.end)
+    }
+    if (!this.#mayJoin || (version >= GATHERS_SINCE && isPipelined(frame))) {
+      this.#note(frame, run, Shape.gets, Fate.forward, frame.keyStart, frame.keyEnd, 1)
+      expected.askedTo[expected.last] = frame.end
+      return this.#put(frame.chunk, frame.start, frame.end)
+    }
     const isMember = this.#join.takes(expected, run, frame, version)
     if (isMember) expected.shape[expected.last] = Shape.joined
     else this.#closeJoin()
@@ -129,6 +145,15 @@ export class TextDialect implements Dialect {
     if (isMember) this.#join.add(frame)
     else this.#join.open(frame)
     this.#wire.send(frame.chunk, isMember ? frame.keyStart - 1 : frame.start, frame.keyEnd)
+  }
+
+  /** Gets of one client that lie side by side make one entry: as many answers come as were asked. */
+  #isOneMore({ chunk, start, rest }: RequestFrame, run: Run): boolean {
+    const { expected } = this.#wire
+    if (expected.count === 0) return false
+    const { last } = expected
+    return expected.shape[last] === Shape.gets && expected.run[last] === run && expected.asked[last] === chunk &&
+      expected.askedTo[last] === start && expected.requests[last] < LONGEST_RUN && rest.length === 0
   }
 
   /** A request with an entry of its own, or a part of one. */
@@ -320,7 +345,7 @@ export class TextDialect implements Dialect {
     if (isReadRow[expected.row[head]] === 1) run.outbox.hit(run, this.#framer.hits)
     this.#wire.deliver(run, 0, this.#framer.partTo)
     // Of a batch it is known which requests have their answers; of a run with silent ones it is not.
-    if (expected.shape[head] === Shape.metaBatch) {
+    if (expected.shape[head] !== Shape.metaRun) {
       this.#noteProof(head, run)
       expected.fate[head] &= ~Fate.started
     } else expected.fate[head] |= Fate.started
@@ -334,7 +359,7 @@ export class TextDialect implements Dialect {
     const isStarted = (fate & Fate.started) !== 0
     if (this.#greeting.isStranger) this.#greeting.saw(row, isStarted ? '' : this.#line())
     if (wire.isClosed) return
-    if (row === GET) this.#join.saw(isStarted ? Infinity : window.at - window.from)
+    if (row === GET && expected.requests[head] === 1) this.#join.saw(isStarted ? Infinity : window.at - window.from)
     if (isReadRow[row] === 1 && expected.shape[head] !== Shape.metaRun) run.outbox.hit(run, this.#framer.hits)
     if ((fate & Fate.ourFence) !== 0) window.from = window.at
     else if (this.#isOfParts(head)) this.#deliverPart(head, run)
@@ -432,8 +457,22 @@ export class TextDialect implements Dialect {
     return printable(bytes, start[entry], bytes.indexOf(LF, start[entry]) + 1, SHOWN_BYTES)
   }
 
+  takeApart(): void {
+    const { expected, window } = this.#wire
+    const { head } = expected
+    if (expected.count === 0 || expected.shape[head] !== Shape.gets) return
+    const { answers, inHandTo } = this.#framer
+    expected.start[head] = this.#framer.takeUnanswered(expected.start[head])
+    expected.leaveEntry(head, answers)
+    const isInHand = window.end > window.from || (expected.fate[head] & Fate.started) !== 0
+    if (isInHand && expected.requests[head] > 1) expected.splitOldest(inHandTo)
+    const run = expected.run[head]
+    if (answers > 0 && run !== undefined) run.outbox.settle(run, answers, answers)
+  }
+
   keys(entry: number): number {
     const { shape, keys } = this.#wire.expected
+    if (shape[entry] === Shape.gets) return 1
     return shape[entry] === Shape.metaBatch || shape[entry] === Shape.metaRun ? 0 : keys[entry]
   }
 
@@ -452,16 +491,17 @@ export class TextDialect implements Dialect {
     const errors = (count: number): Buffer[] => new Array<Buffer>(Math.max(count, 0)).fill(error)
     switch (shape[entry]) {
       case Shape.metaRun: return Buffer.concat([...errors(mayAnswer[entry]), hasNoMn ? NO_BYTES : MN_TEXT])
-      case Shape.metaBatch: return Buffer.concat(errors(mustAnswer[entry] - (isFirst ? this.#framer.answers : 0)))
+      case Shape.metaBatch: case Shape.gets: return Buffer.concat(errors(mustAnswer[entry] - (isFirst ? this.#framer.answers : 0)))
       case Shape.mn: return MN_TEXT
       default: return (fate[entry] & Fate.swallow) !== 0 ? NO_BYTES : error
     }
   }
 
   again(entry: number): Buffer | undefined {
-    const { shape, row, asked, start, requests, keyFrom, keyTo } = this.#wire.expected
+    const { shape, row, asked, start, askedTo, requests, keyFrom, keyTo } = this.#wire.expected
     if (isAgainRow[row[entry]] !== 1) return undefined
     const bytes = asked[entry]
+    if (shape[entry] === Shape.gets) return bytes.subarray(start[entry], askedTo[entry])
     if (shape[entry] !== Shape.metaBatch) {
       return Buffer.from(`${commands[row[entry]].verb} ${bytes.toString('latin1', keyFrom[entry], keyTo[entry])}\r\n`, 'latin1')
     }
@@ -481,6 +521,10 @@ export class TextDialect implements Dialect {
       expected.askedTo[i] = bytes.length
       expected.isEchoed[i] = lost.isEchoed[entry]
       if (lost.isEchoed[entry] === 0) this.#needsFence = true
+    } else if (shape === Shape.gets) {
+      this.#needsFence = false
+      expected.askedTo[i] = bytes.length
+      expected.requests[i] = expected.mustAnswer[i] = lost.requests[entry]
     } else {
       this.#needsFence = false
       expected.keyFrom[i] = commands[row].verb!.length + 1

@@ -142,7 +142,7 @@ export function replies(pieces: Buffer[], asked: Asked[], isPrivate = false, any
         at = framer.at
         if (got === Got.more) break
         // How many answers of a batch come at once is left to how they arrive.
-        if (got === Got.part && shape === 'metaBatch') continue
+        if (got === Got.part && (shape === 'metaBatch' || shape === 'gets')) continue
         if (got === Got.absent || got === Got.refused) {
           assert(framer.at === from, 'what answers a later request is not consumed')
           seen.push(got === Got.absent ? '(nothing)' : `for all: ${slab.toString('latin1', from, framer.partTo)}`)

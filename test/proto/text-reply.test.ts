@@ -243,6 +243,47 @@ test('a batch: as many answers as requests, hits counted however they arrive', (
   })
 })
 
+/** Gets of one key each that lie side by side, as their client wrote them. */
+const gets = (...lines: string[]): Asked => ({ shape: 'gets', keys: lines.map(line => `${line}\r\n`).join(''), count: lines.length })
+
+test('several gets: an answer to each in their order, hits counted however they arrive', () => {
+  const a = 'VALUE a 0 3\r\nAAA\r\nEND\r\n'
+  const empty = 'VALUE bb 4294967295 0\r\n\r\nEND\r\n'
+  const end = 'VALUE END 0 5\r\nEND\r\n\r\nEND\r\n'
+  const asked = gets('get a', 'get   bb  ', 'get c', 'get END')
+  const texts = [a + empty + 'END\r\n' + end, 'END\r\n'.repeat(4), `${a}${empty}SERVER_ERROR out of memory\r\nEND\r\n`, `CLIENT_ERROR no such pool\r\nEND\r\nEND\r\n${end}`]
+  for (const text of texts) expectReplies(`${text}STORED\r\n`, [asked, { shape: 'stored' }], [text, 'STORED\r\n'])
+  expectReplies(a, [asked], [`held: ${a}`])
+  expectReplies(`${a}VALUE bb`, [asked], [`held: ${a}VALUE bb`])
+  everySplit(latin1(a + empty + 'END\r\n' + end), pieces => {
+    const framer = new TextReplyFramer(false)
+    const slab = Buffer.alloc(200)
+    let at = 0
+    let to = 0
+    let hits = 0
+    let got: Got = Got.more
+    for (const piece of pieces) {
+      to += piece.copy(slab, to)
+      for (got = Got.part; at < to && got !== Got.more && got !== Got.whole;) {
+        got = framer.next(slab, at, to, expecting(asked), 0)
+        at = framer.at
+        if (got !== Got.more) hits += framer.hits
+      }
+    }
+    expect({ got, hits }).toEqual({ got: Got.whole, hits: 3 })
+  })
+})
+
+test('several gets: the value of another key, two values, another line than END behind a value break the stream', () => {
+  for (const key of ['b', 'aa', 'A', '']) refused(`VALUE ${key} 0 1\r\nx\r\nEND\r\n`, gets('get a', 'get b'), 'wrong-key')
+  refused('END\r\nVALUE a 0 1\r\nx\r\nEND\r\n', gets('get a', 'get b'), 'wrong-key')
+  refused('VALUE a 0 1\r\nx\r\nVALUE a 0 1\r\nx\r\nEND\r\n', gets('get a', 'get a'))
+  for (const line of ['STORED', 'ENDx', 'SERVER_ERROR x', 'ERROR', 'VALUE b 0 1']) refused(`VALUE a 0 1\r\nx\r\n${line}\r\n`, gets('get a', 'get b'))
+  for (const line of ['STORED', 'HD', 'END ', 'VALU a 0 1', 'VALUE a 0', 'VALUE a x 1', 'VALUE a 0 1 2']) refused(`${line}\r\nx\r\n`, gets('get a', 'get b'))
+  refused('VALUE a 0 1\r\nxyEND\r\n', gets('get a', 'get b'), 'bad-block')
+  refused('SERVER_ERROR out of memory writing get response\r\n', gets('get a', 'get b'), 'lost-replies')
+})
+
 // Gets of one key that went on one line. All but the last are `joined`, and the END is the last one's.
 const joined = (...keys: string[]): Asked[] => keys.map((key, n) => ({ shape: n < keys.length - 1 ? 'joined' : 'values', keys: key }))
 

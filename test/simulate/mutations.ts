@@ -43,8 +43,12 @@ const mutations: readonly Mutation[] = [
   { name: 'reads of clients that have gone are asked again', file: 'lost-requests', from: 'heir !== undefined && !outbox.isClosed && ', to: 'heir !== undefined && ' },
   { name: 'a client outlives its own connection in the midst of an upload, or with bytes that pass unread', file: 'private-route', from: "    if (isCutShort) return client.finish(this.#hasLogin ? 'login-lost' : 'backend-closed')\n", to: '' },
   // Long replies.
-  { name: 'the late answer to what has moved on goes to its client', file: 'move-on', from: '    expected.run[i] = nobody.expect(lane, expected.keys[i])\n', to: '' },
+  { name: 'the late answer to what has moved on goes to its client', file: 'move-on', from: '    expected.run[i] = nobody.expect(lane, expected.keys[i], count)\n', to: '' },
   { name: 'what a client has in flight is moved on in part', file: 'move-on', from: '    if (bytes[n] === undefined) staying.add(outbox)\n', to: '    if (bytes[n] === undefined) continue\n' },
+  // Gets of one client that are one entry.
+  { name: 'a get of another client is counted to the entry', file: 'text-dialect', from: 'expected.shape[last] === Shape.gets && expected.run[last] === run && expected.asked[last] === chunk &&\n      expected.askedTo[last] === start &&', to: 'expected.shape[last] === Shape.gets &&' },
+  { name: 'gets that were answered are asked again', file: 'text-dialect', from: '    expected.leaveEntry(head, answers)\n', to: '' },
+  { name: 'the get in hand is asked again with those behind it', file: 'text-dialect', from: 'if (isInHand && expected.requests[head] > 1) expected.splitOldest(inHandTo)', to: '' },
   // Order and limits.
   { name: 'a client changes connections while it is owed replies', file: 'private-route', from: 'return client.outbox.inFlight > 0 ? client.move(found) : this.#open(found)', to: 'return this.#open(found)' },
   { name: 'in_flight lets one more in', file: 'client-session', from: 'if (this.outbox.inFlight >= this.#home.limits.in_flight &&', to: 'if (this.outbox.inFlight > this.#home.limits.in_flight &&' },

@@ -102,7 +102,7 @@ function textReply(random: Prng): { asked: Asked, text: string } {
   }
   const hits = keys.filter(() => random.chance(0.6))
   const count = random.between(1, 5)
-  switch (random.between(0, 8)) {
+  switch (random.between(0, 9)) {
     case 0: return { asked: { shape: 'values', keys: keys.join(' ') }, text: `${hits.map(key => value(key, '')).join('')}END\r\n` }
     case 1: return { asked: { shape: 'valuesCas', keys: keys.join('  ') }, text: `${hits.map(key => value(key, ' 7')).join('')}END\r\n` }
     case 2: return { asked: { shape: 'stored' }, text: random.pick(['STORED\r\n', 'SERVER_ERROR out of memory storing object\r\n']) }
@@ -110,6 +110,10 @@ function textReply(random: Prng): { asked: Asked, text: string } {
     case 4: return { asked: { shape: 'meta' }, text: meta() }
     case 5: return { asked: { shape: 'metaRun', count, loud: 0 }, text: `${Array.from({ length: random.between(0, count) }, meta).join('')}MN\r\n` }
     case 6: return { asked: { shape: 'metaBatch', count }, text: Array.from({ length: count }, meta).join('') }
+    case 8: return {
+      asked: { shape: 'gets', keys: keys.map(key => `get ${key}\r\n`).join(''), count: keys.length },
+      text: keys.map(key => `${hits.includes(key) ? value(key, '') : ''}END\r\n`).join(''),
+    }
     case 7: return { asked: { shape: 'lines' }, text: `${'STAT a 1\r\n'.repeat(random.between(0, 5))}END\r\n` }
     default: return { asked: { shape: 'dump' }, text: `${'key=a\n'.repeat(random.between(0, 5))}END\r\n` }
   }
