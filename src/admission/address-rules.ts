@@ -1,5 +1,5 @@
 import { isLoopback } from '../lib/address.ts'
-import { Ranges } from '../lib/ranges.ts'
+import { Ranges, RangesBuilder } from '../lib/ranges.ts'
 
 /** Which addresses may come, as the configuration and the files that it names say it. */
 export interface AddressLists {
@@ -10,6 +10,8 @@ export interface AddressLists {
   denyFile?: Ranges
   /** Load balancers, whose PROXY headers say for whom a connection is; `unix`: whoever connects to a unix socket. */
   balancers?: readonly string[]
+  /** Groups of clients that have limits of their own, by name. */
+  groups?: Readonly<Record<string, readonly string[]>>
 }
 
 export class AddressRules {
@@ -17,13 +19,17 @@ export class AddressRules {
   readonly #deny: readonly Ranges[]
   readonly #balancers: Ranges
   readonly #trustsUnix: boolean
+  readonly #groups: Ranges
+  readonly #groupNames: readonly string[]
 
   /** @throws Error that names the range that is none */
-  constructor({ allow = [], deny = [], allowFile, denyFile, balancers = [] }: AddressLists = {}) {
+  constructor({ allow = [], deny = [], allowFile, denyFile, balancers = [], groups = {} }: AddressLists = {}) {
     this.#allow = listsOf(allow, allowFile)
     this.#deny = listsOf(deny, denyFile)
     this.#trustsUnix = balancers.includes('unix')
     this.#balancers = Ranges.of(balancers.filter(each => each !== 'unix'))
+    this.#groupNames = Object.keys(groups)
+    this.#groups = labelled(Object.values(groups))
   }
 
   /** A PROXY header is due on its connections, and is believed. */
@@ -35,6 +41,11 @@ export class AddressRules {
   against(address: string): 'denied' | 'not-allowed' | undefined {
     if (this.isDenied(address)) return 'denied'
     return this.#isAllowed(address) ? undefined : 'not-allowed'
+  }
+
+  /** @returns the group with limits of its own that the address belongs to: of several that with the narrowest range */
+  groupOf(address: string): string | undefined {
+    return this.#groups.size === 0 ? undefined : this.#groupNames[this.#groups.labelOf(address)]
   }
 
   isDenied(address: string): boolean {
@@ -55,4 +66,11 @@ export class AddressRules {
 /** A file that is named counts as a list even if it holds nothing. */
 function listsOf(written: readonly string[], file: Ranges | undefined): Ranges[] {
   return [...written.length === 0 ? [] : [Ranges.of(written)], ...file === undefined ? [] : [file]]
+}
+
+/** @returns ranges whose label is the number of their list */
+function labelled(lists: readonly (readonly string[])[]): Ranges {
+  const builder = new RangesBuilder()
+  for (const [label, ranges] of lists.entries()) for (const range of ranges) builder.add(range, label)
+  return builder.build()
 }

@@ -11,7 +11,7 @@ import { Place } from './place.ts'
 // Who may come in, asked before a byte of a connection is read, in this order; the first no is the verdict. (What a load balancer says
 // of its connections in a PROXY header is read first: they are asked about for whom it is.)
 //
-//   accept > PROXY header > deny > allow > process limit > service limit > limit per client > new-connection rate
+//   accept > PROXY header > deny > allow > process limit > service limit > limit of the group > limit per client > new-connection rate
 //              > first room (a TLS client's first bytes) > turn of its handshake
 //
 // Where a limit is reached, somebody who was admitted and has said nothing since yields the place; then somebody who has
@@ -26,6 +26,7 @@ const words: Record<RefusalReason, string> = {
   'backend-down': 'no backend can be reached, and clients are to turn to another host meanwhile (backend.when_down)',
   'process-full': 'all connections that the open-files limit permits are in use',
   'service-full': 'all connections of the service are in use (limits.connections)',
+  'group-full': 'all connections of the group that the client belongs to are in use (limits.groups)',
   'client-full': 'the client has all its connections in use (limits.connections_per_client)',
   'too-fast': 'the client connects too often (limits.new_connections_per_second)',
   'no-rule': 'no rule of access is for it: if it is to come in, write one that matches its source or listener',
@@ -42,6 +43,13 @@ const PREFIX_WITHIN_ALLOW = 128
 /** Client connections of the whole process; shared by all services. */
 export interface ClientCap { limit: number, open: number }
 
+export interface GroupLimits {
+  connections?: number
+  connections_per_client?: number
+  new_connections_per_second?: number
+  handshakes?: number
+}
+
 export interface AdmissionOptions {
   service: string
   addresses: AddressRules
@@ -51,6 +59,8 @@ export interface AdmissionOptions {
     ipv6_prefix: number | 'auto'
     new_connections_per_second: number
     handshakes: number
+    /** Of named groups; what is undefined is as for all others. */
+    groups?: Readonly<Record<string, GroupLimits>>
   }
   counters: Counters
   log: EventLog
@@ -83,6 +93,7 @@ export class Admission {
   #addresses: AddressRules
   #limits: AdmissionOptions['limits']
   #perClient = new OpenPerClient()
+  #perGroup = new OpenPerClient()
   #rate: ConnectRate
   #cap: ClientCap
   #open = 0
@@ -95,11 +106,12 @@ export class Admission {
     this.counters = options.counters
     this.#addresses = options.addresses
     this.#limits = options.limits
-    this.#rate = new ConnectRate(options.limits.new_connections_per_second, now)
+    this.#rate = new ConnectRate(now)
     this.#cap = options.cap ?? { limit: Infinity, open: 0 }
     this.firstRoom = new FirstRoom(now)
     this.halfway = new FirstRoom(now)
     this.handshakes = new Handshakes({ slots: options.limits.handshakes, queue: options.handshakeQueue, slotMs: options.handshakeSlotMs })
+    this.handshakes.shares = sharesOf(options.limits)
     this.#log = options.log
     this.#isAway = options.isAway ?? (() => false)
   }
@@ -107,8 +119,8 @@ export class Admission {
   /** Puts other rules in force, and cannot fail: connected clients stay, and still count towards the limits. */
   use({ addresses, limits }: Pick<AdmissionOptions, 'addresses' | 'limits'>): void {
     this.#addresses = addresses
-    this.#rate.perSecond = limits.new_connections_per_second
     this.handshakes.slots = limits.handshakes
+    this.handshakes.shares = sharesOf(limits)
     this.#limits = limits
   }
 
@@ -127,17 +139,20 @@ export class Admission {
   admit(caller: Caller): Place | RefusalReason {
     const rule = this.#addresses.against(caller.address)
     const client = clientKey(caller.address, this.#prefixOf(rule === undefined))
-    const refusal = rule ?? this.#absence() ?? this.#fullness() ?? this.#limitAgainst(caller, client)
+    const group = this.#addresses.groupOf(caller.address)
+    const refusal = rule ?? this.#absence() ?? this.#fullness() ?? this.#limitAgainst(caller, client, group)
     if (refusal !== undefined) {
       this.refused(refusal, caller, client)
       return refusal
     }
     this.#takeRoom(1)
     this.#perClient.add(client)
+    if (group !== undefined) this.#perGroup.add(group)
     this.counters.accepted += 1
-    return new Place(client, () => {
+    return new Place(client, group, () => {
       this.#takeRoom(-1)
       this.#perClient.remove(client)
+      if (group !== undefined) this.#perGroup.remove(group)
     })
   }
 
@@ -150,7 +165,7 @@ export class Admission {
       return refusal
     }
     this.#takeRoom(1)
-    return new Place('', () => this.#takeRoom(-1))
+    return new Place('', undefined, () => this.#takeRoom(-1))
   }
 
   /** The PROXY header of a balancer's connection is wrong, or did not come.   @param how the end of a sentence */
@@ -188,15 +203,17 @@ export class Admission {
     return this.#open >= this.#limits.connections && !this.#makeRoom() ? 'service-full' : undefined
   }
 
-  #limitAgainst({ address, isLocal }: Caller, client: string): RefusalReason | undefined {
+  #limitAgainst({ address, isLocal }: Caller, client: string, group: string | undefined): RefusalReason | undefined {
     // Whoever shares a unix socket has no address to be told apart by.
     if (address === 'unix') return undefined
-    if (this.#perClient.of(client) >= this.#mostPerClient(isLocal) && !this.#makeRoom(client)) return 'client-full'
-    return this.#rate.take(client) ? undefined : 'too-fast'
+    const own = group === undefined ? undefined : this.#limits.groups?.[group]
+    if (group !== undefined && this.#perGroup.of(group) >= (own?.connections ?? Infinity) && !this.#makeRoom({ group })) return 'group-full'
+    if (this.#perClient.of(client) >= (own?.connections_per_client ?? this.#mostPerClient(isLocal)) && !this.#makeRoom({ client })) return 'client-full'
+    return this.#rate.take(client, own?.new_connections_per_second ?? this.#limits.new_connections_per_second) ? undefined : 'too-fast'
   }
 
-  #makeRoom(client?: string): boolean {
-    return this.firstRoom.makeRoom(client) || this.halfway.makeRoom(client)
+  #makeRoom(whose?: { client?: string, group?: string }): boolean {
+    return this.firstRoom.makeRoom(whose) || this.halfway.makeRoom(whose)
   }
 
   /** The applications of this host are many clients behind one address. */
@@ -212,4 +229,8 @@ export class Admission {
     this.#log.tell('refused', { service: this.service, listener, address, via, countedAs: client, reason },
       `refused a connection: ${words[reason]}${how === '' ? '' : ` ${how}`}`)
   }
+}
+
+function sharesOf({ groups = {}, handshakes: all }: AdmissionOptions['limits']): Map<string, number> {
+  return new Map(Object.entries(groups).flatMap(([name, { handshakes }]) => handshakes === undefined ? [] : [[name, Math.min(handshakes, all)] as const]))
 }

@@ -1,5 +1,5 @@
 type Milliseconds = number
-interface Bucket { tokens: number, at: Milliseconds }
+interface Bucket { tokens: number, at: Milliseconds, perSecond: number }
 
 // 65,536 buckets of about 150 bytes are 10 MiB, and a full one says no more than an absent one.
 const MOST_BUCKETS = 65_536
@@ -31,51 +31,40 @@ export class OpenPerClient {
 /** New connections per second and client: a token bucket that holds one second's worth. */
 export class ConnectRate {
   #buckets = new Map<string, Bucket>()
-  #perSecond: number
   #most: number
   #now: () => Milliseconds
 
-  /** @param perSecond 0: no limit */
-  constructor(perSecond: number, now: () => Milliseconds, most = MOST_BUCKETS) {
-    this.#perSecond = perSecond
+  constructor(now: () => Milliseconds, most = MOST_BUCKETS) {
     this.#now = now
     this.#most = most
   }
 
-  /** Takes a token. False: this client connects too fast. */
-  take(client: string): boolean {
-    if (this.#perSecond === 0) return true
+  /** Takes a token.   @param perSecond what the client may do now; 0: no limit   @returns false: it connects too fast */
+  take(client: string, perSecond: number): boolean {
+    if (perSecond === 0) return true
     const now = this.#now()
     const bucket = this.#buckets.get(client)
     if (bucket === undefined) {
       if (this.#buckets.size >= this.#most) this.#clean(now)
-      this.#buckets.set(client, { tokens: this.#perSecond - 1, at: now })
+      this.#buckets.set(client, { tokens: perSecond - 1, at: now, perSecond })
       return true
     }
-    bucket.tokens = this.#filled(bucket, now)
+    bucket.perSecond = perSecond   // a reload may have changed it; what is more than a second's worth is cut off
+    bucket.tokens = filled(bucket, now)
     bucket.at = now
     if (bucket.tokens < 1) return false
     bucket.tokens -= 1
     return true
   }
 
-  /** Buckets that hold more than the new rate are cut down to it when they are next looked at. */
-  set perSecond(perSecond: number) {
-    this.#perSecond = perSecond
-  }
-
   get size(): number {
     return this.#buckets.size
-  }
-
-  #filled(bucket: Bucket, now: Milliseconds): number {
-    return Math.min(this.#perSecond, bucket.tokens + (now - bucket.at) / 1000 * this.#perSecond)
   }
 
   /** Drops the full buckets, and when few were, the oldest half: an attacker with that many addresses gains a second's
    *  worth for each, which the limit of the service still holds. */
   #clean(now: Milliseconds): void {
-    for (const [key, bucket] of this.#buckets) if (this.#filled(bucket, now) >= this.#perSecond) this.#buckets.delete(key)
+    for (const [key, bucket] of this.#buckets) if (filled(bucket, now) >= bucket.perSecond) this.#buckets.delete(key)
     if (this.#buckets.size < this.#most / 2) return
     let surplus = Math.ceil(this.#most / 2)
     for (const key of this.#buckets.keys()) {
@@ -83,4 +72,8 @@ export class ConnectRate {
       this.#buckets.delete(key)
     }
   }
+}
+
+function filled({ tokens, at, perSecond }: Bucket, now: Milliseconds): number {
+  return Math.min(perSecond, tokens + (now - at) / 1000 * perSecond)
 }

@@ -37,13 +37,14 @@ export class FirstRoom {
     this.#guests.delete(guest)
   }
 
-  /** Makes room: the one that has been silent for longest goes, of this client, or of all.
+  /** Makes room: the one that has been silent for longest goes, of this client or group, or of all.
    *  @returns false: nobody has been silent for long */
-  makeRoom(client?: string): boolean {
+  makeRoom({ client, group }: { client?: string, group?: string } = {}): boolean {
     const latest = this.#now() - SILENT_MS
     for (const [guest, since] of this.#guests) {
       if (since > latest) return false
       if (client !== undefined && guest.place.countedAs !== client) continue
+      if (group !== undefined && guest.place.group !== group) continue
       this.leave(guest)
       guest.place.release()
       guest.displace()

@@ -1,7 +1,17 @@
 import { InVain } from './in-vain.ts'
 import { Waiting, type Handshake } from './waiting.ts'
 
-interface Running { slotTimer: NodeJS.Timeout | undefined }
+interface Running { slotTimer: NodeJS.Timeout | undefined, line: Line }
+
+/** Handshakes that share turns: those of a group that has a share, or all others. */
+interface Line {
+  readonly waiting: Waiting
+  /** Slots that they may hold at once. */
+  share: number
+  holding: number
+  /** Turns that they have had, by the size of their share: of lines that wait, the one that has had the least comes next. */
+  had: number
+}
 
 // At 3 ms of CPU each, 4,096 take 12 s: few clients are as patient as that.
 const LONGEST_QUEUE = 4_096
@@ -20,6 +30,9 @@ const MOST_UNDER_WAY = 1_024
 // with dialers that have long gone.
 const ARRIVALS_MS = 5
 
+//   groups with a share ── a line each ─┐
+//   all others ─────────── one line ────┴─ the line that has had least for its share ── its client whose turn it is (Waiting) ── begin
+
 /** Paces handshakes so that a storm of reconnects does not starve the clients already in: at most `slots` are worked on
  *  and one start per turn of the loop (PERFORMANCE: 500 new connections, p99 of the others 8-13 ms instead of 29-65), in
  *  turns in which nobody arrives. */
@@ -29,8 +42,15 @@ export class Handshakes {
   #slotMs: number
   #mostUnderWay: number
   #inVain: InVain
-  #waiting: Waiting
-  #isWaiting = new Set<Handshake>()
+  /** Of all that have no share of their own. */
+  #common: Line
+  #lines = new Map<string, Line>()
+  /** Of groups that have none any more: those that wait there keep their turns. */
+  #former = new Set<Line>()
+  /** What the line whose turn was last has had: whoever had none to wait for meanwhile gains nothing by it. */
+  #had = 0
+  #waiting = 0
+  #lineOf = new Map<Handshake, Line>()
   #running = new Map<Handshake, Running>()
   #holdingSlots = 0
   #isScheduled = false
@@ -45,16 +65,37 @@ export class Handshakes {
     this.#mostUnderWay = options.underWay ?? MOST_UNDER_WAY
     this.#now = options.now ?? (() => performance.now())
     this.#inVain = new InVain(this.#now)
-    this.#waiting = new Waiting(this.#inVain)
+    this.#common = this.#newLine(options.slots)
   }
 
   set slots(slots: number) {
-    this.#slots = slots
+    this.#slots = this.#common.share = slots
     this.#schedule()
   }
 
+  /** Groups that have a share of the slots, and how large it is. */
+  set shares(shares: ReadonlyMap<string, number>) {
+    for (const [group, share] of shares) {
+      const line = this.#lines.get(group)
+      if (line === undefined) this.#lines.set(group, this.#newLine(share))
+      else line.share = share
+    }
+    for (const [group, line] of this.#lines) {
+      if (shares.has(group)) continue
+      this.#lines.delete(group)
+      line.share = Infinity
+      line.had = -Infinity
+      if (line.waiting.count > 0) this.#former.add(line)
+    }
+    this.#schedule()
+  }
+
+  #newLine(share: number): Line {
+    return { waiting: new Waiting(this.#inVain), share, holding: 0, had: 0 }
+  }
+
   get waiting(): number {
-    return this.#waiting.count
+    return this.#waiting
   }
 
   /** Begun and not finished, those without a slot counted too. */
@@ -79,39 +120,72 @@ export class Handshakes {
   }
 
   add(handshake: Handshake): void {
-    if (this.waiting >= this.#longest) {
-      const surplus = this.#waiting.takeSurplus()!
-      this.#isWaiting.delete(surplus)
-      surplus.displace()
-    }
-    this.#waiting.add(handshake, this.#now())
-    this.#isWaiting.add(handshake)
+    if (this.#waiting >= this.#longest) this.#displaceSurplus()
+    const line = this.#lines.get(handshake.group ?? '') ?? this.#common
+    if (line.waiting.count === 0) line.had = Math.max(line.had, this.#had)
+    line.waiting.add(handshake, this.#now())
+    this.#lineOf.set(handshake, line)
+    this.#waiting += 1
     // A peer that said its word and left is seen to be gone in the next turn.
     this.#hasArrival = true
     this.#schedule()
   }
 
+  /** Too many wait: one of the longest line goes. */
+  #displaceSurplus(): void {
+    const longest = [...this.#allLines()].reduce((most, line) => line.waiting.count > most.waiting.count ? line : most)
+    const surplus = longest.waiting.takeSurplus()!
+    this.#left(surplus)
+    surplus.displace()
+  }
+
+  #left(handshake: Handshake): void {
+    this.#lineOf.delete(handshake)
+    this.#waiting -= 1
+  }
+
   /** Succeeded, failed or gone. Does nothing for one that was never added.
    *  @param outcome `in vain`: it has cost a handshake and nobody is in for it, so its client comes after others for a while */
   finished(handshake: Handshake, outcome: 'in' | 'in vain' | 'none' = 'none'): void {
-    if (this.#isWaiting.delete(handshake)) this.#waiting.left(handshake)
+    const line = this.#lineOf.get(handshake)
+    if (line !== undefined) {
+      line.waiting.left(handshake)
+      this.#left(handshake)
+    }
     const running = this.#running.get(handshake)
     if (running === undefined) return
     this.#running.delete(handshake)
     this.#inVain.finished(handshake.client, outcome)
-    this.#waiting.hasChanged(handshake.client)
+    running.line.waiting.hasChanged(handshake.client)
     this.#giveSlotBack(running)
   }
 
   #schedule(): void {
-    if (this.#isScheduled || this.waiting === 0 || this.#holdingSlots >= this.#slots) return
+    if (this.#isScheduled || this.#nextLine() === undefined) return
     this.#isScheduled = true
     setImmediate(() => {
       this.#isScheduled = false
-      if (this.waiting === 0) this.#heldBackSince = 0
+      if (this.#waiting === 0) this.#heldBackSince = 0
       else if (this.isCalm || !this.#isHeldBack()) this.#startNext()
       this.#schedule()
     })
+  }
+
+  *#allLines(): Iterable<Line> {
+    yield this.#common
+    yield* this.#lines.values()
+    yield* this.#former
+  }
+
+  /** @returns the line whose turn it is; undefined: nobody waits, or whoever waits has no slot left */
+  #nextLine(): Line | undefined {
+    if (this.#waiting === 0 || this.#holdingSlots >= this.#slots) return undefined
+    let next: Line | undefined
+    for (const line of this.#allLines()) {
+      if (line.waiting.count === 0) this.#former.delete(line)
+      else if (line.holding < line.share && (next === undefined || line.had < next.had)) next = line
+    }
+    return next
   }
 
   #isHeldBack(): boolean {
@@ -126,11 +200,15 @@ export class Handshakes {
   }
 
   #startNext(): void {
-    const next = this.#waiting.take(this.#now())
-    if (next === undefined) return
-    this.#isWaiting.delete(next)
+    const line = this.#nextLine()
+    const next = line?.waiting.take(this.#now())
+    if (line === undefined || next === undefined) return
+    this.#left(next)
+    this.#had = Math.max(this.#had, line.had)
+    line.had += 1 / line.share
+    line.holding += 1
     this.#makeRoom()
-    const running: Running = { slotTimer: undefined }
+    const running: Running = { slotTimer: undefined, line }
     running.slotTimer = setTimeout(() => this.#giveSlotBack(running), this.#slotMs)
     this.#running.set(next, running)
     this.#inVain.began(next.client)
@@ -151,6 +229,7 @@ export class Handshakes {
     if (running.slotTimer === undefined) return
     clearTimeout(running.slotTimer)
     running.slotTimer = undefined
+    running.line.holding -= 1
     this.#holdingSlots -= 1
     this.#schedule()
   }

@@ -6,6 +6,8 @@ type Milliseconds = number
 export interface Handshake {
   /** Whose it is: what limits count as one client. */
   readonly client: string
+  /** The group with limits of its own that its client belongs to. */
+  readonly group?: string
   /** Its turn has come. `finished` must be called on it later, whatever becomes of it. */
   begin(): void
   /** It has to go, and was forgotten here: too many wait, most of them of this client, or too many are under way and it has

@@ -1,7 +1,7 @@
 import { endpointText } from '../lib/endpoint.ts'
 import type { NameKind } from '../lib/name-pattern.ts'
 import { parseEndpoint } from './endpoint.ts'
-import { parseCidr, scalar, type Kind } from './kinds.ts'
+import { scalar, type Kind } from './kinds.ts'
 import { Problem } from './problem.ts'
 
 // What the rules of `access` are made of. A pattern that no certificate and no key can fit is a fault: whoever wrote it takes it for
@@ -75,17 +75,6 @@ export function issuerPattern(options: { doc: string }): Kind<string> {
     },
     write: value => value,
     jsonSchema: { type: 'string', minLength: 1 },
-  })
-}
-
-/** Where a client comes from: a range of addresses, or `unix`. */
-export function source(options: { doc: string }): Kind<string> {
-  return scalar<string>({
-    ...options,
-    words: 'address range or `unix`',
-    parse: text => text === 'unix' ? text : parseCidr(text),
-    write: value => value,
-    jsonSchema: { type: 'string' },
   })
 }
 

@@ -63,7 +63,8 @@ function checkMatch(match: Match, service: ServiceConfig, path: string, here: st
     const isAtUnix = listen.some(({ kind }) => kind !== 'tcp')
     if (match.source.includes('unix') && !isAtUnix) reading.refuse(`${here}.source`, '"unix" fits nobody: this service listens on no unix socket.', 'Remove it, or write unix:/path below listen.')
   }
-  if (service.allow.length > 0 && !reading.isFaulty(`${path}.allow`)) {
+  // What `allow_file` holds is not known here.
+  if (service.allow.length > 0 && service.allow_file === undefined && !reading.isFaulty(`${path}.allow`)) {
     const outside = match.source.find(each => each !== 'unix' && !service.allow.some(allowed => overlap(each, allowed)))
     if (outside !== undefined) reading.refuse(`${here}.source`, `${outside} is not within \`allow\`, so nobody from there is admitted.`, 'Write it below allow as well, or remove it here.')
   }

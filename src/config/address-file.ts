@@ -4,7 +4,7 @@ import { whyNotSeen } from '../lib/hidden-paths.ts'
 import { Ranges, RangesBuilder } from '../lib/ranges.ts'
 import { FileKindError, readWholeFile } from '../lib/whole-file.ts'
 import { counted } from '../lib/counted.ts'
-import { parseCidr } from './kinds.ts'
+import { parseCidr } from './address-kinds.ts'
 import { Problem } from './problem.ts'
 
 // `allow_file` and `deny_file`: one range a line, `#` begins a comment, blank lines are skipped; lines end in LF or CR LF, and a byte order

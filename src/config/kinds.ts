@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict'
-import { isIP, isIPv6 } from 'node:net'
+import { isIP } from 'node:net'
 import type { Node } from 'yaml'
 import { endpointText, type Endpoint } from '../lib/endpoint.ts'
-import { addressBits, shortAddress } from '../lib/ip.ts'
 import { isHostName, parseEndpoint } from './endpoint.ts'
 import { gapIn, Problem } from './problem.ts'
 import type { Reading, Spot } from './reading.ts'
@@ -32,7 +31,7 @@ export interface Kind<T> {
 
 export type Shape =
   | { kind: 'section', fields: Fields }
-  | { kind: 'map', of: Kind<any>, placeholder: string }
+  | { kind: 'map', of: Kind<any>, placeholder: string, example?: string }
   | { kind: 'list', of: Kind<any> }
 
 export type Fields = Readonly<Record<string, Kind<any>>>
@@ -291,23 +290,6 @@ export function pattern(options: { doc: string }): Kind<string> {
   })
 }
 
-/** A range of addresses, `10.0.0.0/8` or `fd00::/8`; an address alone is itself and no other (/32, /128). */
-export function cidr(options: { doc: string }): Kind<string> {
-  const jsonSchema = { type: 'string' }
-  return scalar<string>({ ...options, words: 'address range', parse: parseCidr, write: value => value, jsonSchema })
-}
-
-/** A load balancer: by its address, or by the unix socket that it connects to. */
-export function balancer(options: { doc: string }): Kind<string> {
-  return scalar<string>({
-    ...options,
-    words: 'address range or `unix`',
-    parse: text => text === 'unix' ? text : parseCidr(text),
-    write: value => value,
-    jsonSchema: { type: 'string' },
-  })
-}
-
 export function endpoint(side: 'listen' | 'connect', options: Described<Endpoint>): Kind<Endpoint> {
   return scalar<Endpoint>({
     ...options,
@@ -379,40 +361,6 @@ function within(
   if (value < min) return new Problem(`"${text}" is below the least, ${minText}.`, fix)
   if (value > max) return new Problem(`"${text}" is above the most, ${maxText}.`, fix)
   return value
-}
-
-export function parseCidr(text: string): string | Problem {
-  const fix = 'Write an address range such as 10.0.0.0/8, fd00::/8 or 192.0.2.7.'
-  const [address, prefix, more] = text.split('/')
-  const family = isIP(address)
-  if (family === 0 || more !== undefined || address.includes('%')) return new Problem(`"${text}" is not an address range.`,
-    fix)
-  if (family === 6 && addressBits(address) >> 32n === 0xffffn) {
-    return new Problem(`"${text}" is an IPv4 range written as IPv6.`,
-      'Write it as IPv4; IPv4 rules hold for mapped addresses too.')
-  }
-  const bits = family === 4 ? 32 : 128
-  if (prefix === undefined) return `${address}/${bits}`
-  if (!/^\d{1,3}$/.test(prefix) || Number(prefix) > bits) {
-    return new Problem(`"/${prefix}" is not a prefix length of an IPv${family} address.`,
-      `Write /0 to /${bits}.`)
-  }
-  const network = networkOf(address, Number(prefix))
-  if (addressBits(network) !== addressBits(address)) {
-    // Such a line is read as one host by some people and as the whole network by others.
-    return new Problem(`"${text}" has bits set beyond its /${prefix}.`,
-      `Write ${network}/${prefix} for the network, or ${address} for this address alone.`)
-  }
-  return `${address}/${Number(prefix)}`
-}
-
-function networkOf(address: string, prefix: number): string {
-  const width = isIPv6(address) ? 128n : 32n
-  const shift = width - BigInt(prefix)
-  const network = addressBits(address) >> shift << shift
-  if (width === 32n) return [24n, 16n, 8n, 0n].map(at => network >> at & 255n).join('.')
-  const groups = Array.from({ length: 8 }, (_, at) => (network >> BigInt(112 - 16 * at) & 0xffffn).toString(16)).join(':')
-  return shortAddress(groups)
 }
 
 function listed(words: readonly string[]): string {

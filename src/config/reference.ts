@@ -38,7 +38,7 @@ export function schemaText(): string {
 
 function sections(kind: Kind<any>, path: string, key: string): string[] {
   const { shape } = kind
-  if (shape?.kind === 'map') return sections(shape.of, join(path, shape.placeholder), shape.placeholder)
+  if (shape?.kind === 'map') return sections(shape.of, join(path, shape.placeholder), shape.example ?? shape.placeholder)
   if (shape?.kind === 'list' && shape.of.shape !== undefined) return sections(shape.of, `${path}[]`, `${key}[]`)
   if (shape?.kind !== 'section') return []
   const title = path === '' ? '## The file' : `## \`${path}\``
@@ -53,8 +53,13 @@ function table(fields: Fields, path: string): string {
       const inner = `${join(path, key)}[]`
       return `| \`${key}\` | list of sections | ${defaultOf(kind)} | ${cell(kind.doc)} See [${inner}](#${anchor(inner)}). |`
     }
-    const isSection = kind.shape?.kind === 'section' || kind.shape?.kind === 'map'
-    const inner = kind.shape?.kind === 'map' ? join(join(path, key), kind.shape.placeholder) : join(path, key)
+    if (kind.shape?.kind === 'map') {
+      const inner = join(join(path, key), kind.shape.placeholder)
+      const more = kind.shape.of.shape?.kind === 'section' ? ` See [${inner}](#${anchor(inner)}).` : ''
+      return `| \`${key}\` | ${cell(kind.words)} | ${defaultOf(kind)} | ${cell(kind.doc)}${more} |`
+    }
+    const isSection = kind.shape?.kind === 'section'
+    const inner = join(path, key)
     const doc = isSection ? `See [${inner}](#${anchor(inner)}).` : kind.reload === 'restart' ? `${kind.doc} A change needs a restart.` : kind.doc
     return `| \`${key}\` | ${cell(kind.words)} | ${defaultOf(kind)} | ${cell(doc)} |`
   })
@@ -72,7 +77,7 @@ function example(fields: Fields, key: string): string {
     .filter(([, kind]) => kind.example !== undefined || (kind.shape?.kind !== 'section' && kind.shape?.kind !== 'map'))
     .map(([name, kind]) => `${name}: ${exampleOf(kind)}`)
   const list = key.endsWith('[]') ? [`${key.slice(0, -2)}:`, ...lines.map((line, at) => `  ${at === 0 ? '-' : ' '} ${line}`)] : undefined
-  const body = list ?? (key === '' ? lines : [`${key === '<name>' ? 'memcached' : key}:`, ...lines.map(line => `  ${line}`)])
+  const body = list ?? (key === '' ? lines : [`${key}:`, ...lines.map(line => `  ${line}`)])
   return `\`\`\`yaml\n${body.join('\n')}\n\`\`\`\n`
 }
 

@@ -5,16 +5,19 @@ import { Ranges } from '../lib/ranges.ts'
 import { checkAccess } from './access-rules.ts'
 import { checkCircles, realPath } from './circles.ts'
 import { entryPath } from './endpoint.ts'
+import { checkGroups, resolveGroups } from './groups.ts'
 import type { Reading } from './reading.ts'
 import type { BackendTlsConfig, Config, ServiceConfig } from './schema.ts'
 
 /** Checks that span keys. A value that has a fault of its own is passed over (it may be undefined here). */
-export function checkRules(config: Config, reading: Reading): void {
+export function checkRules(written: Config, reading: Reading): void {
+  checkGroups(written, reading)
+  const config = resolveGroups(written)
   for (const [name, service] of Object.entries(config.services)) {
     if (service === undefined) continue
     const path = `services.${name}`
-    checkReach(service, path, reading)
-    checkBalancers(service, path, reading)
+    checkReach(written.services[name], path, reading)
+    checkBalancers(service, written.services[name], path, reading)
     checkBreadth(service, path, reading)
     checkBackend(service, path, reading)
     checkClientAuth(service, path, reading)
@@ -65,11 +68,11 @@ function hasList({ allow, allow_file }: ServiceConfig, path: string, reading: Re
 }
 
 /** Whoever is believed to be a load balancer may claim to be anybody. */
-function checkBalancers(service: ServiceConfig, path: string, reading: Reading): void {
-  const from = service.proxy_protocol?.from
+function checkBalancers(service: ServiceConfig, written: ServiceConfig, path: string, reading: Reading): void {
+  const from = written.proxy_protocol?.from
   const at = `${path}.proxy_protocol.from`
   if (from === undefined || reading.isFaulty(at)) return
-  if (!hasList(service, path, reading)) {
+  if (!hasList(written, path, reading)) {
     reading.refuse(at, 'the clients behind a load balancer come from other hosts, and there is no `allow` to say which.',
       'Write allow: with the addresses of your clients, such as [10.0.0.0/8].')
   }
@@ -83,7 +86,7 @@ function checkBalancers(service: ServiceConfig, path: string, reading: Reading):
   if (isSure && address !== -1 && !kinds.has('tcp')) {
     reading.refuse(entryPath(at, from, address), 'nobody comes from an address, since this service listens on unix sockets only.', 'Write unix.')
   }
-  if (isBroad(Ranges.of(from.filter(each => each !== 'unix')))) {
+  if (isBroad(Ranges.of(service.proxy_protocol!.from.filter(each => each !== 'unix')))) {
     reading.refuse(at, 'takes in large parts of the public internet, and whoever is believed here may claim to come from any address.',
       'Write the addresses of your load balancers alone, such as [10.0.0.10, 10.0.0.11].')
   }

@@ -1,6 +1,7 @@
-import { issuerPattern, keyPattern, listenerName, namePattern, ruleName, source } from './access-kinds.ts'
+import { issuerPattern, keyPattern, listenerName, namePattern, ruleName } from './access-kinds.ts'
+import { addresses, cidr, groupName, source } from './address-kinds.ts'
 import {
-  account, balancer, choice, cidr, command, count, countOrAuto, duration, endpoint, fileMode, fingerprint, flag, hostName, keyPin, path, pattern, peerName,
+  account, choice, command, count, countOrAuto, duration, endpoint, fileMode, fingerprint, flag, hostName, keyPin, path, pattern, peerName,
   size, userName, type Infer,
 } from './kinds.ts'
 import { commandNames, groupNames } from '../proto/commands.ts'
@@ -78,6 +79,20 @@ const tls = section(
   }),
   min_version: choice(['TLSv1.2', 'TLSv1.3'], { default: 'TLSv1.2', doc: 'Oldest version of TLS that is spoken.' }),
   session_tickets: flag({ default: 'on', doc: 'Lets a client that comes back skip most of the handshake.' }),
+})
+
+const groupLimits = section('Limits of those clients of this service that one of `groups` names. What is left out is as for all others.', {
+  connections: optional(count({
+    min: 1, max: 1_000_000, example: '2000',
+    doc: 'Client connections of the whole group. Past it new ones of the group are closed before TLS. They count in `limits.connections` too.',
+  })),
+  connections_per_client: optional(count({ min: 1, max: 1_000_000, example: '500', doc: 'Client connections from one address of the group.' })),
+  new_connections_per_second: optional(count({ min: 0, max: 100_000, example: '20', doc: 'New connections a second from one client of the group. 0: no limit.' })),
+  handshakes: optional(count({
+    min: 1, max: 10_000, example: '4',
+    doc: 'How many of `limits.handshakes` the group may have at once. Groups with a share take turns with each other and with all others, by ' +
+      'the size of their shares; within a group its clients take turns.',
+  })),
 })
 
 // No time is above 24 days: Node's timers count milliseconds in 31 bits and fire at once past them. `max_age` leaves room
@@ -160,6 +175,10 @@ const limits = section('What one service, and one client of it, may take up.', {
     doc: 'Private backend connections of the service: one for each client that cannot share (see `sharing`). Who needs one more waits for its ' +
       'turn, for `reply_timeout` at the most, and then gets SERVER_ERROR.',
   }),
+  groups: optional(map(groupLimits, {
+    doc: 'Limits of named groups of clients. An address that lies in several of the groups that stand here belongs to the narrowest range.',
+    name: 'group', pattern: groupName.pattern, nameFix: groupName.fix, example: 'web',
+  })),
   max_age: duration({
     default: 'off', off: true, min: '1s', max: '20d',
     doc: 'A client connection is closed between two requests after this long, give or take a little so that not all go ' +
@@ -327,7 +346,7 @@ const match = section('Whose requests a rule is for. Of each key that is written
     example: '"sha256/XtEUVHHCfUKYbTaMXR9XzqujaJAQRDg1N9D583+qcAE="',
   }),
   source: list(source({ doc: 'Addresses.' }), {
-    doc: 'Where the client comes from: addresses, or `unix` for unix sockets.', default: '', min: 1, max: 256, example: '[10.1.0.0/16, unix]',
+    doc: 'Where the client comes from: addresses, names of `groups`, or `unix` for unix sockets.', default: '', min: 1, max: 256, example: '[10.1.0.0/16, unix]',
   }),
   listener: list(listenerName({ doc: 'A listener.' }), {
     doc: 'Where it has connected: one of `listen`, as it stands there.', default: '', min: 1, max: 64, example: '"0.0.0.0:11212"',
@@ -356,7 +375,7 @@ const rule = section('A rule: who may do what. The first one that fits decides.'
 const proxyProtocol = section(
   'The PROXY protocol of load balancers, versions 1 and 2. What they say first on a connection is taken for its client: `allow`, `deny`, ' +
     'limits and the log see that address, and where it came from as `via`.', {
-  from: list(balancer({ doc: 'A load balancer.' }), {
+  from: list(source({ doc: 'A load balancer.' }), {
     doc: 'Addresses of the load balancers; `unix` stands for whoever connects to a unix socket of `listen`. Each connection from there has ' +
       'to begin with a PROXY header, within `handshake_timeout`, and a header from anywhere else is refused. A connection of the balancer ' +
       'itself (a health check; LOCAL, UNKNOWN) keeps its own address, and gets in if `allow` names that.',
@@ -375,8 +394,8 @@ const service = section('One proxy in front of one memcached.', {
       'read and change all data.',
   })),
   tls: optional(tls),
-  allow: list(cidr({ doc: 'Addresses that may connect.' }), {
-    doc: 'Addresses that may connect. Required when a listener can be reached from other hosts; left out on others: all ' +
+  allow: list(addresses({ doc: 'Addresses that may connect.' }), {
+    doc: 'Addresses that may connect: ranges, and names of `groups`. Required when a listener can be reached from other hosts; left out on others: all ' +
       'may. An address alone is that address.',
     default: '', max: 10_000, example: '[10.0.0.0/8, "fd00::/8"]',
   }),
@@ -385,7 +404,7 @@ const service = section('One proxy in front of one memcached.', {
     doc: 'A file of more addresses that may connect: one range a line, `#` begins a comment. Read again as soon as it changes. While ' +
       'a line of it is faulty, or it holds no range, the former stays in force; a start is refused.',
   })),
-  deny: list(cidr({ doc: 'Addresses that may not connect.' }), {
+  deny: list(addresses({ doc: 'Addresses that may not connect.' }), {
     doc: 'Addresses that may not connect, whatever `allow` says.', default: '', max: 10_000, example: '[10.9.0.0/16]',
   }),
   deny_file: optional(path({
@@ -461,7 +480,7 @@ const admin = section(
       'loopback, where every user of this host may, or others with `allow`. Left out: none.',
     default: '', max: 8, example: '"unix:/run/memseal/admin.sock"', reload: 'restart',
   }),
-  allow: list(cidr({ doc: 'An address or a network.' }), {
+  allow: list(addresses({ doc: 'An address or a network.' }), {
     doc: 'Who, besides this host itself, may read over TCP: Prometheus, kubelets, load balancers. What is read there (addresses and ' +
       'names of clients among it) passes in plain text. Needed when `listen` names an address that is not loopback.',
     default: '', max: 10_000, example: '[10.0.0.5, 10.8.0.0/24]',
@@ -472,6 +491,11 @@ export const schema = section('The configuration of memseal.', {
   log,
   audit: optional(audit),
   admin,
+  groups: optional(map(list(cidr({ doc: 'Addresses of the group.' }), { doc: 'The addresses of the group.', min: 1, max: 10_000, example: '[10.1.0.0/16]' }), {
+    doc: 'Names for addresses: `{ web: [10.1.0.0/16], batch: [10.2.0.0/16, "fd00:2::/32"] }`. A name may stand wherever addresses say who comes ' +
+      '(`allow`, `deny`, `source`, `proxy_protocol.from`), and has limits of its own below `limits.groups`.',
+    name: 'group', pattern: groupName.pattern, nameFix: groupName.fix,
+  })),
   drain_timeout: duration({
     default: '30s', min: '0s', max: '1d',
     doc: 'How long clients may take, after SIGTERM, to get the replies they are owed; the rest are then closed.',
@@ -487,7 +511,7 @@ export const schema = section('The configuration of memseal.', {
     default: '', max: 100, example: '/etc/memseal/services.d/*.yaml',
   }),
   services: map(service, {
-    doc: 'The proxies, each under a name that labels its logs and metrics.', name: 'service',
+    doc: 'The proxies, each under a name that labels its logs and metrics.', name: 'service', example: 'memcached',
     pattern: /^[a-z][a-z0-9_-]{0,62}$/, nameFix: 'Write small letters, digits, _ and -, a letter first, 63 at the most.',
   }),
 })

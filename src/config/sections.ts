@@ -48,12 +48,12 @@ export function section<F extends Fields>(doc: string, fields: F): Kind<Section<
 
 /** Names of the operator's own, each with a value of the same kind. */
 export function map<T>(
-  of: Kind<T>, options: { doc: string, name: string, pattern: RegExp, nameFix: string },
+  of: Kind<T>, options: { doc: string, name: string, pattern: RegExp, nameFix: string, example?: string },
 ): Kind<Record<string, T>> {
   return {
     words: `one or more ${options.name}s by name`,
     doc: options.doc,
-    shape: { kind: 'map', of, placeholder: '<name>' },
+    shape: { kind: 'map', of, placeholder: '<name>', example: options.example },
     read(node, path, reading) {
       reading.settle(path, node)
       const map = reading.resolve(node)

@@ -282,6 +282,10 @@ class Accepting implements Guest, Handshake {
     return this.place.countedAs
   }
 
+  get group(): string | undefined {
+    return this.place.group
+  }
+
   displace(): void {
     this.#fail(this.stage === 'queue' ? 'QUEUE_FULL' : 'DISPLACED')
   }

@@ -2,6 +2,7 @@
 import { AdminServer, type Administered } from '../admin/server.ts'
 import { plain, type ConnectionsNow, type Snapshot } from '../admin/snapshot.ts'
 import type { ClientCap } from '../admission/admission.ts'
+import { resolveGroups } from '../config/groups.ts'
 import { hasFault, issueLine } from '../config/issue.ts'
 import type { Loaded } from '../config/load.ts'
 import type { Config, ServiceConfig } from '../config/schema.ts'
@@ -69,6 +70,7 @@ export class Daemon implements Administered, Running {
   readonly #cap: ClientCap = { limit: Infinity, open: 0 }
   readonly loopDelay = new LoopDelay()
   reloader!: Reloader
+  #resolved: { of: Config | undefined, config: Config } = { of: undefined, config: undefined! }
   isDraining = false
   readonly #log: Log
   readonly auditing: Auditing
@@ -102,7 +104,7 @@ export class Daemon implements Administered, Running {
     const seen = signatureOf(watchedFiles(config.services))
     const known = new Set(loaded.issues.map(issueLine))
     const tls = await buildTls(config.services, loaded.report)
-    const addresses = await buildAddresses(config.services, loaded.report)
+    const addresses = await buildAddresses(config, loaded.report)
     if (hasFault(loaded.issues)) throw new Error(loaded.issues.filter(({ severity }) => severity === 'fault').map(issueLine).join('\n'))
     for (const warning of loaded.issues.map(issueLine)) {
       if (!known.has(warning)) this.#log.log.tell('configuration-warning', { cause: 'start' }, warning)
@@ -133,8 +135,11 @@ export class Daemon implements Administered, Running {
     return this.source.paths[0] ?? 'flags and variables'
   }
 
+  /** What is in force, without names of groups. */
   get config(): Config {
-    return this.reloader.config
+    const { config } = this.reloader
+    if (this.#resolved.of !== config) this.#resolved = { of: config, config: resolveGroups(config) }
+    return this.#resolved.config
   }
 
   #tellFds(): void {

@@ -113,7 +113,7 @@ export class Reloader {
     const seen = signatureOf(files)
     const built: Built = {
       tls: await buildTls(config.services, report, name => services.tlsOf(name)),
-      addresses: await buildAddresses(config.services, report, name => services.addressesOf(name)),
+      addresses: await buildAddresses(config, report, name => services.addressesOf(name)),
     }
     if (hasFault(found)) return refused(found)
 

@@ -1,5 +1,6 @@
 import { AddressRules } from '../admission/address-rules.ts'
 import { readAddressFile, type AddressFile, type LineFault } from '../config/address-file.ts'
+import { resolveGroups } from '../config/groups.ts'
 import { isBroad } from '../config/rules.ts'
 import type { Config, ServiceConfig } from '../config/schema.ts'
 import type { Report } from './service-tls.ts'
@@ -19,13 +20,14 @@ export type AddressKey = typeof keys[number]
 /** Reads and compiles all lists, and reports all that is wrong with them; after a fault the result is not to be used.
  *  @param inForce what holds now: files that have not changed are not compiled again */
 export async function buildAddresses(
-  services: Config['services'], report: Report, inForce: (name: string) => ServiceAddresses | undefined = () => undefined,
+  config: Config, report: Report, inForce: (name: string) => ServiceAddresses | undefined = () => undefined,
 ): Promise<Map<string, ServiceAddresses>> {
   const built = new Map<string, ServiceAddresses>()
-  for (const [name, service] of Object.entries(services)) {
+  for (const [name, service] of Object.entries(resolveGroups(config).services)) {
+    const limited = Object.keys(service.limits.groups ?? {}).map(group => [group, config.groups?.[group] ?? []] as const)
     const files = await readAddressFiles(name, service, report, inForce(name))
     built.set(name, { files, rules: new AddressRules({
-      allow: service.allow, deny: service.deny, balancers: service.proxy_protocol?.from, allowFile: files.get('allow_file')?.ranges, denyFile: files.get('deny_file')?.ranges,
+      allow: service.allow, deny: service.deny, balancers: service.proxy_protocol?.from, groups: Object.fromEntries(limited), allowFile: files.get('allow_file')?.ranges, denyFile: files.get('deny_file')?.ranges,
     }) })
   }
   return built

@@ -1,5 +1,6 @@
 import { Admission, type ClientCap } from '../admission/admission.ts'
 import { entryPath } from '../config/endpoint.ts'
+import { resolveGroups } from '../config/groups.ts'
 import { collide } from '../config/rules.ts'
 import type { Config, ServiceConfig } from '../config/schema.ts'
 import type { ListenError } from '../lib/bind.ts'
@@ -95,7 +96,8 @@ export class Services {
   }
 
   /** @param built what was made for `config`   @throws PrepareError; then nothing has changed */
-  async prepare(config: Config, built: Built): Promise<Prepared> {
+  async prepare(written: Config, built: Built): Promise<Prepared> {
+    const config = resolveGroups(written)
     const made: Service[] = []
     const opened = new Map<string, Listener>()
     const rollback = (): void => {

@@ -3,7 +3,7 @@
 /** Why a connection was refused before a byte of it was read, but for a PROXY header, in the order in which the questions are asked; the
  *  last two of a client without TLS, which has said all that rules are held against. */
 export const refusals = [
-  'proxy-header', 'denied', 'not-allowed', 'audit-unavailable', 'backend-down', 'process-full', 'service-full', 'client-full', 'too-fast', 'no-rule', 'rule-full',
+  'proxy-header', 'denied', 'not-allowed', 'audit-unavailable', 'backend-down', 'process-full', 'service-full', 'group-full', 'client-full', 'too-fast', 'no-rule', 'rule-full',
 ] as const
 export type RefusalReason = typeof refusals[number]
 

@@ -193,3 +193,68 @@ test('other rules hold for whoever comes from then on; whoever is in stays and c
   expect(admit('11.0.0.2')).toBeInstanceOf(Place)
   expect(admit('11.0.0.2')).toBe('too-fast')
 })
+
+test('a group has limits of its own, up to each of them, and what it does not say is as for all others', () => {
+  const { admit, admission, counters, clock } = make({
+    allow: ['10.0.0.0/8'], groups: { web: ['10.1.0.0/16'], batch: ['10.2.0.0/16', '10.1.9.0/24'] },
+    limits: {
+      connections: 100, connections_per_client: 2, new_connections_per_second: 4,
+      groups: { web: { connections: 4, connections_per_client: 3 }, batch: { new_connections_per_second: 1 } },
+    },
+  })
+  const verdicts = (address: string, count: number) => Array.from({ length: count }, () => admit(address)).map(verdict => verdict instanceof Place ? 'in' : verdict)
+  expect(verdicts('10.1.0.1', 4)).toEqual(['in', 'in', 'in', 'client-full'])
+  expect(verdicts('10.1.0.2', 2)).toEqual(['in', 'group-full'])
+  expect(verdicts('10.3.0.1', 3)).toEqual(['in', 'in', 'client-full'])
+  expect(verdicts('10.2.0.1', 2)).toEqual(['in', 'too-fast'])
+  clock.ms = 1000
+  expect(verdicts('10.2.0.1', 2)).toEqual(['in', 'client-full'])
+  // The narrowest range says whose it is.
+  expect(verdicts('10.1.9.1', 2)).toEqual(['in', 'too-fast'])
+  expect(counters.refused).toMatchObject({ 'group-full': 1, 'client-full': 3, 'too-fast': 2 })
+  expect(admission.open).toBe(9)
+})
+
+test('a place in a group is free again when its client leaves, and for whoever takes the place of one that was silent', () => {
+  const { admit, admission, clock } = make({
+    allow: ['10.0.0.0/8'], groups: { web: ['10.1.0.0/16'] }, limits: { groups: { web: { connections: 2 } } },
+  })
+  const first = admit('10.1.0.1') as Place
+  const silent = admit('10.1.0.2') as Place
+  const other = admit('10.2.0.1') as Place
+  expect([first.group, other.group]).toEqual(['web', undefined])
+  expect(admit('10.1.0.3')).toBe('group-full')
+  first.release()
+  const third = admit('10.1.0.3') as Place
+  expect(admit('10.1.0.4')).toBe('group-full')
+  // One of another group has been silent for longer, and is left alone.
+  const displaced: Place[] = []
+  for (const place of [other, silent]) admission.firstRoom.enter({ place, displace: () => displaced.push(place) })
+  clock.ms = 1_500
+  expect(admit('10.1.0.4')).toBeInstanceOf(Place)
+  expect(displaced).toEqual([silent])
+  expect(admit('10.1.0.5')).toBe('group-full')
+  third.release()
+  expect(admit('10.1.0.5')).toBeInstanceOf(Place)
+})
+
+test('groups that a reload changes: those that are in give their own place back', () => {
+  const limits = { connections: 100, connections_per_client: 100, ipv6_prefix: 'auto' as const, new_connections_per_second: 0, handshakes: 4 }
+  const { admit, admission } = make({ allow: ['10.0.0.0/8'], groups: { web: ['10.1.0.0/16'] }, limits: { groups: { web: { connections: 1 } } } })
+  const place = admit('10.1.0.1') as Place
+  admission.use({ addresses: new AddressRules({ allow: ['10.0.0.0/8'] }), limits })
+  for (let i = 0; i < 3; i++) expect(admit('10.1.0.1')).toBeInstanceOf(Place)
+  admission.use({ addresses: new AddressRules({ allow: ['10.0.0.0/8'], groups: { web: ['10.1.0.0/16'] } }), limits: { ...limits, groups: { web: { connections: 1 } } } })
+  expect(admit('10.1.0.1')).toBe('group-full')
+  place.release()
+  place.release()
+  expect(admit('10.1.0.1')).toBeInstanceOf(Place)
+  expect(admit('10.1.0.1')).toBe('group-full')
+})
+
+test('a number of a group holds for this host too, and unix sockets are in no group', () => {
+  const { admit } = make({ groups: { local: ['127.0.0.0/8'] }, limits: { connections_per_client: 'auto', groups: { local: { connections_per_client: 1 } } } })
+  expect(admit('127.0.0.1')).toBeInstanceOf(Place)
+  expect(admit('127.0.0.1')).toBe('client-full')
+  for (let i = 0; i < 3; i++) expect(admit('unix')).toBeInstanceOf(Place)
+})

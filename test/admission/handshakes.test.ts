@@ -12,10 +12,10 @@ function scene(options: ConstructorParameters<typeof Handshakes>[0]) {
   const begun: string[] = []
   const displaced: string[] = []
   const made: Made[] = []
-  const add = (client: string, count = 1) => {
+  const add = (client: string, count = 1, group?: string) => {
     for (let i = 0; i < count; i++) {
       const name = `${client}${made.length}`
-      made.push({ client, begin: () => { begun.push(name) }, displace: () => { displaced.push(name) }, isGone: false })
+      made.push({ client, group, begin: () => { begun.push(name) }, displace: () => { displaced.push(name) }, isGone: false })
       handshakes.add(made.at(-1)!)
     }
   }
@@ -269,4 +269,104 @@ test('past the bound the oldest of the client with most goes, and a long queue k
     leave(made.length - 2_500 + at)
   }
   expect(begun).toEqual(Array.from({ length: 2_500 }, (_, at) => `c${made.length - 2_500 + at}`))
+})
+
+test('a group has no more than its share at once, and the others go on', async () => {
+  const { handshakes, begun, add, leave, end } = scene({ slots: 4 })
+  handshakes.shares = new Map([['batch', 1]])
+  add('b', 5, 'batch')
+  add('a', 5)
+  await turns(8)
+  expect(begun).toEqual(['a5', 'b0', 'a6', 'a7'])
+  expect([handshakes.running, handshakes.waiting]).toEqual([4, 6])
+  leave(5)   // an `a`: its slot goes to an `a` again
+  await turns(4)
+  expect(begun.at(-1)).toBe('a8')
+  // One of each ends: both lines have had as much for their shares, and one after the other has a turn.
+  leave(0)
+  leave(6)
+  await turns(6)
+  expect(begun.slice(5).sort()).toEqual(['a9', 'b1'])
+  end()
+})
+
+test('with nobody else there a group has its share and no more, without a loop that turns for nothing', async () => {
+  const { handshakes, begun, add, leave, end } = scene({ slots: 4 })
+  handshakes.shares = new Map([['batch', 2]])
+  add('b', 5, 'batch')
+  await turns(8)
+  expect(begun).toEqual(['b0', 'b1'])
+  const immediate = vi.spyOn(globalThis, 'setImmediate')
+  onTestFinished(() => immediate.mockRestore())
+  await sleep(1)
+  expect(immediate).not.toHaveBeenCalled()
+  leave(0)
+  await turns(2)
+  expect(begun).toEqual(['b0', 'b1', 'b2'])
+  end()
+})
+
+test('lines take turns by the size of their shares', async () => {
+  const { handshakes, begun, add, leave, end } = scene({ slots: 6 })
+  handshakes.shares = new Map([['batch', 2], ['web', 3]])
+  add('a', 60)
+  add('b', 60, 'batch')
+  add('w', 60, 'web')
+  add('o', 1, 'no share')
+  for (let i = 0; i < 66; i++) {
+    await turns(3)
+    const [name] = begun.slice(-1)
+    leave(Number(name.slice(1)))
+  }
+  const of = (letter: string) => begun.filter(name => name.startsWith(letter)).length
+  // 6 : 3 : 2 of 66, give or take those that were there when it began.
+  for (const [count, share] of [[of('a') + of('o'), 36], [of('w'), 18], [of('b'), 12]]) {
+    expect(count).toBeGreaterThanOrEqual(share - 4)
+    expect(count).toBeLessThanOrEqual(share + 4)
+  }
+  end()
+})
+
+test('whoever had nobody waiting gains no turns by it', async () => {
+  const { handshakes, begun, add, leave, end } = scene({ slots: 2 })
+  handshakes.shares = new Map([['batch', 2]])
+  add('a', 40)
+  for (let i = 0; i < 20; i++) {
+    await turns(3)
+    leave(Number(begun.at(-1)!.slice(1)))
+  }
+  const before = begun.length
+  add('b', 20, 'batch')
+  for (let i = 0; i < 10; i++) {
+    await turns(3)
+    leave(Number(begun.at(-1)!.slice(1)))
+  }
+  const later = begun.slice(before).map(name => name[0])
+  expect(later.filter(letter => letter === 'a').length).toBeGreaterThanOrEqual(4)
+  expect(later.filter(letter => letter === 'b').length).toBeGreaterThanOrEqual(4)
+  end()
+})
+
+test('too many wait: one of the longest line goes', async () => {
+  const { handshakes, displaced, add, end } = scene({ slots: 1, queue: 4 })
+  handshakes.shares = new Map([['batch', 1]])
+  add('b', 3, 'batch')
+  add('a', 2)
+  expect(displaced).toEqual(['b0'])
+  end()
+})
+
+test('a share that goes: those that wait there keep their turns, and none is lost', async () => {
+  const { handshakes, begun, add, leave, end } = scene({ slots: 1 })
+  handshakes.shares = new Map([['batch', 1]])
+  add('b', 3, 'batch')
+  handshakes.shares = new Map()
+  add('b', 2, 'batch')
+  for (let i = 0; i < 5; i++) {
+    await turns(3)
+    leave(Number(begun.at(-1)!.slice(1)))
+  }
+  expect(begun).toEqual(['b0', 'b1', 'b2', 'b3', 'b4'])
+  expect([handshakes.running, handshakes.waiting]).toEqual([0, 0])
+  end()
 })

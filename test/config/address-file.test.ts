@@ -3,7 +3,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { readAddressFile, type AddressFile, type LineFault } from '../../src/config/address-file.ts'
-import { parseCidr } from '../../src/config/kinds.ts'
+import { parseCidr } from '../../src/config/address-kinds.ts'
 import { prng } from '../support/prng.ts'
 import { tempFolder } from '../support/temp-folder.ts'
 

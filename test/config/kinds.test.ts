@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import { parseDocument, LineCounter, type Node } from 'yaml'
-import { choice, cidr, command, count, countOrAuto, duration, endpoint, flag, path, size, type Kind } from '../../src/config/kinds.ts'
+import { cidr } from '../../src/config/address-kinds.ts'
+import { choice, command, count, countOrAuto, duration, endpoint, flag, path, size, type Kind } from '../../src/config/kinds.ts'
 import { list, map, optional, section } from '../../src/config/sections.ts'
 import { longestSocketPath } from '../../src/config/endpoint.ts'
 import { Reading } from '../../src/config/reading.ts'

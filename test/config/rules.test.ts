@@ -154,7 +154,7 @@ services:
 `, 'm.yaml', { environment: { HOST: 'FILL-IN' } })
   expect(issues.map(({ message, origin }) => `${origin.kind === 'file' ? origin.line : origin.kind} ${message}`)).toEqual(
     [2, 3, 4, 7, 7, 8, 9, 9, 9, 10, 10, 10, 11].map(line => `${line} FILL-IN still stands here, in the place of a value that only you know.`))
-  expect(issues[5].fix).toBe('Write it: address range.')
+  expect(issues[5].fix).toBe('Write it: address range or group.')
   expect(loadText('services:\n  m: { listen: 127.0.0.1:1 }   # FILL-IN of old\n', 'm.yaml', { environment: {} }).issues).toEqual([])
 })
 

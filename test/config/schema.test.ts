@@ -12,8 +12,9 @@ function limited(kind: Kind<any>, keys: string[]): { keys: string[], min: string
 }
 
 function faultsWith(keys: string[], value: string): string[] {
-  const service: Record<string, unknown> = { listen: '127.0.0.1:1' }
-  const root: Record<string, any> = { services: { cache: service } }
+  const isOfGroup = keys.includes('groups')
+  const service: Record<string, unknown> = { listen: '127.0.0.1:1', ...isOfGroup ? { limits: { connections: 1_000_000, handshakes: 10_000 } } : {} }
+  const root: Record<string, any> = { ...isOfGroup ? { groups: { cache: '10.0.0.0/8' } } : {}, services: { cache: service } }
   let at = root
   for (const key of keys.slice(0, -1)) at = at[key] ??= {}
   at[keys.at(-1)!] = value

@@ -10,6 +10,7 @@ import { Admission } from '../../src/admission/admission.ts'
 import { AddressRules } from '../../src/admission/address-rules.ts'
 import { Counters } from '../../src/telemetry/counters.ts'
 import { createLogger } from '../../src/telemetry/log.ts'
+import { refusals } from '../../src/telemetry/reasons.ts'
 import { listenerTls } from '../../src/tls/context.ts'
 import { readMaterial } from '../../src/tls/material.ts'
 import { pki } from '../support/pki.ts'
@@ -119,7 +120,7 @@ for (const tls of [false, {}] as const) {
       ['refused', '127.0.0.1', 'too-fast'], ['refused', '127.0.0.5', 'service-full'],
     ])
     expect(e.counters.refused).toEqual({
-      'proxy-header': 0, 'not-allowed': 1, 'denied': 1, 'audit-unavailable': 0, 'backend-down': 0, 'client-full': 1, 'too-fast': 1, 'service-full': 1, 'process-full': 0, 'no-rule': 0, 'rule-full': 0,
+      ...Object.fromEntries(refusals.map(reason => [reason, 0])), 'not-allowed': 1, 'denied': 1, 'client-full': 1, 'too-fast': 1, 'service-full': 1,
     })
     expect(e.counters.accepted).toBe(5)
   })
