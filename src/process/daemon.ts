@@ -126,7 +126,7 @@ export class Daemon implements Administered, Running {
     })
     this.#expiry = new ExpiryWatch(this.#log.log, () => this.#expiring())
     await this.#admin.listen(config.admin.listen)
-    this.#manager.ready(() => [...this.readiness(), ...this.#admin.missing])
+    this.#manager.ready(() => [...this.readiness(), ...this.#admin.missing], () => this.services.running.flatMap(({ service }) => service.remarks()))
     this.#started.resolve()
   }
 

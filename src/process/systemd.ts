@@ -38,13 +38,14 @@ export class ServiceManager {
   }
 
   /** READY=1 at once, since memseal listens: that a backend is down is no reason to end those that serve. What is `missing`
-   *  stands in the line of `systemctl status`, which follows it. */
-  ready(missing: () => readonly string[]): void {
+   *  stands in the line of `systemctl status`, which follows it, and so do `remarks` while nothing is. */
+  ready(missing: () => readonly string[], remarks: () => readonly string[] = () => []): void {
     if (this.#send === undefined) return
-    let told = statusOf(missing())
+    const now = (): string => statusOf(missing(), remarks)
+    let told = now()
     this.#tell(['READY=1', `STATUS=${told}`])
     this.#following = setInterval(() => {
-      const status = statusOf(missing())
+      const status = now()
       if (status === told) return
       told = status
       this.#tell([`STATUS=${status}`])
@@ -100,8 +101,8 @@ export class ServiceManager {
   }
 }
 
-function statusOf(missing: readonly string[]): string {
-  if (missing.length === 0) return 'serving'
+function statusOf(missing: readonly string[], remarks: () => readonly string[]): string {
+  if (missing.length === 0) return ['serving', ...remarks()].join('; ').slice(0, MOST_STATUS_CHARACTERS)
   const status = `listening, but ${missing.join('; ')}`
   if (status.length <= MOST_STATUS_CHARACTERS) return status
   const end = `… (${missing.length} reasons; all of them: memseal status)`

@@ -177,6 +177,8 @@ export const echoesKeyOfRow = Uint8Array.from(commands, (row) => (row.echoesKey 
 /** 1: what it does, it does to items by their keys. */
 export const isKeyedRow = Uint8Array.from(commands, ({ group }) => (group === 'read' || group === 'write' || group === 'delete' || group === 'arithmetic' ? 1 : 0))
 export const showsKeysOfRow = Uint8Array.from(commands, (row) => (row.showsKeys === true ? 1 : 0))
+/** 1: by it a client logs in. */
+export const isLoginRow = Uint8Array.from(commands, ({ group }) => (group === 'auth' ? 1 : 0))
 export const groupOfRow = Uint8Array.from(commands, (row) => groups.indexOf(row.group))
 
 const rowOf = (name: string): number => commands.findIndex((row) => row.name === name && row.verb !== undefined)

@@ -32,6 +32,8 @@ export interface BackendOwner extends LoginWitness {
   backendClosed(connection: BackendConnection, why: BackendClose, words: string, loss: Loss | undefined): void
   /** Its client may have to log in, so it is to be known beforehand whether memcached wants that. */
   readonly mayLogIn?: boolean
+  /** Its client is about to log in, so memseal does not. */
+  readonly bringsLogin?: boolean
   /** A lane has become busy with a long reply, or is so no longer. */
   laneBusy?(lane: BackendConnection): void
   /** Another is on its way. */
@@ -93,7 +95,7 @@ export class BackendConnection implements Wire {
     this.slabs = slabs
     this.isPrivate = isPrivate
     this.clock = context.clock
-    this.login = context.login
+    this.login = owner.bringsLogin === true ? undefined : context.login
     this.witness = owner
     this.window = new ReplyWindow(slabs)
     this.dialect = dialect(this)

@@ -6,7 +6,7 @@
 import type { Clock } from '../lib/clock.ts'
 import type { Peer } from '../policy/peer.ts'
 import { Status } from '../proto/binary-request.ts'
-import { SASL, SET } from '../proto/commands.ts'
+import { isLoginRow, SASL, SET } from '../proto/commands.ts'
 import { Found, type Dialect, type RequestFrame } from '../proto/frame.ts'
 import type { Login } from '../proto/login.ts'
 import type { BackendClose, ClientClose, PrivateReason } from '../telemetry/reasons.ts'
@@ -53,6 +53,8 @@ export class PrivateRoute implements BackendOwner, WaitsForPlace {
   readonly #client: Traveller
   #connection: BackendConnection | undefined
   #isRaw = false
+  /** Its client shows a login of its own, so memseal does not: memcached takes but one on a connection. */
+  bringsLogin = false
   /** It has waited for a place in vain: for as long again it is told at once, or a pipeline would wait for each of its requests. */
   #refusedUntil = 0
   /** The connection that stands carries a login of its client; or perhaps: a `set` was the first that it asked. */
@@ -93,6 +95,11 @@ export class PrivateRoute implements BackendOwner, WaitsForPlace {
   /** @param isUnread from this request on bytes pass unread */
   take(frame: RequestFrame, found: Found, isUnread: boolean): void {
     const client = this.#client
+    if (isLoginRow[frame.row] === 1 && this.#home.login !== undefined && !this.bringsLogin) {
+      if (client.outbox.inFlight > 0) return client.move(found)
+      this.bringsLogin = true
+      this.leave('its client logs in by itself')
+    }
     const connection = this.#connection
     // Replies that are still to come on the shared lane come first.
     if (connection === undefined) return client.outbox.inFlight > 0 ? client.move(found) : this.#open(found)
@@ -259,11 +266,11 @@ export class PrivateRoute implements BackendOwner, WaitsForPlace {
     client.wentBack()
   }
 
-  /** Its client shares again; nothing is in flight here. */
-  leave(): void {
+  /** Its client goes elsewhere; nothing is in flight here. */
+  leave(words = 'its client shares again'): void {
     const connection = this.#connection
     this.#connection = undefined
-    connection?.fail('replaced', 'its client shares again')
+    connection?.fail('replaced', words)
   }
 
   close(): void {

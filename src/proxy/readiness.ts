@@ -69,6 +69,13 @@ export class Readiness {
     return [`service ${name} has no connection to its backend (${pools.reasons.join('; ')})${meanwhile}`]
   }
 
+  /** What is to be known of a service that is ready. */
+  remarks(): string[] {
+    const { name, pools } = this.#home
+    const wanting = Object.entries(pools.states().backendStates).filter(([, state]) => state === 'wants-login').map(([backend]) => backend)
+    return wanting.length === 0 ? [] : [`memcached of service ${name} wants a login (${wanting.join(', ')}), and each client logs in by itself`]
+  }
+
   /** One line at each change. */
   tell(): void {
     const { name: service, log, pools, isDraining } = this.#home
@@ -78,7 +85,7 @@ export class Readiness {
     if (isReady === this.#wasReady) return
     const isFirst = this.#wasReady === undefined
     this.#wasReady = isReady
-    if (isReady) log.tell('ready', { service, backends: pools.states().backendStates }, 'ready: the backend answers')
+    if (isReady) log.tell('ready', { service, backends: pools.states().backendStates }, `ready: ${this.remarks()[0] ?? 'the backend answers'}`)
     else if (!isFirst || pools.isTextDown) log.tell('not-ready', { service, reasons }, `not ready: ${reasons.join('; ')}`)
     else this.#wasReady = undefined
   }

@@ -146,6 +146,10 @@ export class Service implements Home, ReadinessHome {
     return this.#readiness.reasons()
   }
 
+  remarks(): string[] {
+    return this.#readiness.remarks()
+  }
+
   /** What connections to the backend are made with from now on; undefined: they are plain. */
   get backendTls(): BackendTls | undefined {
     return this.#pools.tls

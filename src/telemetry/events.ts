@@ -39,7 +39,7 @@ export const events = {
   'backend-lost': { level: 'warn', counter: 'memseal_backend_connections_lost_total', help: 'A shared connection to memcached was lost, or could not be opened; memseal tries again after `retryMs`. One line when it goes and one for each new `reason`; the tries between are silent.' },
   'backend-ended': { level: 'debug', help: 'memcached closed an idle connection; another is opened.' },
   'backend-replaced': { level: 'debug', help: 'A shared connection was replaced by a new one: it had reached `backend.max_age`, or the certificates or the password are others now.' },
-  'backend-wants-login': { level: 'info', help: 'memcached answers, and wants a login: each client gets a connection of its own and has to log in there.' },
+  'backend-wants-login': { level: 'info', help: 'memcached answers, and wants a login: each client gets a connection of its own and has to log in there, for which `commands` has to name `auth`. With `backend.auth` memseal logs in instead.' },
   'backend-login-refused': { level: 'error', counter: 'memseal_backend_connections_lost_total', help: 'memcached refuses the login of `backend.auth`. `words` has its answer, `advice` what to compare. memseal shows the login again after `retryMs`, with growing pauses, and at once when the password file changes.' },
   'backend-login-needless': { level: 'warn', help: '`backend.auth` is there, and memcached asks for no login: whoever reaches it may use it. Start it with `-Y FILE` or `-S`, or remove `backend.auth`.' },
   'failover': { level: 'warn', help: 'Requests go to another host of `backend.connect` from now on; `words` says why.' },

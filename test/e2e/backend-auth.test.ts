@@ -1,8 +1,8 @@
 // memcached that wants a login, and memseal that logs in (`backend.auth`): clients know nothing of it.
-import { renameSync, writeFileSync } from 'node:fs'
+import { chmodSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { startDaemon } from '../support/daemon.ts'
+import { runMemseal, startDaemon } from '../support/daemon.ts'
 import { startMemcached } from '../support/memcached.ts'
 import { tempFolder } from '../support/temp-folder.ts'
 import { connect } from '../support/wire.ts'
@@ -63,4 +63,33 @@ test('a wrong password is told with what to do; the right one is taken as soon a
   await client.write('get a\r\n')
   expect(await client.readLine()).toBe('END')
   expect(daemon.output()).not.toMatch(/guess|open-sesame/)
+})
+
+test('the file goes away and comes back: what was read last is used, the refusal is told, and it ends', async () => {
+  const { daemon, secret, change, memcached } = await behindFile()
+  await daemon.waitForLog('ready')
+  rmSync(secret)
+  expect((await daemon.waitForLog('reload-refused')).msg).toContain(`there is no file ${secret}`)
+  await memcached.restart()
+  const client = await connect({ port: daemon.port() })
+  for (let answer = ''; answer !== 'END';) {
+    await client.write('get a\r\n')
+    answer = await client.readLine()
+  }
+  change(PASSWORD)
+  await daemon.waitForLog('reloaded')
+  expect(daemon.output()).not.toContain(PASSWORD)
+})
+
+test('nobody is shown the password: the configuration, the status, the log', async () => {
+  const { daemon, secret } = await behindFile()
+  await daemon.waitForLog('ready')
+  chmodSync(secret, 0o644)
+  daemon.kill('SIGHUP')
+  await daemon.waitForLog(({ event, msg }) => event === 'configuration-warning' && msg!.includes('can be read by every user'))
+  daemon.kill('SIGUSR2')
+  expect(JSON.stringify(await daemon.waitForLog('status'))).toContain('"up"')
+  const shown = await runMemseal(['config', 'show', '--config', daemon.configFile])
+  expect(shown.stdout).toContain(secret)
+  expect(shown.stdout + shown.stderr + daemon.output()).not.toContain(PASSWORD)
 })

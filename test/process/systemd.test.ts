@@ -56,6 +56,14 @@ test('READY=1 goes out at once, and the status line follows what is missing', as
   ])
 })
 
+test('what is to be known while it serves stands behind that', async () => {
+  const { manager, sent, arrived } = listening(notifySocket)
+  manager.ready(() => [], () => ['memcached of service cache wants a login'])
+  await arrived()
+  manager.close()
+  expect(sent).toEqual([['READY=1', 'STATUS=serving; memcached of service cache wants a login']])
+})
+
 test('a READY=1 that did not arrive is sent again until it does, and the log says so once', async () => {
   vi.useFakeTimers({ toFake: ['setTimeout'] })
   onTestFinished(() => void vi.useRealTimers())

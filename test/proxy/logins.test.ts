@@ -32,6 +32,7 @@ test('one that wants a login (-Y) is reachable; each client gets its own connect
   expect(await t.logged('backend-wants-login')).toMatchObject({ level: 'info', dialect: 'text' })
   expect(t.service.readiness()).toEqual([])
   expect([state(t), isUp(t)]).toEqual([['wants-login'], [true]])
+  expect(t.service.remarks()).toEqual([expect.stringMatching(/^memcached of service cache wants a login \(127.*\), and each client logs in by itself$/)])
   t.client(1).sends('get a\r\n')
   await t.client(1).gets('CLIENT_ERROR unauthenticated\r\n')
   await (await t.lanes(2)).seesNothing()

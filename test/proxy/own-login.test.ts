@@ -262,19 +262,36 @@ for (const [name, status, value] of [['refused', 0x20, 'Auth failure.'], ['to be
   })
 }
 
-test('-S: a client that logs in by itself is passed on, on a connection of its own that memseal has logged in', async () => {
-  const t = await transcript({ greeting: '', dialect: 'binary', login, backend: { sharing: 'private' } })
-  t.client(1).sends(packet({ opcode: 0x21, key: 'PLAIN', value: '\0u\0p', opaque: 5 }))
-  const shown: number[] = []
-  for (let nth = 1; shown.length === 0; nth++) {
-    const own = await t.private(nth)
-    if ((await own.readExactly(1))[0] !== 0x80) continue     // the lane that asks in text
-    const [first] = [(await own.readExactly(sasl.length - 1)).readUInt32BE(11)]
-    own.says(reply({ opcode: 0x21, value: 'Authenticated', opaque: first }))
-    shown.push(...await own.seesPackets(0x21))
-    own.says(reply({ opcode: 0x21, status: 0x20, value: 'Auth failure.', opaque: shown[0] }))
-  }
-  await t.client(1).gets(reply({ opcode: 0x21, status: 0x20, value: 'Auth failure.', opaque: 5 }))
+test('-S: a client that logs in by itself does so on a connection of its own, where memseal has not', async () => {
+  const t = await transcript({ greeting: '', dialect: 'binary', login, backend: { connect_timeout: '1s' } })
+  await t.settle()
+  t.passes(1001)
+  const lane = await t.private(1)
+  const [opaque] = await lane.seesPackets(0x21)
+  lane.says(reply({ opcode: 0x21, opaque }))
+  const [version, fence] = await lane.seesPackets(0x0b, 0x0a)
+  lane.says(reply({ opcode: 0x0b, value: '1.6.45', opaque: version }), reply({ opcode: 0x0a, opaque: fence }))
+  await t.logged('backend-ready')
+  // It has had a connection of its own before, which memseal has logged in.
+  t.client(1).sends(packet({ opcode: 0x10, opaque: 3 }))
+  const first = await t.private(2)
+  const [ours] = await first.seesPackets(0x21)
+  first.says(reply({ opcode: 0x21, opaque: ours }))
+  const [statistics] = await first.seesPackets(0x10)
+  t.client(1).sends(packet({ opcode: 0x21, key: 'PLAIN', value: '\0u\0p', opaque: 5 }), noop(6))
+  await t.settle()
+  expect(t.privates).toBe(2)
+  first.says(reply({ opcode: 0x10, opaque: statistics }))
+  await t.client(1).gets(reply({ opcode: 0x10, opaque: 3 }))
+  const own = await t.private(3)
+  await first.endsWith()
+  const [auth, asked] = await own.seesPackets(0x21, 0x0a)
+  own.says(reply({ opcode: 0x21, opaque: auth }), reply({ opcode: 0x0a, opaque: asked }))
+  await t.client(1).gets(reply({ opcode: 0x21, opaque: 5 }), reply({ opcode: 0x0a, opaque: 6 }))
+  own.end()
+  await t.client(1).endsWith()
+  t.client(1).end()
+  expect(await t.reason(1)).toBe('login-lost')
 })
 
 test('binary, and memcached knows no SASL: it is used, and that is told', async () => {

@@ -21,6 +21,9 @@ export const clientPrograms = /** @type {Program[]} */ ([
   { name: 'pymemcache', packages: ['python3', 'python3-pymemcache'], isThere: () => python() !== undefined },
   { name: 'php-memcached', packages: ['php-cli', 'php-memcached'], isThere: () => php() !== undefined },
   { name: 'ruby-dalli', packages: ['ruby', 'ruby-dalli'], isThere: () => ruby() !== undefined },
+  { name: 'pylibmc', packages: ['python3', 'python3-pylibmc'], isThere: () => pylibmc() !== undefined },
+  // For a memcached with -S; memcached's own package brings the library.
+  { name: 'saslpasswd2', packages: ['sasl2-bin', 'libsasl2-modules', 'libsasl2-modules-db'], isThere: () => saslpasswd2() !== undefined },
 ])
 
 /** What other releases of memcached are built with (releases.mjs). */
@@ -35,6 +38,16 @@ export const memccapable = () => find('memccapable') ?? find('memcapable')
 /** A Python that has pymemcache. The first on PATH may be another than Debian's, for which the package is. */
 export const python = () =>
   [find('python3'), '/usr/bin/python3'].find(file => succeeds(file, ['-c', 'import pymemcache']))
+
+/** A Python that has pylibmc. */
+export const pylibmc = () =>
+  [find('python3'), '/usr/bin/python3'].find(file => succeeds(file, ['-c', 'import pylibmc']))
+
+/** libmemcached's statistics: Debian has renamed memstat. */
+export const memstat = () => find('memcstat') ?? find('memstat')
+
+/** It writes lists of users for SASL. */
+export const saslpasswd2 = () => [find('saslpasswd2'), '/usr/sbin/saslpasswd2'].find(file => file !== undefined && existsSync(file))
 
 export const php = () => [find('php')].find(file => succeeds(file, ['-r', 'exit(class_exists("Memcached") ? 0 : 1);']))
 

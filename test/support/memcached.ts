@@ -16,6 +16,8 @@ export interface MemcachedOptions {
   unix?: string
   /** What shows that it is up, when it does not tell its version to everybody: a question, and how the answer begins. */
   asked?: { question: string, answer: string }
+  /** More variables of its environment. */
+  env?: Record<string, string>
   /** A port of the caller's choice; else a free one. */
   port?: number
 }
@@ -65,6 +67,7 @@ export class Memcached {
   readonly #program: string
   readonly #asked: { question: string, answer: string }
   readonly #args: string[]
+  readonly #env: NodeJS.ProcessEnv
   #child: ChildProcess | undefined
   #ended: Promise<Ended> = Promise.resolve({ code: 0, signal: null })
   #stderr = ''
@@ -73,6 +76,7 @@ export class Memcached {
     this.port = port
     this.unix = options.unix
     this.#program = program
+    this.#env = { ...process.env, ...options.env }
     this.#asked = options.asked ?? { question: 'version\r\n', answer: 'VERSION ' }
     const place = options.unix ? ['-s', options.unix, '-a', '0700'] : ['-l', '127.0.0.1', '-p', String(port), '-U', '0']
     const user = process.getuid?.() === 0 ? ['-u', 'root'] : []
@@ -90,7 +94,7 @@ export class Memcached {
   }
 
   async start(): Promise<void> {
-    const child = spawn(this.#program, this.#args, { stdio: ['ignore', 'ignore', 'pipe'] })
+    const child = spawn(this.#program, this.#args, { stdio: ['ignore', 'ignore', 'pipe'], env: this.#env })
     this.#child = child
     this.#stderr = ''
     child.stderr.on('data', (text: Buffer) => { this.#stderr += text })
