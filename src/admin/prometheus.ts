@@ -42,7 +42,7 @@ function putProcess(page: Page, snapshot: Snapshot): void {
   page.put('memseal_build_info', { version: snapshot.version, node: snapshot.node }, 1)
 }
 
-function putService(page: Page, { name: service, edge, traffic, now, lanes, certificates }: ServiceSnapshot): void {
+function putService(page: Page, { name: service, edge, suspicions, traffic, now, lanes, certificates }: ServiceSnapshot): void {
   page.put('memseal_connections', { service }, now.connections)
   page.put('memseal_clients', { service }, now.clients)
   page.put('memseal_connections_accepted_total', { service }, edge.accepted)
@@ -50,6 +50,7 @@ function putService(page: Page, { name: service, edge, traffic, now, lanes, cert
   page.each('memseal_connections_closed_total', traffic.closed, reason => ({ service, reason }))
   page.put('memseal_connections_silent_total', { service }, edge.probes)
   page.put('memseal_accept_errors_total', { service }, edge.acceptErrors)
+  page.each('memseal_suspicions_total', suspicions, kind => ({ service, kind }))
 
   page.put('memseal_handshakes_total', { service, result: 'full', reason: '' }, edge.handshakes - edge.resumed)
   page.put('memseal_handshakes_total', { service, result: 'resumed', reason: '' }, edge.resumed)

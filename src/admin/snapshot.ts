@@ -12,6 +12,7 @@ export interface ServiceSnapshot {
   name: string
   listeners: { endpoint: string, address: string, tls: boolean, isShut: boolean }[]
   edge: Counters
+  suspicions: Readonly<Record<string, number>>
   traffic: Omit<Traffic, 'requests' | 'refused'> & { requests: Record<string, number>, refused: Record<string, number> }
   now: ServiceNow & { clients: number, handshakesRunning: number, handshakesWaiting: number, handshakesUnopened: number }
   lanes: LaneSnapshot[]

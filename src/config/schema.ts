@@ -472,6 +472,24 @@ const audit = section('Who did what, one JSON object a line, in a file of its ow
   }),
 })
 
+const alerts = section('What looks like an attack: events of level warn, in the audit too, and counted in `memseal_suspicions_total`. Plain memcached or HTTP on a ' +
+  'listener with TLS is always told (`plain-on-tls`). What memseal knows of its clients it forgets when it ends.', {
+  scan: count({
+    default: '20', min: 0, max: 10_000,
+    doc: 'Addresses of one network (/24, IPv6 /64) that are refused within a minute, or whose handshakes fail for what is wrong with them, until that is told as ' +
+      'a scan (`scan-suspected`). 0: never.',
+  }),
+  new_network: flag({
+    default: 'off', doc: '`on`: a certificate that comes from a network (/24, IPv6 /64) from which it has not come since the start is told (`new-network`). For clients that keep their addresses.',
+  }),
+  new_command: flag({
+    default: 'off', doc: '`on`: a client (by its certificate, else by its address) that uses a group of commands which it has not used so far is told (`new-command`), once it is known for long enough.',
+  }),
+  new_command_after: duration({
+    default: '1h', min: '0s', max: '30d', doc: 'How long a client has to be known until `new_command` tells of it.',
+  }),
+})
+
 const admin = section(
   'Where the running daemon can be asked how it is, in HTTP: `/healthz`, `/readyz`, `/metrics`, `/status`, `/connections`; and, ' +
     'over a unix socket alone, be told to reload, drain or close a connection. `memseal status`, `reload`, `drain` and `kill` use it.', {
@@ -490,6 +508,7 @@ const admin = section(
 export const schema = section('The configuration of memseal.', {
   log,
   audit: optional(audit),
+  alerts,
   admin,
   groups: optional(map(list(cidr({ doc: 'Addresses of the group.' }), { doc: 'The addresses of the group.', min: 1, max: 10_000, example: '[10.1.0.0/16]' }), {
     doc: 'Names for addresses: `{ web: [10.1.0.0/16], batch: [10.2.0.0/16, "fd00:2::/32"] }`. A name may stand wherever addresses say who comes ' +

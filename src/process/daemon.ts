@@ -15,6 +15,7 @@ import { isStream, LogFileError } from '../telemetry/log-file.ts'
 import { createLogger, type Log } from '../telemetry/log.ts'
 import { LoopDelay } from '../telemetry/loop-delay.ts'
 import type { ReloadOutcome } from '../telemetry/reload-outcome.ts'
+import { Suspicions } from '../telemetry/suspicions.ts'
 import { expiringOf, type Expiring } from '../tls/expiring.ts'
 import { TicketRotation } from '../tls/tickets.ts'
 import { signatureOf } from '../tls/watch.ts'
@@ -74,6 +75,7 @@ export class Daemon implements Administered, Running {
   isDraining = false
   readonly #log: Log
   readonly auditing: Auditing
+  readonly suspicions: Suspicions
   readonly #clock = new Clock()
   readonly #admin: AdminServer
   readonly #manager: ServiceManager
@@ -86,6 +88,7 @@ export class Daemon implements Administered, Running {
     this.source = source
     this.#log = log
     this.auditing = new Auditing(log.log, this.configuration)
+    this.suspicions = log.log.watcher = new Suspicions(source.loaded.config!.alerts, log.log)
     this.fdPlan = planFor(source.loaded.config!, this.#fdLimit)
     this.#cap.limit = capOf(this.fdPlan)
     this.services = new Services({ clock: this.#clock, turn: new Turn(), log: log.log, cap: this.#cap })
@@ -121,6 +124,7 @@ export class Daemon implements Administered, Running {
           this.#cap.limit = capOf(plan)
           this.#tickets.every(config.ticket_rotation)
           this.auditing.use(config.audit)
+          this.suspicions.settings = config.alerts
         }
       },
     })

@@ -3,6 +3,7 @@ import { setImmediate as turnOfTheLoop } from 'node:timers/promises'
 import { jsonText, type ConnectionsNow, type ServiceSnapshot, type Snapshot } from '../admin/snapshot.ts'
 import { groups } from '../proto/commands.ts'
 import type { LoopDelay } from '../telemetry/loop-delay.ts'
+import type { Suspicions } from '../telemetry/suspicions.ts'
 import { leftOut, type ListenerTls } from '../tls/context.ts'
 import { expiringOf } from '../tls/expiring.ts'
 import { oneLine } from '../tls/peer.ts'
@@ -22,6 +23,7 @@ export interface Running {
   readonly fdPlan: FdPlan
   readonly loopDelay: LoopDelay
   readonly auditing: Auditing
+  readonly suspicions: Suspicions
   readiness(): string[]
 }
 
@@ -52,7 +54,7 @@ function serviceSnapshot({ name, service, admission }: RunningService, daemon: R
     name,
     listeners: daemon.services.listeners.filter(listener => listener.service === name)
       .map(({ name: endpoint, address, secure, isShut }) => ({ endpoint, address, tls: secure !== undefined, isShut })),
-    edge: admission.counters,
+    edge: admission.counters, suspicions: daemon.suspicions.countsOf(name),
     traffic: { ...traffic, requests: byGroup(traffic.requests), refused: byGroup(traffic.refused) },
     now: {
       ...now, clients: admission.clients, handshakesRunning: running, handshakesWaiting: waiting, handshakesUnopened: admission.firstRoom.size,

@@ -33,9 +33,15 @@ export class ClientEvents {
   }
 
   connected(peer: Peer, permit: Permit): void {
+    this.#log.watcher?.came(peer)
     if (!this.#log.tells('connected')) return
     const { version, cipher, resumed } = peer.tls ?? {}
     this.#log.tellOf(peer, 'connected', { port: peer.port, rule: ruleOf(permit), tls: version, cipher, resumed }, 'a client is in')
+  }
+
+  /** It has used a command of a group for the first time on its connection. */
+  began(peer: Peer, row: number): void {
+    this.#log.watcher?.began(peer, commands[row].group)
   }
 
   /** @param permit by which it was refused */
@@ -53,6 +59,12 @@ export class ClientEvents {
     if (!this.#log.tells('command')) return
     const { name: command, group } = commands[row]
     this.#log.tellOf(peer, 'command', { rule: ruleOf(permit), command, group }, `let do ${command}`)
+  }
+
+  /** It has shown a name and a password to memcached, by SASL or by the first `set` of `-Y`.   @param user the name alone */
+  login(peer: Peer, permit: Permit, user: string, isAccepted: boolean): void {
+    this.#log.tellOf(peer, 'login', { rule: ruleOf(permit), user, outcome: isAccepted ? 'accepted' : 'refused' },
+      `memcached ${isAccepted ? 'takes' : 'refuses'} the login of a client as ${user}`)
   }
 
   /** From here on nobody looks at what it asks. */

@@ -50,10 +50,11 @@ export class ClientRecord {
     this.since = this.activeAt = now
   }
 
-  asked(row: number, keys: number): void {
+  /** @returns true for the first of its group */
+  asked(row: number, keys: number): boolean {
     this.requests++
-    this.byGroup[groupOfRow[row]]++
     if (isReadRow[row] === 1) this.#reads += keys
+    return this.byGroup[groupOfRow[row]]++ === 0
   }
 
   /** Nothing is in flight. A run of meta requests in which other answers pass for hits must not make the misses go back. */

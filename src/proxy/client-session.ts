@@ -131,7 +131,7 @@ export class ClientSession implements Receiver, Pumped, Traveller, Answered {
   }
 
   counted(frame: RequestFrame): void {
-    this.record.asked(frame.row, frame.keys)
+    if (this.record.asked(frame.row, frame.keys)) this.#home.events.began(this.peer, frame.row)
     if (isAuditedRow[frame.row] === 1) this.#home.events.audited(this.peer, this.#permit, frame)
     this.pauseIfFull()
   }

@@ -6,7 +6,17 @@ import { Repeats } from './repeats.ts'
 // The one way of an event:
 //
 //   tell(name, fields, words) ─┬─ folded? (once a minute, with a number) ── a line of the log
-//                              └─ in the audit too? ─────────────────────── Audit
+//                              ├─ in the audit too? ─────────────────────── Audit
+//                              └─ suspicious? ───────────────────────────── Suspicions, which tell of events themselves
+
+/** Who makes more of events than a line. */
+export interface Watcher {
+  see(name: EventName, fields: Readonly<Record<string, unknown>>): void
+  /** A client is in. */
+  came(client: Audited): void
+  /** A client has used a command of a group for the first time on its connection. */
+  began(client: Audited, group: string): void
+}
 
 /** Whose an event is; all other fields say what it is. */
 const WHOSE = new Set(['address', 'countedAs'])
@@ -29,6 +39,7 @@ export class EventLog {
 
   /** Where events go besides; undefined: nowhere. */
   audit: Audit | undefined = undefined
+  watcher: Watcher | undefined = undefined
 
   /** Does anybody learn of such an event now? */
   tells(name: EventName): boolean {
@@ -41,6 +52,7 @@ export class EventLog {
   tell<N extends EventName>(name: N, fields: FieldsOf<N>, words: string, level?: Level): void {
     const event: Event = events[name]
     if (event.audit === true) this.audit?.record(name, fields, words)
+    this.watcher?.see(name, fields)
     this.#log(name, event, fields, words, level)
   }
 

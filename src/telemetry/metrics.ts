@@ -48,6 +48,7 @@ export const metrics = {
   memseal_last_reload_timestamp_seconds: { kind: 'gauge', labels: [], help: 'When the last reload ended, in seconds since 1970; 0: there was none.' },
   memseal_last_reload_success: { kind: 'gauge', labels: [], help: '0 when the last reload was refused, so that what is in force is not what is on disk; else 1.' },
 
+  memseal_suspicions_total: { kind: 'counter', labels: ['service', 'kind'], help: 'What looks like an attack: a scan, plain text on a port of TLS, a certificate from a new network, a client that uses commands it never did (`alerts`).' },
   memseal_audit_up: { kind: 'gauge', labels: [], help: '0 while `audit.file` cannot be written to, else 1; without an audit it is 1.' },
   memseal_audit_lines_total: { kind: 'counter', labels: [], help: 'Lines that the audit has made.' },
   memseal_audit_lost_total: { kind: 'counter', labels: [], help: 'Lines of the audit that could not be written and are lost.' },

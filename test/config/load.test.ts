@@ -22,6 +22,8 @@ test('the smallest configuration has every default', () => {
   expect(issues).toEqual([])
   expect(config).toEqual({
     log: { level: 'info', format: 'json', file: '-' },
+    audit: undefined,
+    alerts: { scan: 20, new_network: false, new_command: false, new_command_after: 3_600_000 },
     admin: { listen: [], allow: [] },
     drain_timeout: 30_000, ticket_rotation: 43_200_000,
     include: [],
@@ -88,7 +90,7 @@ workers: 1
     told('m.yaml:11:13', 'services.cache.backend: is empty.',
       'Write its keys below it, or remove the line. It takes tls, auth, connect, plaintext, policy, sharing, connections, join_gets, connect_timeout, reply_timeout, when_down, return_after, probe_interval, longest_retry, max_age, resolve_interval.'),
     told('m.yaml:12:1', 'workers: there is no key "workers" here.',
-      'Remove it; the keys here are log, audit, admin, groups, drain_timeout, ticket_rotation, include, services.'),
+      'Remove it; the keys here are log, audit, alerts, admin, groups, drain_timeout, ticket_rotation, include, services.'),
   ])
 })
 

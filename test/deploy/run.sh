@@ -12,7 +12,7 @@ passed=0 failed=0 skipped=0
 output=$(mktemp /tmp/memseal-deploy-output.XXXXXX)
 export DEPLOY_IMAGES=$(mktemp -d /tmp/memseal-deploy-images.XXXXXX)
 trap 'rm -rf "$output" "$DEPLOY_IMAGES"' EXIT
-for script in ${*:-npm-package systemd container compose}; do
+for script in ${*:-npm-package systemd container compose monitoring}; do
   echo "--- $script"
   start=$(date +%s)
   bash "$script.sh" 2>&1 | tee "$output"
