@@ -29,7 +29,7 @@ export const cases: MicroCase[] = [
   replies('text miss x16', text.miss(key), 16, Shape.values),
   replies('text STORED x16', text.set(key, value), 16, Shape.stored),
   replies('text hits of 100 keys', text.getMany(hundredKeys, hundredValues), 1, Shape.values),
-  replies('meta VA x16', meta.get(key, value), 16, Shape.meta),
+  replies('meta VA x16', meta.get(key, value), 16, Shape.metaBatch),
   binaryReplies('binary hit x16', binary.get(key, value), 16),
   binaryReplies('binary miss x16', binary.miss(key), 16),
   binaryReplies('binary stored x16', binary.set(key, value), 16),

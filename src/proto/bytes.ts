@@ -41,6 +41,12 @@ export function sameBytes(bytes: Buffer, from: number, to: number, word: Uint8Ar
   return true
 }
 
+export function startsWith(bytes: Buffer, from: number, to: number, start: Uint8Array): boolean {
+  return to - from >= start.length && sameBytes(bytes, from, from + start.length, start)
+}
+
+export const word = (text: string): Uint8Array => Buffer.from(text)
+
 export function sameRange(a: Buffer, from: number, to: number, b: Buffer, bFrom: number, bTo: number): boolean {
   if (to - from !== bTo - bFrom) return false
   for (let i = from; i < to; i++) if (a[i] !== b[i - from + bFrom]) return false

@@ -51,6 +51,21 @@ export const Got = {
 } as const
 export type Got = (typeof Got)[keyof typeof Got]
 
+/** The reply in hand, as its readers share it: how far it has been read, and what it has come to so far. */
+export interface ReplyInHand {
+  at: number
+  partTo: number
+  hits: number
+  bodyLeft: number
+  answers: number
+  /** @returns where the line's CR is, or -1 when the line is not whole yet */
+  lineEnd(bytes: Buffer, end: number): number
+  /** Consumes a data block as far as it is here.   @returns true when it and its line end are done */
+  body(bytes: Buffer, end: number): boolean
+  /** The line is an error that may stand in the place of the reply.   @param mayBeMore a data block went with the request */
+  errorLine(bytes: Buffer, from: number, to: number, mayBeMore: boolean): void
+}
+
 /** A stream that can no longer be followed. There is no way back in step. */
 export class ProtocolError extends Error {
   readonly code: string

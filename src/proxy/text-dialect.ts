@@ -300,7 +300,7 @@ export class TextDialect implements Dialect {
   }
 
   get bytesLeft(): number {
-    return this.#framer.bytesLeft
+    return this.#framer.bodyLeft
   }
 
   get isEndless(): boolean {
@@ -461,11 +461,12 @@ export class TextDialect implements Dialect {
     const { expected, window } = this.#wire
     const { head } = expected
     if (expected.count === 0 || expected.shape[head] !== Shape.gets) return
-    const { answers, inHandTo } = this.#framer
-    expected.start[head] = this.#framer.takeUnanswered(expected.start[head])
+    const framer = this.#framer
+    const { answers } = framer
+    expected.start[head] = framer.takeUnanswered(expected.start[head])
     expected.leaveEntry(head, answers)
     const isInHand = window.end > window.from || (expected.fate[head] & Fate.started) !== 0
-    if (isInHand && expected.requests[head] > 1) expected.splitOldest(inHandTo)
+    if (isInHand && expected.requests[head] > 1) expected.splitOldest(framer.inHandTo)
     const run = expected.run[head]
     if (answers > 0 && run !== undefined) run.outbox.settle(run, answers, answers)
   }

@@ -48,7 +48,7 @@ const mutations: readonly Mutation[] = [
   // Gets of one client that are one entry.
   { name: 'a get of another client is counted to the entry', file: 'text-dialect', from: 'expected.shape[last] === Shape.gets && expected.run[last] === run && expected.asked[last] === chunk &&\n      expected.askedTo[last] === start &&', to: 'expected.shape[last] === Shape.gets &&' },
   { name: 'gets that were answered are asked again', file: 'text-dialect', from: '    expected.leaveEntry(head, answers)\n', to: '' },
-  { name: 'the get in hand is asked again with those behind it', file: 'text-dialect', from: 'if (isInHand && expected.requests[head] > 1) expected.splitOldest(inHandTo)', to: '' },
+  { name: 'the get in hand is asked again with those behind it', file: 'text-dialect', from: 'if (isInHand && expected.requests[head] > 1) expected.splitOldest(framer.inHandTo)', to: '' },
   // Order and limits.
   { name: 'a client changes connections while it is owed replies', file: 'private-route', from: 'return client.outbox.inFlight > 0 ? client.move(found) : this.#open(found)', to: 'return this.#open(found)' },
   { name: 'in_flight lets one more in', file: 'client-session', from: 'if (this.outbox.inFlight >= this.#home.limits.in_flight &&', to: 'if (this.outbox.inFlight > this.#home.limits.in_flight &&' },
