@@ -42,7 +42,7 @@ function putProcess(page: Page, snapshot: Snapshot): void {
   page.put('memseal_build_info', { version: snapshot.version, node: snapshot.node }, 1)
 }
 
-function putService(page: Page, { name: service, edge, suspicions, traffic, now, lanes, certificates }: ServiceSnapshot): void {
+function putService(page: Page, { name: service, edge, suspicions, traffic, rules, now, lanes, certificates }: ServiceSnapshot): void {
   page.put('memseal_connections', { service }, now.connections)
   page.put('memseal_clients', { service }, now.clients)
   page.put('memseal_connections_accepted_total', { service }, edge.accepted)
@@ -63,6 +63,14 @@ function putService(page: Page, { name: service, edge, suspicions, traffic, now,
 
   page.each('memseal_requests_total', traffic.requests, group => ({ service, group }))
   page.each('memseal_requests_refused_total', traffic.refused, group => ({ service, group }))
+  for (const [rule, { connections, open, refused, observed }] of Object.entries(rules)) {
+    if (rule !== '') {
+      page.put('memseal_rule_connections', { service, rule }, open)
+      page.put('memseal_rule_connections_total', { service, rule }, connections)
+      page.each('memseal_rule_requests_refused_total', refused, reason => ({ service, rule, reason }))
+    }
+    page.each('memseal_rule_would_refuse_total', observed, reason => ({ service, rule, reason }))
+  }
   page.put('memseal_keys_total', { service, result: 'hit' }, traffic.hits)
   page.put('memseal_keys_total', { service, result: 'miss' }, traffic.misses)
   page.histogram('memseal_request_backend_seconds', { service }, traffic.backendSeconds)

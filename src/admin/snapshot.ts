@@ -1,6 +1,6 @@
 import { printableText } from '../lib/printable.ts'
 import type { LaneSnapshot, ServiceNow } from '../proxy/service-now.ts'
-import type { Counters, Traffic } from '../telemetry/counters.ts'
+import type { Counters, RuleTraffic, Traffic } from '../telemetry/counters.ts'
 import type { DelaySeconds } from '../telemetry/loop-delay.ts'
 import type { PastReload, ReloadCounts } from '../telemetry/reload-outcome.ts'
 import type { Expiring } from '../tls/expiring.ts'
@@ -15,6 +15,8 @@ export interface ServiceSnapshot {
   suspicions: Readonly<Record<string, number>>
   traffic: Omit<Traffic, 'requests' | 'refused'> & { requests: Record<string, number>, refused: Record<string, number> }
   now: ServiceNow & { clients: number, handshakesRunning: number, handshakesWaiting: number, handshakesUnopened: number }
+  /** By the name of the rule; '' holds what was observed of those for whom there is none. */
+  rules: Record<string, RuleTraffic & { open: number }>
   lanes: LaneSnapshot[]
   certificates: Expiring[]
   /** The loaded certificate; undefined: plain. */

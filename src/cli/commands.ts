@@ -7,6 +7,7 @@ import { configEvents, configMetrics, configReference, configSchema, configShow 
 import { defaultFile } from './configuration.ts'
 import { connections } from './connections.ts'
 import { drain } from './drain.ts'
+import { explain } from './explain.ts'
 import { importStunnel } from './import-stunnel.ts'
 import { kill } from './kill.ts'
 import { probe } from './probe.ts'
@@ -45,6 +46,15 @@ const setupFlags: readonly Flag[] = [
   configFlag,
   ...setupOptions.map(({ flag, value, doc, isList, variable }) => (
     { name: flag, value, isList, doc: `${doc}${isList ? '; repeatable' : ''} [${variable}]` })),
+]
+
+const explainFlags: readonly Flag[] = [
+  configFlag,
+  { name: 'address', value: 'ADDRESS', doc: 'where the client comes from; unix: over a unix socket' },
+  { name: 'cert', value: 'FILE', doc: 'certificate that the client shows (PEM), with what it sends along behind it; left out: none' },
+  { name: 'listener', value: 'LISTENER', doc: 'where it connects, as `listen` has it, or the name of the service; may be left out where there is one listener' },
+  { name: 'command', value: 'LINE', doc: 'what it asks, as it sends it: "get a", "set a 0 0 5"; left out: the connection alone' },
+  jsonFlag,
 ]
 
 const probeFlags: readonly Flag[] = [
@@ -98,6 +108,10 @@ export const commands: readonly Command[] = [
     name: 'probe', help: 'walks TCP, TLS, certificate and `version`, and says which step fails and what to do',
     operand: { name: 'HOST:PORT', isOptional: true }, flags: probeFlags, run: probe,
     example: 'cache-1.example.com:11212 --ca cache-ca.pem --cert client.crt --key client.key',
+  },
+  {
+    name: 'explain', help: 'says step by step what would become of a client and its command; exit status 1 when it is refused', flags: explainFlags, run: explain,
+    example: '--address 10.1.2.3 --cert client.crt --command "get web:1"',
   },
   {
     name: 'import stunnel', help: 'makes a memseal.yaml of a stunnel.conf', operand: { name: 'FILE' },

@@ -18,10 +18,11 @@ export function connections(flags: Record<string, unknown>, terminal: Terminal):
 
 export function connectionsText({ total, connections }: { total: number, connections: ClientSnapshot[] }): string {
   if (total === 0) return 'No client is connected.\n'
-  const head = ['id', 'service', 'client', 'certificate', 'tls', 'age', 'idle', 'requests', 'in flight', 'in', 'out', 'unread', 'backend']
+  const hasRules = connections.some(({ rule }) => rule !== undefined)
+  const head = ['id', 'service', 'client', 'certificate', ...hasRules ? ['rule'] : [], 'tls', 'age', 'idle', 'requests', 'in flight', 'in', 'out', 'unread', 'backend']
   const rows = connections.map(each => [
     each.id, each.service, each.address === 'unix' ? 'unix' : `${each.address}:${each.port}`,
-    each.tls?.subject || '-', each.tls === undefined ? 'plain' : `${each.tls.version}${each.tls.resumed ? ' resumed' : ''}`,
+    each.tls?.subject || '-', ...hasRules ? [each.rule ?? '-'] : [], each.tls === undefined ? 'plain' : `${each.tls.version}${each.tls.resumed ? ' resumed' : ''}`,
     age(each.seconds), age(each.idleSeconds), number(each.requests), number(each.inFlight), bytes(each.bytesIn), bytes(each.bytesOut),
     bytes(each.backlogBytes), each.isPrivate === undefined ? 'shared' : `private (${each.isPrivate})`,
   ])

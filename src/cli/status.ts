@@ -48,7 +48,7 @@ function reloadText({ at, cause, outcome }: NonNullable<Sent<Snapshot>['lastRelo
   return `${age((now - at) / 1000)} ago ${who}: ${what}`
 }
 
-function serviceText({ name, listeners, tls, clientCa, backendTls, certificates, edge, traffic, now: state, lanes }: Sent<ServiceSnapshot>, now: number): string {
+function serviceText({ name, listeners, tls, clientCa, backendTls, certificates, edge, traffic, rules, now: state, lanes }: Sent<ServiceSnapshot>, now: number): string {
   const rows: (readonly [string, string])[] = [
     ['listens on', listeners.map(({ address, tls, isShut }) => `${address} (${tls ? 'TLS' : 'plain'}${isShut ? '; closed until a backend answers' : ''})`).join(', ') || 'nothing'],
   ]
@@ -68,10 +68,16 @@ function serviceText({ name, listeners, tls, clientCa, backendTls, certificates,
   if (tls !== undefined) rows.push(['handshakes', handshakesText(edge)])
   rows.push(['refused', listText(edge.refused)], ['requests', listText(traffic.requests)])
   if (Object.values(traffic.refused).some(count => count > 0)) rows.push(['forbidden', listText(traffic.refused)])
+  for (const [name, { open, connections, refused, observed }] of Object.entries(rules)) rows.push([`rule ${name}`, ruleText(open, connections, refused, observed)])
   const reads = traffic.hits + traffic.misses
   if (reads > 0) rows.push(['keys read', `${number(reads)}, ${(100 * traffic.hits / reads).toFixed(1)} % of them hits`])
   rows.push(['traffic', `${bytes(traffic.bytesIn)} from clients, ${bytes(traffic.bytesOut)} to them; ${bytes(state.replyBacklogBytes)} not taken yet`])
   return `\nservice ${name}\n${facts(rows)}`
+}
+
+function ruleText(open: number, connections: number, refused: Readonly<Record<string, number>>, observed: Readonly<Record<string, number>>): string {
+  const would = Object.values(observed).some(count => count > 0) ? `; would refuse: ${listText(observed)}` : ''
+  return `${counted(open, 'connection')}, ${number(connections)} so far; refused: ${listText(refused)}${would}`
 }
 
 const backendWords: Record<Sent<ServiceSnapshot>['now']['backendStates'][string], string> = {

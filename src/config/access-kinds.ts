@@ -92,6 +92,33 @@ export function listenerName(options: { doc: string }): Kind<string> {
   })
 }
 
+/** A certificate by its serial number, as `serialOf` (tls/x509.ts) gives it, or by its SHA-256 fingerprint. */
+export function certificateId(options: { doc: string }): Kind<string> {
+  return scalar<string>({
+    ...options,
+    words: 'serial number or SHA-256 fingerprint',
+    parse(text) {
+      const digits = text.replace(/^(serial *= *|0x|sha256 fingerprint *= *)/i, '').replaceAll(':', '').toLowerCase()
+      if (/^[0-9a-f]+$/.test(digits)) {
+        if (digits.length === 64) return digits.toUpperCase().match(/../g)!.join(':')
+        // 20 bytes are the most, and a zero before them (RFC 5280, 4.1.2.2).
+        const serial = digits.replace(/^0+(?=.)/, '')
+        if (serial.length <= 40) return asInDer(serial)
+      }
+      return new Problem(`"${text}" is neither a serial number nor a SHA-256 fingerprint.`,
+        'Write what `openssl x509 -in FILE -noout -serial` or `-fingerprint -sha256` prints, or the serial or fingerprint of a log line, in quotes.')
+    },
+    write: value => value,
+    jsonSchema: { anyOf: [{ type: 'string' }, { type: 'integer' }] },
+  })
+}
+
+/** Whole bytes, and a zero before a first bit that would make a negative number of it: as a certificate has it. */
+function asInDer(serial: string): string {
+  const bytes = serial.length % 2 === 0 ? serial : `0${serial}`
+  return /^[89a-f]/.test(bytes) ? `00${bytes}` : bytes
+}
+
 const LONGEST_KEY = 250
 
 /** Keys: a `*` stands for any bytes. */

@@ -169,15 +169,15 @@ function checkClientAuth(service: ServiceConfig, path: string, reading: Reading)
       'Write client_ca: with the authorities whose list it is, or remove crl.')
   }
   if (tls === undefined) return
-  const written = (['fingerprints', 'spki', 'names'] as const).filter(key => tls[key]?.length > 0 || reading.isFaulty(`${path}.tls.${key}`))
+  const written = (['fingerprints', 'spki', 'names', 'deny_certificates'] as const).filter(key => tls[key]?.length > 0 || reading.isFaulty(`${path}.tls.${key}`))
   if (tls.client_auth === 'none' && written.length > 0) {
     reading.refuse(`${path}.tls.${written[0]}`, 'says which client certificates are taken, and none is asked for.',
       'Write client_auth: required, or remove this.')
     return
   }
-  const isPinned = written.some(key => key !== 'names')
+  const isPinned = written.some(key => key !== 'names' && key !== 'deny_certificates')
   if (tls.client_ca !== undefined || isPinned || reading.isFaulty(`${path}.tls.client_ca`)) return
-  if (written.length > 0) {
+  if (written.includes('names')) {
     reading.refuse(`${path}.tls.names`, 'stands without `client_ca`, and anybody can make a certificate with such a name.',
       'Write client_ca: with the file of the authorities that sign these clients; or fingerprints: or spki: with their pins.')
     return

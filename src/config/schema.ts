@@ -1,4 +1,4 @@
-import { issuerPattern, keyPattern, listenerName, namePattern, ruleName } from './access-kinds.ts'
+import { certificateId, issuerPattern, keyPattern, listenerName, namePattern, ruleName } from './access-kinds.ts'
 import { addresses, cidr, groupName, source } from './address-kinds.ts'
 import {
   account, choice, command, count, countOrAuto, duration, endpoint, fileMode, fingerprint, flag, hostName, keyPin, path, pattern, peerName,
@@ -55,7 +55,7 @@ const tls = section(
   crl: optional(path({
     example: '/etc/memseal/clients.crl',
     doc: 'Revocation lists of the authorities in `client_ca`, in PEM. Read again as soon as the file changes; sessions of ' +
-      'clients that are revoked meanwhile stay up (`memseal kill` ends one) and cannot be resumed.',
+      'clients that are revoked meanwhile end between two requests (see `revoked`) and cannot be resumed.',
   })),
   crl_check: choice(['leaf', 'chain'], {
     default: 'leaf',
@@ -71,6 +71,11 @@ const tls = section(
     default: 'refuse',
     doc: 'When a list of `crl` is past its next update: `refuse` its clients, or go on with the old list and `warn`. It holds for ' +
       'sessions that are resumed as well.',
+  }),
+  deny_certificates: list(certificateId({ doc: 'A certificate.' }), {
+    doc: 'Certificates that are not taken, whoever signed them: by serial number or fingerprint, as the log and `memseal connections --json` have them. ' +
+      'For one that has to go at once, before its CA has made a list. Connections that are up with one of them end at the reload (see `revoked`).',
+    default: '', max: 10_000, example: '"3A7F00C1"',
   }),
   client_auth: choice(['required', 'optional', 'none'], {
     doc: 'Whether a client must show a certificate. `optional`: it may, and one that is shown must be good.',
@@ -355,6 +360,21 @@ const match = section('Whose requests a rule is for. Of each key that is written
 
 const aCommand = command({ groups: groupNames, commands: commandNames }, { doc: 'A group or a command.' })
 
+const ruleLimits = section('What each client of the rule may take up: who shows one certificate is one client, from however many addresses ' +
+  'and over however many connections; without a certificate an address is.', {
+  connections: optional(count({ min: 1, max: 1_000_000, example: '50', doc: 'Its connections. One more is refused at the end of its handshake.' })),
+  requests_per_second: optional(count({
+    min: 1, max: 10_000_000, example: '1000',
+    doc: 'Its requests. As many may come at once; past that its connections are read no faster, in turn. Nothing is refused: it takes longer.',
+  })),
+  bytes_per_second: optional(size({
+    min: '1KiB', max: '100GiB', example: '10MiB',
+    doc: 'Its bytes, those of requests and replies together. They are charged when they have passed: behind a large reply it waits.',
+  })),
+  value_size: optional(size({ min: '1B', max: '1GiB', example: '64KiB', doc: 'A value that it stores. A larger one is refused: `CLIENT_ERROR memseal: value too large`.' })),
+  keys_per_get: optional(count({ min: 1, max: 1_000_000, example: '100', doc: 'Keys of one get. More are refused: `CLIENT_ERROR memseal: too many keys in one get`.' })),
+})
+
 const rule = section('A rule: who may do what. The first one that fits decides.', {
   name: ruleName({ doc: 'Labels metrics and log lines.' }),
   match: orWord('everyone', match, '{ cn: "web-*" }'),
@@ -370,6 +390,7 @@ const rule = section('A rule: who may do what. The first one that fits decides.'
   deny_keys: list(keyPattern({ doc: 'Keys.' }), {
     doc: 'Keys that they may not, whatever `keys` says.', default: '', min: 1, max: 1000, example: '["web:secret:*"]',
   }),
+  limits: ruleLimits,
 })
 
 const proxyProtocol = section(
@@ -431,6 +452,16 @@ const service = section('One proxy in front of one memcached.', {
       'Left out: `commands` holds for all who are admitted.',
     min: 1, max: 1000, example: '[{ name: web, match: { cn: "web-*" }, keys: ["web:*"] }]',
   })),
+  access_mode: choice(['enforce', 'observe'], {
+    default: 'enforce',
+    doc: '`observe`: `access` keeps nobody from anything and `commands` of the service holds for all; what its rules would refuse is logged and counted by rule ' +
+      '(limits of connections and rates are not).',
+  }),
+  revoked: choice(['close', 'keep'], {
+    default: 'close',
+    doc: 'What becomes of connections that are up when a reload ends the right of their client to be here: its certificate is revoked or denied, its CA is gone, ' +
+      'or no rule is for it any more. `close`: each ends between two requests. `keep`: they stay, with what they may do, until they leave; only new ones are refused.',
+  }),
 })
 
 const log = section('What memseal logs, and where.', {

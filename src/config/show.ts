@@ -31,7 +31,8 @@ export function yamlValue(kind: Kind<any>, value: any): string {
   if (shape?.kind === 'list') return `[${(value as unknown[]).map(entry => yamlValue(shape.of, entry)).join(', ')}]`
   if (shape?.kind !== 'section' || typeof value !== 'object') return quoted(kind.write(value))
   // Within a list: what says nothing is left out.
-  const isWritten = (each: unknown): boolean => each !== undefined && !(Array.isArray(each) && each.length === 0)
+  const isWritten = (each: unknown): boolean => each !== undefined && !(Array.isArray(each) && each.length === 0) &&
+    !(typeof each === 'object' && each !== null && !Array.isArray(each) && !Object.values(each).some(isWritten))
   const pairs = Object.entries(value as object).filter(([, each]) => isWritten(each))
   return `{ ${pairs.map(([key, each]) => `${key}: ${yamlValue(shape.fields[key], each)}`).join(', ')} }`
 }

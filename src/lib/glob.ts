@@ -8,9 +8,10 @@ export class Glob {
   readonly #last: Buffer
   readonly isExact: boolean
   readonly #leastBytes: number
+  readonly #texts: readonly string[]
 
   constructor(pattern: string) {
-    const pieces = piecesOf(pattern)
+    const pieces = this.#texts = piecesOf(pattern)
     this.first = Buffer.from(pieces[0])
     this.isExact = pieces.length === 1
     this.#between = pieces.slice(1, -1).filter((piece) => piece !== '').map((piece) => Buffer.from(piece))
@@ -38,8 +39,18 @@ export class Glob {
   }
 
   matchesText(text: string): boolean {
-    const bytes = Buffer.from(text)
-    return this.matches(bytes, 0, bytes.length)
+    const [first] = this.#texts
+    const last = this.#texts[this.#texts.length - 1]
+    if (this.isExact) return text === first
+    if (text.length < first.length + last.length || !text.startsWith(first) || !text.endsWith(last)) return false
+    const end = text.length - last.length
+    let at = first.length
+    for (let piece = 1; piece < this.#texts.length - 1; piece++) {
+      const found = text.indexOf(this.#texts[piece], at)
+      if (found < 0 || found + this.#texts[piece].length > end) return false
+      at = found + this.#texts[piece].length
+    }
+    return at <= end
   }
 }
 

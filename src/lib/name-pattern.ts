@@ -27,7 +27,11 @@ export class NamePattern {
   }
 
   matches(name: string): boolean {
-    const parts = partsOf(name, this.#kind)
+    return this.matchesParts(partsOf(name, this.#kind))
+  }
+
+  /** @param parts of a name, as `partsOf` gives them for this kind */
+  matchesParts(parts: readonly string[]): boolean {
     const count = this.#parts.length
     if (this.#hasRest ? parts.length < count + 2 || parts[count] !== '/' || !isPlainPath(parts, count) : parts.length !== count) return false
     for (let at = 0; at < count; at++) {
@@ -56,7 +60,7 @@ function isPlainPath(parts: readonly string[], from: number): boolean {
 }
 
 /** Parts and the borders between them, in turn: a border is a part of its own and has to be the same. */
-function partsOf(name: string, kind: NameKind): string[] {
+export function partsOf(name: string, kind: NameKind): string[] {
   if (kind === 'dns') return name.replace(/[A-Z]/g, (letter) => letter.toLowerCase()).split(/(\.)/)
   if (kind === 'text') return name.split(/(\.)/)
   const [, scheme, authority = '', path] = /^([^:]*:)(\/\/[^/?#]*)?(.*)$/s.exec(name) ?? ['', '', '', name]

@@ -1,8 +1,9 @@
 /** Which rule holds for whom: `access` and `commands` of a service, compiled. The first rule that fits decides; where there are
  *  rules and none fits, nothing is permitted. */
 import { Glob } from '../lib/glob.ts'
+import { NamePattern, partsOf, type NameKind } from '../lib/name-pattern.ts'
 import { Ranges } from '../lib/ranges.ts'
-import { NamePattern, type NameKind } from '../lib/name-pattern.ts'
+import { NO_LIMITS, type RuleLimits } from './allowance.ts'
 import type { Identity } from './identity.ts'
 import { Permit } from './permit.ts'
 
@@ -27,33 +28,55 @@ export interface Rule {
   readonly commands?: readonly string[]
   readonly keys: readonly string[]
   readonly deny_keys: readonly string[]
+  readonly limits: Limits
+}
+
+/** Of each identity that the rule is for; undefined: none. */
+export interface Limits {
+  readonly connections?: number
+  readonly requests_per_second?: number
+  readonly bytes_per_second?: number
+  readonly value_size?: number
+  readonly keys_per_get?: number
 }
 
 export interface AccessSettings {
   readonly commands: readonly string[]
   readonly access?: readonly Rule[]
+  readonly access_mode: 'enforce' | 'observe'
 }
 
-type Test = (identity: Identity) => boolean
+interface Test {
+  key: keyof Match
+  fits(identity: Identity): boolean
+}
 
 export class Authority {
   /** Without rules it is the same for all. */
   readonly #common: Permit | undefined
   readonly #rules: readonly { tests: readonly Test[]; permit: Permit }[]
 
+  /** While rules are only observed: of those for whom there is none. */
+  readonly #stranger: Permit | undefined
   /** Of keys, those of all rules. */
   readonly #patterns: ReadonlyMap<string, Glob>
 
-  constructor({ commands, access }: AccessSettings) {
+  constructor({ commands, access, access_mode: mode }: AccessSettings) {
+    const observing = (observed: Permit): Permit => mode === 'enforce' ? observed : new Permit({ rule: observed.rule, commands, observed })
     this.#patterns = new Map((access ?? []).flatMap(({ keys, deny_keys }) => [...keys, ...deny_keys]).map((pattern) => [pattern, new Glob(pattern)]))
     this.#common = access === undefined ? new Permit({ rule: '', commands }) : undefined
     this.#rules = (access ?? []).map((rule) => ({
       tests: rule.match === 'everyone' ? [] : testsOf(rule.match),
-      permit: new Permit({
-        rule: rule.name, commands: rule.commands ?? commands,
+      permit: observing(new Permit({
+        rule: rule.name, commands: rule.commands ?? commands, limits: limitsOf(rule.limits), valueSize: rule.limits.value_size, keysPerGet: rule.limits.keys_per_get,
         keys: rule.keys.length === 0 ? undefined : rule.keys, denyKeys: rule.deny_keys.length === 0 ? undefined : rule.deny_keys,
-      }),
+      })),
     }))
+    this.#stranger = mode === 'enforce' ? undefined : new Permit({ rule: '', commands, isStranger: true })
+  }
+
+  get hasRules(): boolean {
+    return this.#common === undefined
   }
 
   /** The names of its rules, in their order. */
@@ -70,47 +93,72 @@ export class Authority {
   /** @returns undefined when no rule is for it */
   permitFor(identity: Identity): Permit | undefined {
     if (this.#common !== undefined) return this.#common
-    for (const { tests, permit } of this.#rules) if (tests.every((test) => test(identity))) return permit
-    return undefined
+    for (const { tests, permit } of this.#rules) if (tests.every((test) => test.fits(identity))) return permit
+    return this.#stranger
   }
+
+  /** Rule by rule up to the one that fits: which key of the match it is that does not fit; undefined: all do. For people. */
+  explain(identity: Identity): { rule: string; fault: keyof Match | undefined }[] {
+    const looked: { rule: string; fault: keyof Match | undefined }[] = []
+    for (const { tests, permit: { rule } } of this.#rules) {
+      const fault = tests.find((test) => !test.fits(identity))?.key
+      looked.push({ rule, fault })
+      if (fault === undefined) break
+    }
+    return looked
+  }
+}
+
+function limitsOf({ connections = Infinity, requests_per_second: requestsPerSecond = Infinity, bytes_per_second: bytesPerSecond = Infinity }: Limits): RuleLimits {
+  return Math.min(connections, requestsPerSecond, bytesPerSecond) === Infinity ? NO_LIMITS : { connections, requestsPerSecond, bytesPerSecond }
+}
+
+/** Names are taken apart once, however many patterns they are held against. */
+const last: Record<NameKind, { name: string; parts: readonly string[] }> = { text: emptyName('text'), dns: emptyName('dns'), uri: emptyName('uri') }
+
+function emptyName(kind: NameKind): { name: string; parts: readonly string[] } {
+  return { name: '', parts: partsOf('', kind) }
+}
+
+function partsOnce(name: string, kind: NameKind): readonly string[] {
+  if (last[kind].name !== name) last[kind] = { name, parts: partsOf(name, kind) }
+  return last[kind].parts
 }
 
 /** One for each key of the match that is written. */
 function testsOf(match: Match): Test[] {
   const tests: Test[] = []
-  const names = (patterns: readonly string[], kind: NameKind, of: (certificate: NonNullable<Identity['certificate']>) => readonly string[]): void => {
-    if (patterns.length === 0) return
-    const compiled = patterns.map((pattern) => new NamePattern(pattern, kind))
-    tests.push(({ certificate }) => certificate !== undefined && of(certificate).some((name) => compiled.some((pattern) => pattern.matches(name))))
+  const add = (key: keyof Match, fits: Test['fits']): void => {
+    if (match[key].length > 0) tests.push({ key, fits })
   }
-  names(match.cn, 'text', ({ cn }) => (cn === undefined ? [] : [cn]))
-  names(match.ou, 'text', ({ ou }) => ou)
-  names(match.dns, 'dns', ({ dns }) => dns)
-  names(match.uri, 'uri', ({ uri }) => uri)
-  if (match.ip.length > 0) {
-    const ranges = Ranges.of(match.ip)
-    tests.push(({ certificate }) => certificate !== undefined && certificate.ip.some((address) => ranges.has(address)))
+  const names = (key: keyof Match, kind: NameKind, of: (certificate: NonNullable<Identity['certificate']>) => readonly string[]): void => {
+    const compiled = match[key].map((pattern) => new NamePattern(pattern, kind))
+    add(key, ({ certificate }) => certificate !== undefined && of(certificate).some((name) => {
+      const parts = partsOnce(name, kind)
+      return compiled.some((pattern) => pattern.matchesParts(parts))
+    }))
   }
-  if (match.issuer.length > 0) {
-    const issuers = match.issuer.map(issuerTest)
-    tests.push(({ certificate }) => certificate !== undefined && issuers.some((test) => test(certificate.issuer)))
-  }
-  const isOneOf = (values: readonly string[], of: (identity: Identity) => string | undefined): void => {
-    if (values.length === 0) return
-    const wanted = new Set(values)
-    tests.push((identity) => {
+  names('cn', 'text', ({ cn }) => (cn === undefined ? [] : [cn]))
+  names('ou', 'text', ({ ou }) => ou)
+  names('dns', 'dns', ({ dns }) => dns)
+  names('uri', 'uri', ({ uri }) => uri)
+  const ranges = Ranges.of(match.ip)
+  add('ip', ({ certificate }) => certificate !== undefined && certificate.ip.some((address) => ranges.has(address)))
+  const issuers = match.issuer.map(issuerTest)
+  add('issuer', ({ certificate }) => certificate !== undefined && issuers.some((test) => test(certificate.issuer)))
+  const isOneOf = (key: keyof Match, of: (identity: Identity) => string | undefined): void => {
+    const wanted = new Set(match[key])
+    add(key, (identity) => {
       const value = of(identity)
       return value !== undefined && value !== '' && wanted.has(value)
     })
   }
-  isOneOf(match.fingerprint, ({ certificate }) => certificate?.fingerprint)
-  isOneOf(match.spki, ({ certificate }) => certificate?.spki)
-  isOneOf(match.listener, ({ listener }) => listener)
-  if (match.source.length > 0) {
-    const takesUnix = match.source.includes('unix')
-    const ranges = Ranges.of(match.source.filter((source) => source !== 'unix'))
-    tests.push(({ source }) => source.kind === 'unix' ? takesUnix : ranges.has(source.address))
-  }
+  isOneOf('fingerprint', ({ certificate }) => certificate?.fingerprint)
+  isOneOf('spki', ({ certificate }) => certificate?.spki)
+  isOneOf('listener', ({ listener }) => listener)
+  const takesUnix = match.source.includes('unix')
+  const sources = Ranges.of(match.source.filter((source) => source !== 'unix'))
+  add('source', ({ source }) => source.kind === 'unix' ? takesUnix : sources.has(source.address))
   return tests
 }
 

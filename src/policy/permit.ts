@@ -1,6 +1,7 @@
 /** What a client may do: made of a rule once, and held by its session until it leaves or a reload makes another. */
 import { commands, hasBlockOfRow, isKeyedRow, SET, showsKeysOfRow, UNKNOWN } from '../proto/commands.ts'
 import { SPACE, type RequestFrame } from '../proto/frame.ts'
+import { NO_LIMITS, type RuleLimits } from './allowance.ts'
 import { KeyList } from './key-list.ts'
 
 /** Why a request is refused, and `allowed`. */
@@ -18,6 +19,11 @@ export interface Grants {
   /** Bytes of a value; keys of one get. */
   valueSize?: number
   keysPerGet?: number
+  limits?: RuleLimits
+  /** What would hold if `access_mode` were `enforce`: it is told and counted, and keeps nobody from anything. */
+  observed?: Permit
+  /** No rule is for it, and rules are only observed. */
+  isStranger?: boolean
 }
 
 export class Permit {
@@ -26,16 +32,23 @@ export class Permit {
   readonly allowed: Uint8Array
   /** What memseal does not recognise is passed to memcached as it is: only where everything is allowed, of every key. */
   readonly passesUnread: boolean
+  readonly limits: RuleLimits
+  readonly observed: Permit | undefined
+  readonly isStranger: boolean
   readonly #keys: KeyList | undefined
   readonly #denyKeys: KeyList | undefined
   readonly #valueSize: number
   readonly #keysPerGet: number
 
-  constructor({ rule, commands: names, keys, denyKeys, valueSize = Infinity, keysPerGet = Infinity }: Grants) {
+  constructor({ rule, commands: names, keys, denyKeys, valueSize = Infinity, keysPerGet = Infinity, limits = NO_LIMITS, observed, isStranger = false }: Grants) {
     this.rule = rule
     const isOpen = names.includes('all')
     const isOfAnyKey = keys === undefined && denyKeys === undefined
-    this.passesUnread = isOpen && isOfAnyKey && valueSize === Infinity && keysPerGet === Infinity
+    const hasRates = limits.requestsPerSecond < Infinity || limits.bytesPerSecond < Infinity
+    this.passesUnread = isOpen && isOfAnyKey && !hasRates && valueSize === Infinity && keysPerGet === Infinity
+    this.limits = limits
+    this.observed = observed
+    this.isStranger = isStranger
     this.allowed = Uint8Array.from(commands, (row) =>
       isOpen || row.group === 'basic' || names.includes(row.group) || names.includes(row.name) ? 1 : 0)
     // Nobody can say what an unknown command does, so only what passes everything passes it.

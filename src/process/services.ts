@@ -14,6 +14,7 @@ import type { ListenerTls } from '../tls/context.ts'
 import { Listener, type ListenerOptions } from './listener.ts'
 import type { ServiceAddresses } from './service-addresses.ts'
 import type { ServiceTls } from './service-tls.ts'
+import { Standing } from './standing.ts'
 
 // The services and listeners that run, and how they become others without a client noticing:
 //
@@ -28,6 +29,7 @@ export interface RunningService {
   addresses: ServiceAddresses
   service: Service
   admission: Admission
+  standing: Standing
 }
 
 interface Wanted {
@@ -130,7 +132,7 @@ export class Services {
     const service = new Service(name, config, { ...this.#shared, onAway: () => this.#follow() }, tls.backend, tls.login)
     const admission = new Admission({ service: name, addresses: addresses.rules, limits, counters: new Counters(), log, cap, isAway: () => service.isAway })
     made.push(service)
-    return { running: { name, config, addresses, service, admission }, tls, apply: () => {} }
+    return { running: { name, config, addresses, service, admission, standing: new Standing(service) }, tls, apply: () => {} }
   }
 
   async #open({ running, tls }: Wanted, opened: Map<string, Listener>): Promise<void> {
@@ -175,11 +177,14 @@ export class Services {
       const { name, config } = running
       apply()
       this.#running.set(name, running)
+      const changed = new Map<string, ListenerTls>()
       for (const [at, endpoint] of config.listen.entries()) {
-        this.#listeners.get(keyOf(name, endpoint, at))?.update({
-          secure: tls.listeners.get(endpointText(endpoint)), timeoutMs: config.limits.handshake_timeout, owner: ownerOf(running),
-        })
+        const listener = this.#listeners.get(keyOf(name, endpoint, at))
+        const secure = tls.listeners.get(endpointText(endpoint))
+        if (listener !== undefined && secure !== undefined && listener.secure?.fingerprint !== secure.fingerprint) changed.set(listener.name, secure)
+        listener?.update({ secure, timeoutMs: config.limits.handshake_timeout, owner: ownerOf(running) })
       }
+      if (changed.size > 0) void running.standing.judge(changed)
     }
     for (const [key, listener] of opened) this.#listeners.set(key, listener)
     this.#follow()

@@ -59,6 +59,7 @@ function serviceSnapshot({ name, service, admission }: RunningService, daemon: R
     now: {
       ...now, clients: admission.clients, handshakesRunning: running, handshakesWaiting: waiting, handshakesUnopened: admission.firstRoom.size,
     },
+    rules: service.access.rules(service.sessions),
     lanes: service.lanes(),
     certificates: expiringOf(name, listener, tls.backend),
     tls: listener && shownBy(listener),

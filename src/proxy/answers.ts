@@ -5,8 +5,9 @@ import { commands, groupOfRow } from '../proto/commands.ts'
 import { Status } from '../proto/binary-request.ts'
 import { Found, type RequestFrame } from '../proto/frame.ts'
 import { binaryReply, notAllowed, Refused, refusedFor, textReply } from '../proto/refusal.ts'
-import type { Traffic } from '../telemetry/counters.ts'
-import type { ClientEvents, Refusal } from './client-events.ts'
+import type { RequestRefusal, Traffic } from '../telemetry/counters.ts'
+import type { Access } from './access.ts'
+import type { ClientEvents } from './client-events.ts'
 import type { ClientRecord } from './client-record.ts'
 import type { Intake } from './intake.ts'
 import type { Outbox } from './outbox.ts'
@@ -14,6 +15,7 @@ import type { Outbox } from './outbox.ts'
 /** What refusals need of the service. */
 export interface AnswersHome {
   readonly traffic: Traffic
+  readonly access: Access
   readonly events: ClientEvents
 }
 
@@ -45,8 +47,17 @@ export class Answers {
     this.#home.traffic.refused[groupOfRow[frame.row]]++
     const also = verdict === Verdict.also ? commands[frame.alsoRow].name : undefined
     const reason = reasons[verdict]
+    this.#home.access.refused(permit, reason)
     this.#home.events.refused(peer, { command: commands[frame.row].name, also, reason }, permit, frame)
     this.#answer(frame, found, reason === 'command' ? notAllowed(frame) : refusedFor(frame, Refused[reason]))
+  }
+
+  /** The request passes: what would become of it if the rules were more than observed? */
+  observe(frame: RequestFrame, observed: Permit): void {
+    const verdict = observed.verdict(frame)
+    if (verdict === Verdict.allowed) return
+    const also = verdict === Verdict.also ? commands[frame.alsoRow].name : undefined
+    this.#home.access.observed(this.#client.peer, observed, { command: commands[frame.row].name, also, reason: reasons[verdict] })
   }
 
   /** A request that is to be recorded, and cannot be. */
@@ -87,6 +98,6 @@ export class Answers {
   }
 }
 
-const reasons: Record<Verdict, Exclude<Refusal['reason'], 'audit'>> = {
+const reasons: Record<Verdict, RequestRefusal> = {
   [Verdict.allowed]: 'command', [Verdict.command]: 'command', [Verdict.also]: 'command', [Verdict.key]: 'key', [Verdict.value]: 'value', [Verdict.keys]: 'keys',
 }

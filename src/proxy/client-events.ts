@@ -5,6 +5,7 @@ import type { Permit } from '../policy/permit.ts'
 import { commands } from '../proto/commands.ts'
 import type { RequestFrame } from '../proto/frame.ts'
 import type { Audit } from '../telemetry/audit.ts'
+import type { RequestRefusal } from '../telemetry/counters.ts'
 import type { EventLog } from '../telemetry/event-log.ts'
 
 /** A request that was refused, and for what of it. */
@@ -12,7 +13,7 @@ export interface Refusal {
   command: string
   /** The second command that the request needs, if that is the one that is not allowed. */
   also: string | undefined
-  reason: 'command' | 'key' | 'value' | 'keys' | 'audit'
+  reason: RequestRefusal | 'audit'
 }
 
 const words: Record<Refusal['reason'], (whose: string) => string> = {
@@ -47,11 +48,25 @@ export class ClientEvents {
   /** @param permit by which it was refused */
   refused(peer: Peer, { command, also, reason }: Refusal, permit: Permit, frame: RequestFrame): void {
     const rule = ruleOf(permit)
-    const whose = rule === undefined ? 'this service' : `the rule ${rule}`
-    const why = also === undefined ? words[reason](whose) : `as it was sent it needs ${also} as well, which is not among the commands of ${whose}`
     const { audit } = this.#log
     const forAudit = audit && { group: commands[frame.row].group, ...this.#keyFor(audit, reason === 'key' ? permit.forbiddenKey(frame) : firstKey(frame)) }
-    this.#log.tellOf(peer, 'command-refused', { rule, command, also, reason }, `refused ${command}: ${why}`, forAudit)
+    this.#log.tellOf(peer, 'command-refused', { rule, command, also, reason }, `refused ${command}: ${whyNot({ command, also, reason }, rule)}`, forAudit)
+  }
+
+  /** With rules that are only observed it passes.   @param observed that would refuse it */
+  observed(peer: Peer, refusal: Refusal, observed: Permit): void {
+    const rule = ruleOf(observed)
+    this.#log.tellOf(peer, 'access-observed', { rule, ...refusal }, `would refuse ${refusal.command}: ${whyNot(refusal, rule)}`)
+  }
+
+  /** The same of a client for whom there is no rule. */
+  stranger(peer: Peer): void {
+    this.#log.tellOf(peer, 'access-observed', { reason: 'no-rule' }, 'would refuse this client: no rule of access is for it')
+  }
+
+  /** After a reload it may not be here any more. */
+  expelled(peer: Peer, permit: Permit, reason: string, words: string): void {
+    this.#log.tellOf(peer, 'expelled', { rule: ruleOf(permit), serial: peer.tls?.serial, reason, words }, `a client may not be here any more, and its connection ends: ${words}`)
   }
 
   /** It is let do what is always recorded. */
@@ -76,6 +91,11 @@ export class ClientEvents {
   #keyFor(audit: Audit, key: Buffer | undefined): Record<string, string> {
     return audit.key(key, key && this.#authority().patternOf(key))
   }
+}
+
+function whyNot({ also, reason }: Refusal, rule: string | undefined): string {
+  const whose = rule === undefined ? 'this service' : `the rule ${rule}`
+  return also === undefined ? words[reason](whose) : `as it was sent it needs ${also} as well, which is not among the commands of ${whose}`
 }
 
 function ruleOf({ rule }: Permit): string | undefined {

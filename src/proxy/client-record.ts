@@ -20,6 +20,8 @@ export interface RecordFields extends Pick<Peer, 'service' | 'listener' | 'addre
 /** What `memseal connections` shows of a client. */
 export interface ClientSnapshot extends RecordFields {
   id: string
+  /** Of `access`, that decides for it. */
+  rule: string | undefined
   dialect: Dialect
   idleSeconds: number
   bytesOut: number
@@ -71,9 +73,9 @@ export class ClientRecord {
     }
   }
 
-  snapshot(now: number, dialect: Dialect, { bytesOut, inFlight, backlog }: Outbox, isPrivate: boolean): ClientSnapshot {
+  snapshot(now: number, dialect: Dialect, { bytesOut, inFlight, backlog }: Outbox, isPrivate: boolean, rule: string): ClientSnapshot {
     return {
-      id: this.peer.id, dialect, ...this.fields(now), idleSeconds: Math.round(now - this.activeAt) / 1000,
+      id: this.peer.id, rule: rule === '' ? undefined : rule, dialect, ...this.fields(now), idleSeconds: Math.round(now - this.activeAt) / 1000,
       bytesOut, inFlight, backlogBytes: backlog, isPrivate: isPrivate ? this.whyPrivate : undefined,
     }
   }
@@ -81,14 +83,14 @@ export class ClientRecord {
   /** One line per connection, as far as the configuration wants it. Who connects and says nothing is only counted, by the listener. */
   tellEnd({ log, departures, clock }: { log: EventLog; departures: Departures; clock: Clock }, dialect: Dialect, outbox: Outbox, isPrivate: boolean, why: ClientClose, rule: string): void {
     if (!log.tells('closed')) return
-    const departure = this.#departure(clock.now, dialect, outbox, isPrivate, why)
+    const departure = this.#departure(clock.now, dialect, outbox, isPrivate, why, rule)
     if (this.bytesIn > 0) departures.left(departure, clock.now)
     const { reason, seconds, requests, by, refused, bytesIn, bytesOut } = departure
-    log.recordOf(this.peer, 'closed', { rule: rule === '' ? undefined : rule, reason, seconds, requests, by, refused, bytesIn, bytesOut }, 'a client has left')
+    log.recordOf(this.peer, 'closed', { rule: departure.rule, reason, seconds, requests, by, refused, bytesIn, bytesOut }, 'a client has left')
   }
 
-  #departure(now: number, dialect: Dialect, { bytesOut }: Outbox, isPrivate: boolean, reason: ClientClose): Departure {
-    return { client: this.peer.id, dialect, ...this.fields(now), bytesOut, isPrivate, reason }
+  #departure(now: number, dialect: Dialect, { bytesOut }: Outbox, isPrivate: boolean, reason: ClientClose, rule: string): Departure {
+    return { client: this.peer.id, rule: rule === '' ? undefined : rule, dialect, ...this.fields(now), bytesOut, isPrivate, reason }
   }
 
   #requestsByGroup(): Record<string, number> {

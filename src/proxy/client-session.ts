@@ -13,7 +13,8 @@
 import type { Socket } from 'node:net'
 import { reset } from '../lib/reset.ts'
 import type { Peer } from '../policy/peer.ts'
-import type { Permit } from '../policy/permit.ts'
+import { Meter, type Use } from '../policy/allowance.ts'
+import { Verdict, type Permit } from '../policy/permit.ts'
 import { isAuditedRow } from '../proto/commands.ts'
 import { Found, type RequestFrame } from '../proto/frame.ts'
 import type { Departures } from '../telemetry/departures.ts'
@@ -50,6 +51,8 @@ type State = 'serving' | 'moving' | 'private' | 'raw' | 'finishing' | 'closed'
 const MOST_SLOW_BYTES = 1024 * 1024
 /** A closed socket that does not finish is destroyed after this long. */
 const LINGER_MS = 5_000
+/** Longest that a client that was expelled may take for what it is owed. */
+const EXPELLED_MS = 10_000
 
 export class ClientSession implements Receiver, Pumped, Traveller, Answered {
   readonly peer: Peer
@@ -59,6 +62,10 @@ export class ClientSession implements Receiver, Pumped, Traveller, Answered {
   readonly answers: Answers
 
   #permit: Permit
+  #meter: Meter | undefined
+  /** Its client may not be here any more: it goes as soon as what is under way is done, and at this time at the latest. */
+  #expelled: ClientClose | undefined
+  #leaveBy = Infinity
   readonly #home: Home
   readonly #socket: Socket
   readonly #tcp: Socket
@@ -75,9 +82,10 @@ export class ClientSession implements Receiver, Pumped, Traveller, Answered {
   #finishBy = 0
 
   /** @param tcp of TLS, the socket beneath it */
-  constructor(home: Home, socket: Socket, peer: Peer, permit: Permit, tcp: Socket = socket) {
+  constructor(home: Home, socket: Socket, peer: Peer, permit: Permit, use: Use | undefined, tcp: Socket = socket) {
     this.#tcp = tcp
     this.#permit = permit
+    this.#meter = use && this.#measured(use, 0)
     this.#home = home
     this.#socket = socket
     this.peer = peer
@@ -97,9 +105,26 @@ export class ClientSession implements Receiver, Pumped, Traveller, Answered {
     socket.resume()
   }
 
+  /** Of TLS, the one that was made of the TCP socket. */
+  get socket(): Socket {
+    return this.#socket
+  }
+
   /** What it may do. */
   get permit(): Permit {
     return this.#permit
+  }
+
+  get meter(): Meter | undefined {
+    return this.#meter
+  }
+
+  #measured(use: Use, passed: number): Meter {
+    return new Meter(use, passed, () => this.intake.resume(Pause.rate))
+  }
+
+  get #passedBytes(): number {
+    return this.record.bytesIn + this.outbox.bytesOut
   }
 
   get isClosed(): boolean {
@@ -133,6 +158,9 @@ export class ClientSession implements Receiver, Pumped, Traveller, Answered {
   counted(frame: RequestFrame): void {
     if (this.record.asked(frame.row, frame.keys)) this.#home.events.began(this.peer, frame.row)
     if (isAuditedRow[frame.row] === 1) this.#home.events.audited(this.peer, this.#permit, frame)
+    if (this.#permit.observed !== undefined) this.answers.observe(frame, this.#permit.observed)
+    this.#meter?.asked(1, this.#passedBytes)
+    if (this.#expelled !== undefined && !this.intake.isStreaming) return this.finish(this.#expelled)
     this.pauseIfFull()
   }
 
@@ -190,6 +218,8 @@ export class ClientSession implements Receiver, Pumped, Traveller, Answered {
   }
 
   turnedRaw(): void {
+    const { observed } = this.#permit
+    if (observed?.passesUnread === false) this.#home.access.observed(this.peer, observed, { command: 'unknown', also: undefined, reason: 'command' })
     this.#become('raw')
     this.#home.events.unread(this.peer, this.#permit)
     if (this.#hasEnded) this.#private.endWriting()
@@ -203,17 +233,32 @@ export class ClientSession implements Receiver, Pumped, Traveller, Answered {
   }
 
   bodyDone(): void {
+    if (this.#expelled !== undefined) return this.finish(this.#expelled)
     this.pauseIfFull()
     this.#endIfDrained()
   }
 
   /** What it may do from now on, after a reload. What passes unread cannot be held to anything less than all, and neither can the rest
    *  of a get that was judged before its first part was sent. */
-  usePermit(permit: Permit): void {
+  usePermit(permit: Permit, use: Use | undefined): void {
     this.#permit = permit
+    this.#meter?.leave(this.#passedBytes)
+    this.#meter = use && this.#measured(use, this.#passedBytes)
+    this.intake.resume(Pause.rate)
+    if (this.#shared.isInParts && permit.verdict(this.intake.frame!) !== Verdict.allowed) return this.destroy('access-changed')
     if (permit.passesUnread) return
     if (this.#state === 'raw') this.destroy('commands-changed')
     else this.#router.permitNarrowed()
+  }
+
+  /** Its client may not be here any more, after a reload. No further request of it is carried out; it still gets the replies that it is
+   *  owed, and what is half done is done: a value of which memcached has a part, a get of which it has. */
+  expel(why: ClientClose): void {
+    if (this.isClosed || this.#expelled !== undefined) return
+    this.#expelled = why
+    this.#leaveBy = this.#home.clock.now + EXPELLED_MS
+    if (this.#state === 'raw') this.destroy(why)
+    else if (!this.intake.isStreaming && !this.#shared.isInParts) this.finish(why)
   }
 
   // Replies and what they change.
@@ -334,6 +379,7 @@ export class ClientSession implements Receiver, Pumped, Traveller, Answered {
 
   /** Deadlines of this client, looked at once a second. */
   checkDeadlines(now: number, isDraining: boolean): void {
+    if (now > this.#leaveBy) return this.destroy(this.#expelled!)
     if (this.#finishBy > 0) {
       if (now > this.#finishBy) this.destroy(this.#why!)
       return
@@ -352,11 +398,12 @@ export class ClientSession implements Receiver, Pumped, Traveller, Answered {
     this.intake.close()
     this.#shared.leave()
     this.#private.close()
+    this.#meter?.leave(this.#passedBytes)
     this.#home.remove(this, this.#why)
     this.record.tellEnd(this.#home, this.intake.dialect, this.outbox, !this.#router.shares, this.#why, this.#permit.rule)
   }
 
   snapshot(): ClientSnapshot {
-    return this.record.snapshot(this.#home.clock.now, this.intake.dialect, this.outbox, this.#private.isOpen)
+    return this.record.snapshot(this.#home.clock.now, this.intake.dialect, this.outbox, this.#private.isOpen, this.#permit.rule)
   }
 }

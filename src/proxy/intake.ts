@@ -24,6 +24,8 @@ export const Pause = {
   backendFull: 16,
   /** It has as much outstanding on a lane as it may. */
   share: 32,
+  /** It has asked for as much as its rule lets it in a second. */
+  rate: 64,
 } as const
 
 /** Who takes the requests. */
@@ -76,6 +78,11 @@ export class Intake {
     this.#client = client
     this.#mostLine = mostLine
     this.#holds = holds
+  }
+
+  /** The request in hand; undefined: nothing has come yet. */
+  get frame(): RequestFrame | undefined {
+    return this.#framer?.frame
   }
 
   get hasBegun(): boolean {

@@ -11,7 +11,7 @@ import type { EventLog } from '../telemetry/event-log.ts'
 import type { PrivateReason } from '../telemetry/reasons.ts'
 import type { AnswersHome } from './answers.ts'
 import { ClientLogins, type LoginHome } from './client-logins.ts'
-import type { Taker } from './intake.ts'
+import { Pause, type Taker } from './intake.ts'
 import type { PrivateRoute } from './private-route.ts'
 import type { SharedRoute } from './shared-route.ts'
 import type { Traveller } from './traveller.ts'
@@ -63,6 +63,7 @@ export class Router implements Taker {
     if (verdict !== Verdict.allowed) return this.#forbidden(frame, found, verdict)
     if (isAuditedRow[frame.row] === 1 && this.#home.log.audit?.isBlind === true) return this.#client.answers.unrecorded(frame, found)
     if (frame.row === QUIT) return this.#quit(frame)
+    if (this.#client.meter?.mayAsk() === false) return this.#client.intake.wait(found, Pause.rate)
     if (this.#goal === 'shared') {
       const obstacle = this.#shared.obstacle(frame) ?? this.#weight() ?? this.#shared.take(frame, found)
       if (obstacle === undefined) return

@@ -7,8 +7,6 @@ import { isDeepStrictEqual } from 'node:util'
 import type { BackendConfig, ServiceConfig } from '../config/schema.ts'
 import type { Clock } from '../lib/clock.ts'
 import { reset } from '../lib/reset.ts'
-import { Authority } from '../policy/authority.ts'
-import { identityOf } from '../policy/identity.ts'
 import type { Peer } from '../policy/peer.ts'
 import type { Dialect } from '../proto/frame.ts'
 import type { Login } from '../proto/login.ts'
@@ -17,6 +15,7 @@ import { Departures } from '../telemetry/departures.ts'
 import type { EventLog } from '../telemetry/event-log.ts'
 import type { BackendClose, ClientClose, PrivateReason } from '../telemetry/reasons.ts'
 import type { BackendTls } from '../tls/backend.ts'
+import { Access } from './access.ts'
 import type { BackendConnection, BackendOwner } from './backend-connection.ts'
 import { assertTogether, BackendPools } from './backend-pools.ts'
 import { ClientEvents } from './client-events.ts'
@@ -42,7 +41,7 @@ export class Service implements Home, ReadinessHome {
   limits: ServiceConfig['limits']
   sharing: 'shared' | 'private'
   isCoalescing: boolean
-  #authority: Authority
+  readonly access: Access
   readonly traffic = new Traffic()
   readonly clock: Clock
   readonly turn: Turn
@@ -71,12 +70,12 @@ export class Service implements Home, ReadinessHome {
     this.limits = config.limits
     this.sharing = config.backend.sharing
     this.isCoalescing = config.reply_coalescing
-    this.#authority = new Authority(config)
     this.clock = shared.clock
     this.turn = shared.turn
     this.log = shared.log
     this.departures = new Departures(name, config.log.connections, shared.log)
-    this.events = new ClientEvents(shared.log, () => this.#authority)
+    this.events = new ClientEvents(shared.log, () => this.access.authority)
+    this.access = new Access(config, { clock: shared.clock, events: this.events })
     this.#dial = shared.dial ?? dial
     this.#sizes = shared.sizes ?? SIZES
     this.#ledger = new Ledger(config.limits, this.#sessions)
@@ -93,15 +92,14 @@ export class Service implements Home, ReadinessHome {
    *  @param tls what was made of `backend.tls`, and `login` of `backend.auth`; the same object as before: nothing of it is different */
   prepare(config: ServiceConfig, tls: BackendTls | undefined, login?: Login): () => void {
     assertTogether(config.backend, tls, login)
-    const authority = new Authority(config)
+    const useAccess = this.access.prepare(config)
     const isSame = isDeepStrictEqual({ ...this.#backend, when_down: '' }, { ...config.backend, when_down: '' })
     const pools = isSame ? undefined : this.#makePools(config.backend, tls, login)
     return () => {
       this.limits = config.limits
       this.isCoalescing = config.reply_coalescing
       this.departures.mode = config.log.connections
-      this.#authority = authority
-      for (const session of [...this.#sessions]) this.#permitAnew(session)
+      useAccess(this.#sessions)
       this.#ledger.useLimits(config.limits)
       this.sharing = config.backend.sharing
       this.#privates.most = mostPrivates(config)
@@ -170,7 +168,7 @@ export class Service implements Home, ReadinessHome {
 
   /** @returns why nobody like this may be a client; undefined: `serve` takes it */
   refusalOf(peer: Peer): 'no-rule' | 'rule-full' | undefined {
-    return this.#authority.permitFor(identityOf(peer)) === undefined ? 'no-rule' : undefined
+    return this.access.refusalOf(peer)
   }
 
   /** A client that has been admitted; its socket has not been read.   @param tcp of TLS, the socket beneath it */
@@ -178,17 +176,12 @@ export class Service implements Home, ReadinessHome {
     if (this.isDraining) socket.destroy()
     else if (this.isAway) this.#turnAway(tcp)
     else {
-      const permit = this.#authority.permitFor(identityOf(peer))
-      if (permit === undefined) return void socket.destroy()
-      new ClientSession(this, socket, peer, permit, tcp)
+      const admitted = this.access.admit(peer)
+      if (admitted === undefined) return void socket.destroy()
+      const { permit, use } = admitted
+      new ClientSession(this, socket, peer, permit, use, tcp)
       this.events.connected(peer, permit)
     }
-  }
-
-  #permitAnew(session: ClientSession): void {
-    const permit = this.#authority.permitFor(identityOf(session.peer))
-    if (permit === undefined) session.destroy('access-changed')
-    else session.usePermit(permit)
   }
 
   /** Its handshake was under way when the last backend went. */
@@ -284,6 +277,7 @@ export class Service implements Home, ReadinessHome {
   }
 
   #checkDeadlines(now: number): void {
+    this.access.tick(now)
     this.#pools.checkDeadlines(now)
     this.#privates.checkDeadlines(now)
     for (const pools of this.#retired) {

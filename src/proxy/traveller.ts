@@ -1,5 +1,6 @@
 /** A client, as the ways to memcached see it: the shared one (shared-route.ts) and its own (private-route.ts). */
 import type { Peer } from '../policy/peer.ts'
+import type { Meter } from '../policy/allowance.ts'
 import type { Permit } from '../policy/permit.ts'
 import type { Found, RequestFrame } from '../proto/frame.ts'
 import type { ClientClose } from '../telemetry/reasons.ts'
@@ -13,6 +14,8 @@ import type { WaitsForRoom } from './staging.ts'
 export interface Traveller extends WaitsForRoom, WaitsForLane {
   readonly peer: Peer
   readonly permit: Permit
+  /** What it takes up of the limits of its rule, if those are of a kind that takes counting. */
+  readonly meter: Meter | undefined
   readonly outbox: Outbox
   readonly intake: Intake
   readonly record: ClientRecord

@@ -26,6 +26,18 @@ export class Counters {
   acceptErrors = 0
 }
 
+/** Why a request is refused: what of it may not be. */
+export const requestRefusals = ['command', 'key', 'value', 'keys'] as const
+export type RequestRefusal = (typeof requestRefusals)[number]
+
+/** What one rule of `access` has done; kept for as long as the configuration has a rule of that name. */
+export class RuleTraffic {
+  connections = 0
+  readonly refused: Record<RequestRefusal, number> = zeros(requestRefusals)
+  /** While rules are only observed. */
+  readonly observed: Record<RequestRefusal | 'no-rule', number> = zeros([...requestRefusals, 'no-rule'])
+}
+
 /** What a service carries. Columns by the number of the group, since they are counted up for every request. */
 export class Traffic {
   readonly requests = new Float64Array(groups.length)

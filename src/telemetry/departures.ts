@@ -11,6 +11,7 @@ export type ConnectionLines = 'all' | 'sampled' | 'off'
 /** What the line of one connection says, as far as it is counted here. */
 export interface Departure {
   client: string
+  rule?: string
   dialect: string | undefined
   isPrivate: boolean
   address: string

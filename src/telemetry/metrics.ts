@@ -24,6 +24,10 @@ export const metrics = {
 
   memseal_requests_total: { kind: 'counter', labels: ['service', 'group'], help: 'Requests passed on to memcached, by group of commands; basic: those that are always allowed (mn, version, quit).' },
   memseal_requests_refused_total: { kind: 'counter', labels: ['service', 'group'], help: 'Requests that `commands` forbids, by group.' },
+  memseal_rule_connections: { kind: 'gauge', labels: ['service', 'rule'], help: 'Client connections for which a rule of `access` decides.' },
+  memseal_rule_connections_total: { kind: 'counter', labels: ['service', 'rule'], help: 'Client connections for which a rule of `access` has decided at their beginning.' },
+  memseal_rule_requests_refused_total: { kind: 'counter', labels: ['service', 'rule', 'reason'], help: 'Requests that a rule of `access` forbids, by what of them may not be: command, key, value (its size) or keys (their number).' },
+  memseal_rule_would_refuse_total: { kind: 'counter', labels: ['service', 'rule', 'reason'], help: 'With `access_mode: observe`: requests that would have been refused, and connections for which there is no rule (no-rule, without a label `rule`).' },
   memseal_keys_total: { kind: 'counter', labels: ['service', 'result'], help: 'Keys that were asked for by reads on shared connections: hit or miss.' },
   memseal_request_backend_seconds: { kind: 'histogram', labels: ['service'], help: 'From writing a request to memcached until its reply was read whole. Of a sample: the last request of one turn of the event loop in 16.' },
   memseal_request_own_seconds: { kind: 'histogram', labels: ['service'], help: 'What memseal itself added to the same requests: the turn in which the request came and the turn in which the reply left.' },

@@ -9,7 +9,7 @@ export type RefusalReason = typeof refusals[number]
 
 /** Why a handshake failed. */
 export const handshakeFailures = [
-  'no-certificate', 'unknown-ca', 'expired', 'not-yet-valid', 'revoked', 'crl-expired', 'crl-missing', 'rules-changed', 'wrong-pin',
+  'no-certificate', 'unknown-ca', 'expired', 'not-yet-valid', 'revoked', 'denied-certificate', 'crl-expired', 'crl-missing', 'rules-changed', 'wrong-pin',
   'name-not-accepted', 'cn-only', 'no-rule', 'rule-full', 'wrong-purpose', 'weak-certificate', 'bad-certificate',
   'bad-signature', 'tls-version', 'no-shared-cipher', 'plain-text', 'http', 'proxy-header', 'timeout', 'displaced', 'queue-full', 'gave-up',
   'client-alert-unknown-ca', 'client-alert-bad-certificate', 'client-alert-expired', 'client-alert-other',

@@ -53,6 +53,22 @@ export class ClientJudge {
     return this.#lists === undefined ? undefined : this.#listFault(certificate, this.#lists, now)
   }
 
+  /** Is it signed by one of `client_ca`, or by a CA that one of them has signed, or does it stand there itself? Whatever the dates. */
+  isTrusted(certificate: X509Certificate, now = Date.now()): boolean {
+    this.#learn(certificate)
+    return this.#isAuthority(certificate.fingerprint256) || this.#path(certificate, now).length > 1
+  }
+
+  /** Knows what else stands in a client's file, as if the client had sent it along. */
+  know(sent: readonly X509Certificate[]): void {
+    for (const each of sent) this.#intermediates.set(each.fingerprint256, each)
+  }
+
+  /** Knows the intermediates that another one has learned: with resumed sessions none come. Each path is checked all the same. */
+  inherit(other: ClientJudge): void {
+    for (const [fingerprint, each] of other.#intermediates) this.#intermediates.set(fingerprint, each)
+  }
+
   /** Does a CA on its path say which names it may give, or does nobody know the path? OpenSSL does not hold a common name of
    *  one label against such constraints. */
   isConstrained(certificate: X509Certificate, now = Date.now()): boolean {

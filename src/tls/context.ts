@@ -74,6 +74,7 @@ export function listenerTls(material: Material, settings: TlsSettings, scope: st
   const { clientCa } = material
   const { crl_check: check = 'leaf', crl_expired: expired = 'refuse', crl_missing: missing = 'refuse' } = settings
   const judge = new ClientJudge(clientCa ?? [], material.revocation?.lists, { check, expired, missing })
+  if (inForce !== undefined) judge.inherit(inForce.judge)
   const rules = peerRules(settings, clientCa && {
     place: 'tls.client_ca', known: material.authorities, isConstrained: certificate => judge.isConstrained(certificate),
   })

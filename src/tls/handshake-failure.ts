@@ -26,6 +26,10 @@ const failures: Record<HandshakeFailureReason, { words: string, advice: string }
     words: "the client's certificate has been revoked",
     advice: 'give the client a new certificate if it is to come in',
   },
+  'denied-certificate': {
+    words: "the client's certificate is denied (tls.deny_certificates)",
+    advice: 'give the client a new certificate if it is to come in, or take this one off the list',
+  },
   'crl-expired': {
     words: "the revocation list (tls.crl) has expired, so nobody can say whether the client's certificate is revoked",
     advice: 'get a new list from the CA; crl_expired: warn goes on with the old one meanwhile',
@@ -151,6 +155,7 @@ const reasons: Record<string, HandshakeFailureReason> = {
   CERT_HAS_EXPIRED: 'expired',
   CERT_NOT_YET_VALID: 'not-yet-valid',
   CERT_REVOKED: 'revoked',
+  CERT_DENIED: 'denied-certificate',
   CRL_HAS_EXPIRED: 'crl-expired',
   UNABLE_TO_GET_CRL: 'crl-missing',
   UNABLE_TO_GET_CRL_ISSUER: 'crl-missing',

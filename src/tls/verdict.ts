@@ -4,6 +4,7 @@ import { printable } from '../lib/printable.ts'
 import type { Loaded } from './material.ts'
 import { alternativeNames, commonNames, oneLine, spkiOf } from './peer.ts'
 import { weaknessOf } from './strength.ts'
+import { serialOf } from './x509.ts'
 
 // Is the certificate at the other end the one that was meant? The one place that decides, for the sidecar, the probe and
 // the listeners' clients alike:
@@ -29,6 +30,8 @@ export interface PeerRules {
   /** One of which a name has to fit, as it stands in `alternativeNames`. */
   readonly names: readonly RegExp[]
   readonly cnAsName: boolean
+  /** Serial numbers, as `serialOf` gives them, and fingerprints of certificates that are not taken whoever signed them. */
+  readonly denied: ReadonlySet<string>
 }
 
 export interface RuleSettings {
@@ -36,12 +39,13 @@ export interface RuleSettings {
   spki?: readonly string[]
   names?: readonly string[]
   cn_as_name?: 'refused' | 'allowed'
+  deny_certificates?: readonly string[]
 }
 
 export function peerRules(settings: RuleSettings, authorities: PeerRules['authorities']): PeerRules {
   return {
     authorities, fingerprints: settings.fingerprints ?? [], spki: settings.spki ?? [], names: (settings.names ?? []).map(nameRule),
-    cnAsName: settings.cn_as_name === 'allowed',
+    cnAsName: settings.cn_as_name === 'allowed', denied: new Set(settings.deny_certificates),
   }
 }
 
@@ -69,6 +73,7 @@ export function peerFault(
 function faultOf(
   certificate: X509Certificate, chainCode: string, rules: PeerRules, host: string | undefined, now: number,
 ): PeerFault | undefined {
+  if (isDenied(certificate, rules)) return { code: 'CERT_DENIED', detail: `serial ${certificate.serialNumber}` }
   if (rules.authorities === undefined) {
     return pinFault(certificate, rules) ?? ownFault(certificate, now) ?? nameFault(certificate, rules, host)
   }
@@ -76,6 +81,10 @@ function faultOf(
     : isAuthority(certificate, rules) && noIssuer.has(chainCode) ? ownFault(certificate, now)
       : chainFault(certificate, chainCode, rules, now)
   return fault ?? nameFault(certificate, rules, host) ?? pinFault(certificate, rules)
+}
+
+function isDenied(certificate: X509Certificate, { denied }: PeerRules): boolean {
+  return denied.size > 0 && (denied.has(certificate.fingerprint256) || denied.has(serialOf(certificate)))
 }
 
 /** Whoever shows a certificate that stands among the authorities itself needs nobody who signed it. OpenSSL sees it so too,

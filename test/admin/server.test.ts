@@ -248,7 +248,7 @@ test('only as many connections are shown as are asked for', async () => {
 })
 
 test('every metric that is declared is on the page, with its help and its kind, and none that is not', async () => {
-  const { daemon, admin } = await running()
+  const { daemon, admin } = await running({ access: [{ name: 'all', match: 'everyone' }] })
   await daemon.waitForLog('ready')
   const { body, headers } = await askAdmin(admin, '/metrics')
   expect(headers['content-type']).toBe('text/plain; version=0.0.4; charset=utf-8')

@@ -45,6 +45,7 @@ test('the smallest configuration has every default', () => {
           longest_retry: 500, max_age: 0, resolve_interval: 30_000,
         },
         commands: ['read', 'write', 'delete', 'arithmetic', 'flush', 'stats', 'auth'],
+        access: undefined, access_mode: 'enforce', revoked: 'close',
       },
     },
   })

@@ -28,6 +28,7 @@ export interface Setting {
   commands?: string
   /** Rules of `access`. */
   access?: readonly object[]
+  accessMode?: 'enforce' | 'observe'
   /** What the backend says to a new shared connection that asks for its version. */
   greeting?: string
   /** The backend takes no binary request but the one for its version before a login. */
@@ -98,8 +99,8 @@ class Transcript {
     for (const server of [this.#back, this.#front]) await once(server.listen(0, '127.0.0.1'), 'listening')
     const { login } = this.#setting
     const auth = login === undefined ? {} : { auth: { username: login.username, password_file: '/not/read/here' } }
-    const { limits = {}, backend = {}, commands = '[read, write, delete, arithmetic, flush, stats, auth]', access, coalescing = 'on' } = this.#setting
-    const rules = access && { access, tls: { cert: 'c', key: 'k', client_ca: 'a' } }
+    const { limits = {}, backend = {}, commands = '[read, write, delete, arithmetic, flush, stats, auth]', access, accessMode = 'enforce', coalescing = 'on' } = this.#setting
+    const rules = access && { access, access_mode: accessMode, tls: { cert: 'c', key: 'k', client_ca: 'a' } }
     const { config, issues } = loadText(JSON.stringify({
       services: { cache: { listen: '127.0.0.1:1', limits, backend: { connect: `127.0.0.1:${portOf(this.#back)}`, ...auth, ...backend }, reply_coalescing: coalescing, ...rules } },
     }).replace('"listen"', `"commands":${JSON.stringify(commands.slice(1, -1).split(', '))},"listen"`), 'test.yaml', { environment: {} })
@@ -145,6 +146,15 @@ class Transcript {
     await this.#until(() => this.service.clients + this.lines.filter(line => line.event === 'closed').length > this.#clients.length, 'an accepted client')
     this.#clients.push(client)
     return client
+  }
+
+  /** Other rules of `access` are put in force. */
+  reload({ access, revoked = 'close' }: { access: readonly object[], revoked?: 'close' | 'keep' }): void {
+    const { config, issues } = loadText(JSON.stringify({
+      services: { cache: { listen: ['127.0.0.1:1', 'unix:/x'], access, tls: { cert: 'c', key: 'k', client_ca: 'a' } } },
+    }), 'test.yaml', { environment: {} })
+    expect(issues).toEqual([])
+    this.service.prepare({ ...this.config, access: config!.services.cache.access, revoked }, undefined)()
   }
 
   /** The backend takes no connection more. */
