@@ -65,6 +65,8 @@ const probeFlags: readonly Flag[] = [
   { name: 'config', value: 'FILE', doc: 'takes address, names and files from a service of this configuration' },
   { name: 'service', value: 'NAME', doc: 'which one; may be left out when there is but one' },
   { name: 'plain', value: '', doc: 'without TLS' },
+  { name: 'user', value: 'NAME', doc: 'logs in to a memcached that wants it (-Y, -S)' },
+  { name: 'password-file', value: 'FILE', doc: 'holds the password of --user, and nothing else' },
   { name: 'expect', value: 'refused|unreachable', doc: 'exit 0 only if a listener is there and refuses this host; or only if nobody is reached' },
   { name: 'timeout', value: 'DURATION', doc: 'longest that each step may take; default 3s' },
   jsonFlag,

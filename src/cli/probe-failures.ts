@@ -6,6 +6,7 @@ export interface ProbeFacts {
   host: string
   own: string             // subject of our certificate; empty without one
   ownFault: string        // what is wrong with it, as far as can be seen from here; else empty
+  user: string            // whose login is shown; empty: none is
   detail: string          // the system's or OpenSSL's word, or what was answered
   hasCa: boolean
   timeout: string
@@ -166,6 +167,32 @@ export const probeFailures = {
     standing: 'let-in',
     means: f => `\`version\` was refused: ${f.detail}.`,
     fix: () => 'Allow it there (commands, access), or take it as the proof that commands are being refused.',
+  },
+  'backend-login-refused': {
+    standing: 'let-in',
+    means: f => `memseal is there and well, and its memcached refuses memseal's own login: it answered ${f.detail}.`,
+    fix: () => "On that host compare backend.auth (username, password_file) with memcached's list; memseal's log says more (event backend-login-refused).",
+  },
+  'login-wanted': {
+    standing: 'let-in',
+    means: () => 'memcached answers, and serves those alone who log in.',
+    fix: () => 'Give --user and --password-file. For clients that have no password, write backend.auth there, and memseal logs in.',
+  },
+  'login-refused': {
+    standing: 'let-in',
+    means: f => `memcached refused the login of ${f.user}: it answered ${f.detail}.`,
+    fix: () => "Compare name and password with the file of memcached's -Y, which it reads at its start and at SIGHUP; with -S, with the " +
+      'users of its SASL (sasldblistusers2), and see that mech_list has plain.',
+  },
+  'login-not-permitted': {
+    standing: 'let-in',
+    means: f => `memcached wants a login, and memseal does not let clients log in: it answered ${f.detail}.`,
+    fix: () => 'Name auth in `commands` there (or in the rule of `access`); or write backend.auth there, and memseal logs in.',
+  },
+  'login-unanswered': {
+    standing: 'let-in',
+    means: f => `The login of ${f.user} was not answered within ${f.timeout}, or the connection was closed instead.`,
+    fix: () => 'On that host see whether what checks the passwords answers (saslauthd, LDAP), and try a longer --timeout.',
   },
   'too-many-connections': {
     standing: 'let-in',

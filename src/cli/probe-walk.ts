@@ -7,16 +7,19 @@ import { durationText } from '../config/units.ts'
 import { endpointText, type Endpoint } from '../lib/endpoint.ts'
 import { answering, LookupError, names } from '../lib/names.ts'
 import { systemErrorText } from '../lib/system-error.ts'
+import type { Login } from '../proto/login.ts'
 import { backendFailure, type BackendFailureReason } from '../tls/backend-failure.ts'
 import { alternativeNames, oneLine } from '../tls/peer.ts'
 import { certificateBlocks } from '../tls/pem.ts'
 import { peerFault, peerRules, type PeerRules } from '../tls/verdict.ts'
 import { probeFailures, type ProbeFacts, type ProbeFailureCode, type Standing } from './probe-failures.ts'
+import { askInBinary, loginInText, unavailable, type Outcome } from './probe-login.ts'
+import { codeOf, firstLine, firstReply, quoted, type Reply } from './probe-reply.ts'
 import { TappedStream } from './tapped-stream.ts'
 
 // One connection, from the first packet to memcached's answer:
 //
-//   tcp ── tls ── certificate ── mutual tls ── version
+//   tcp ── tls ── certificate ── mutual tls ── login, where there is one ── version
 //
 // Under TLS 1.3 a server judges our certificate only after the handshake looks finished from here, so `mutual tls` is
 // known by what becomes of `version`.
@@ -27,6 +30,10 @@ export interface ProbeTarget {
   timeoutMs: number              // for each step
   /** False: goes on past a certificate that does not verify, as whoever wants in would. */
   verifies: boolean
+  /** What to log in with, where a login is wanted. */
+  login?: Login
+  /** Asks in the binary protocol. */
+  isBinary?: boolean
   /** Asked while another walk looks for the reason of its failure; looks for none itself. */
   isAside?: boolean
 }
@@ -46,7 +53,7 @@ export const anyCertificate: ProbeTls = {
   ca: undefined, cert: undefined, key: undefined, serverName: '', expected: undefined, rules: peerRules({}, undefined),
 }
 
-export interface Step { step: 'tcp' | 'tls' | 'certificate' | 'mutual tls' | 'version', ok: boolean, ms: number, words: string }
+export interface Step { step: 'tcp' | 'tls' | 'certificate' | 'mutual tls' | 'login' | 'version', ok: boolean, ms: number, words: string }
 export interface ProbeFailure { code: ProbeFailureCode, standing: Standing, means: string, fix: string }
 export interface Walk { steps: Step[], failure: ProbeFailure | undefined }
 
@@ -65,8 +72,8 @@ export async function walk(target: ProbeTarget): Promise<Walk> {
 
 class Stop extends Error {}
 
-/** How a wait ended: with the bytes, or without. */
-type Reply = { kind: 'line', text: string } | { kind: 'closed', code: string } | { kind: 'timeout' }
+const UNAUTHENTICATED = 'CLIENT_ERROR unauthenticated'
+const BINARY_ALONE = 'SERVER_ERROR memseal: memcached speaks the binary protocol alone'
 
 class Walker {
   readonly steps: Step[] = []
@@ -82,7 +89,7 @@ class Walker {
     const { endpoint, tls } = target
     this.#facts = {
       target: endpointText(endpoint), host: endpoint.kind === 'tcp' ? endpoint.host : endpointText(endpoint),
-      own: '', ownFault: '', detail: '',
+      own: '', ownFault: '', detail: '', user: target.login?.username ?? '',
       hasCa: tls?.ca !== undefined, timeout: durationText(target.timeoutMs),
       ...ownCertificate(tls?.cert),
     }
@@ -90,14 +97,11 @@ class Walker {
 
   async go(): Promise<void> {
     const socket = await this.#connect()
-    if (this.#target.tls === undefined) {
-      await this.#judge(await this.#askVersion(socket), false)
-      return
-    }
+    if (this.#target.tls === undefined) return await this.#ask(socket, false)
     const { secure, wasAsked } = await this.#handshake(socket, this.#target.tls)
     this.#checkCertificate(secure, this.#target.tls)
     this.#stepStart = performance.now()
-    await this.#judge(await this.#askVersion(secure), wasAsked)
+    await this.#ask(secure, wasAsked)
   }
 
   close(): void {
@@ -191,13 +195,16 @@ class Walker {
     }
   }
 
-  async #askVersion(socket: Socket): Promise<Reply> {
-    const reply = firstReply(socket, this.#target.timeoutMs)
+  async #ask(socket: Socket, wasAsked: boolean): Promise<void> {
+    const { isBinary, login, timeoutMs } = this.#target
+    if (isBinary) return this.#tell(await askInBinary(socket, login, timeoutMs))
+    const reply = firstReply(socket, timeoutMs)
     socket.write('version\r\n')
-    return await reply
+    await this.#judge(await reply, wasAsked, socket)
   }
 
-  async #judge(reply: Reply, wasAsked: boolean): Promise<void> {
+  async #judge(reply: Reply, wasAsked: boolean, socket: Socket): Promise<void> {
+    const { login, timeoutMs } = this.#target
     const isTls = this.#target.tls !== undefined
     if (reply.kind === 'closed') {
       if (wasAsked) this.#refused(reply.code)
@@ -205,14 +212,35 @@ class Walker {
       this.#fail('version', isTls ? 'closed-without-answer' : 'not-admitted', systemErrorText(reply.code))
     }
     if (isTls) this.#pass('mutual tls', this.#mutualWords(wasAsked, reply.kind === 'line'))
+    // So is a memcached with -S to a question in text.
+    if (reply.kind === 'timeout' && login !== undefined) return await this.#askInBinary()
     if (reply.kind === 'timeout') this.#fail('version', 'no-answer', '')
     const line = (reply as { text: string }).text
-    if (line.startsWith('VERSION ')) this.#pass('version', `memcached ${line.slice('VERSION '.length)}`)
-    else if (line.charCodeAt(0) === 0x15 && !isTls) this.#fail('version', 'tls-there', '')
-    else if (line.startsWith('SERVER_ERROR memseal')) this.#fail('version', 'backend-unavailable', quoted(line))
+    if (line === UNAUTHENTICATED) return this.#tell(await loginInText(socket, login, timeoutMs))
+    if (line.startsWith(BINARY_ALONE)) return await this.#askInBinary()
+    if (line.startsWith('VERSION ')) {
+      if (login !== undefined) this.#pass('login', 'no login is wanted there, so none was shown')
+      this.#pass('version', `memcached ${line.slice('VERSION '.length)}`)
+    } else if (line.charCodeAt(0) === 0x15 && !isTls) this.#fail('version', 'tls-there', '')
+    else if (line.startsWith('SERVER_ERROR memseal')) this.#fail('version', unavailable(line), quoted(line))
     else if (line.startsWith('CLIENT_ERROR memseal')) this.#fail('version', 'not-permitted', quoted(line))
     else if (/^(SERVER_)?ERROR Too many open connections/.test(line)) this.#fail('version', 'too-many-connections', quoted(line))
     else this.#fail('version', 'not-memcached', quoted(line))
+  }
+
+  /** What a connection speaks is decided by its first byte, so it takes another. */
+  async #askInBinary(): Promise<void> {
+    const { steps, failure } = await walk({ ...this.#target, isBinary: true, isAside: true })
+    this.steps.push(...steps.filter(({ step, ok }) => step === 'login' || step === 'version' || !ok))
+    this.failure = failure
+    if (failure !== undefined) throw new Stop()
+  }
+
+  #tell(outcomes: readonly Outcome[]): void {
+    for (const outcome of outcomes) {
+      if ('code' in outcome) this.#fail(outcome.step, outcome.code, outcome.detail)
+      this.#pass(outcome.step, outcome.words)
+    }
   }
 
   /** Most TLS servers close on plain text without a word, which looks like a refusal of this host. */
@@ -279,33 +307,6 @@ function outcome(socket: Socket, event: 'connect' | 'secureConnect', timeoutMs: 
   })
 }
 
-function firstReply(socket: Socket, timeoutMs: number): Promise<Reply> {
-  return new Promise(resolve => {
-    let bytes = Buffer.alloc(0)
-    let code = ''
-    const timer = setTimeout(() => settle(bytes.length > 0 ? { kind: 'line', text: firstLine(bytes) } : { kind: 'timeout' }), timeoutMs)
-    const settle = (reply: Reply): void => {
-      clearTimeout(timer)
-      resolve(reply)
-    }
-    const ended = (): void => settle(bytes.length > 0 ? { kind: 'line', text: firstLine(bytes) } : { kind: 'closed', code })
-    socket.on('data', chunk => {
-      bytes = Buffer.concat([bytes, chunk as Buffer])
-      if (bytes.includes('\n') || bytes.length > 2048) settle({ kind: 'line', text: firstLine(bytes) })
-    })
-    socket.on('error', error => { code = codeOf(error) })
-    socket.once('end', ended)
-    socket.once('close', ended)
-    if (socket.destroyed) ended()
-  })
-}
-
-function codeOf(error: Error): string {
-  // A name with several addresses fails with all their errors in one.
-  const first = error instanceof AggregateError ? error.errors[0] as Error : error
-  return (first as NodeJS.ErrnoException).code ?? first.message
-}
-
 function connectFailure(code: string, kind: Endpoint['kind']): ProbeFailureCode {
   if (kind === 'unix') return code === 'timeout' ? 'connect-timeout' : 'connect-failed'
   switch (code) {
@@ -337,15 +338,6 @@ function ownCertificate(cert: string | undefined): Partial<ProbeFacts> {
 }
 
 const clientAuth = '1.3.6.1.5.5.7.3.2'
-
-function firstLine(bytes: Buffer): string {
-  return bytes.toString('latin1').split(/\r?\n/, 1)[0].slice(0, 200)
-}
-
-/** Whatever a stranger says is shown as text, never as control codes of this terminal. */
-function quoted(text: string): string {
-  return JSON.stringify(text).replace(/[\x7f-\x9f]/g, char => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`)
-}
 
 function day(date: Date): string {
   return date.toISOString().slice(0, 10)

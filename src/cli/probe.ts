@@ -3,11 +3,15 @@ import { X509Certificate } from 'node:crypto'
 import { createSecureContext } from 'node:tls'
 import { parseEndpoint } from '../config/endpoint.ts'
 import { loadFile } from '../config/load.ts'
+import { userNameFault } from '../config/kinds.ts'
 import { Problem } from '../config/problem.ts'
 import type { ServiceConfig } from '../config/schema.ts'
 import { parseDuration } from '../config/units.ts'
 import { exitStatuses } from '../errors.ts'
 import { endpointText, type Endpoint } from '../lib/endpoint.ts'
+import { readWhole } from '../lib/whole-file.ts'
+import { readPassword } from '../process/backend-login.ts'
+import { Login } from '../proto/login.ts'
 import { systemErrorText } from '../lib/system-error.ts'
 import { constraintsOf, expectedName } from '../tls/backend.ts'
 import { loadedOf } from '../tls/material.ts'
@@ -28,6 +32,8 @@ interface ProbeFlags {
   service?: string
   plain?: boolean
   expect?: string
+  user?: string
+  'password-file'?: string
   timeout?: string
   json?: boolean
 }
@@ -141,6 +147,7 @@ interface Preset {
   key?: string
   serverName?: string
   pins?: RuleSettings
+  auth?: ServiceConfig['backend']['auth']
 }
 
 function presetOf(flags: ProbeFlags, terminal: Terminal): Preset | undefined | number {
@@ -163,10 +170,10 @@ function presetOf(flags: ProbeFlags, terminal: Terminal): Preset | undefined | n
 }
 
 function presetOfService(service: ServiceConfig): Preset {
-  const { tls } = service.backend
+  const { tls, auth } = service.backend
   if (tls !== undefined) {
     const { ca, cert, key, server_name: serverName } = tls
-    return { endpoint: service.backend.connect[0], isTls: true, ca, cert, key, serverName, pins: tls }
+    return { endpoint: service.backend.connect[0], isTls: true, ca, cert, key, serverName, pins: tls, auth }
   }
   return { endpoint: reachable(service.listen[0]), isTls: service.tls !== undefined }
 }
@@ -187,10 +194,26 @@ function targetOf(flags: ProbeFlags, preset: Preset | undefined): ProbeTarget {
   const endpoint = flags.operand === undefined ? preset?.endpoint : endpointOf(flags.operand)
   if (endpoint === undefined) throw new UsageError('HOST:PORT is missing.\nWrite memseal probe HOST:PORT, or --config FILE.')
   const isPlain = flags.plain ?? (preset !== undefined && !preset.isTls)
-  if (!isPlain) return { endpoint, tls: tlsOf(flags, preset, endpoint), timeoutMs, verifies: true }
+  const login = loginOf(flags, preset)
+  if (!isPlain) return { endpoint, tls: tlsOf(flags, preset, endpoint), timeoutMs, login, verifies: true }
   const extra = (['ca', 'cert', 'key', 'server-name'] as const).find(name => flags[name] !== undefined)
   if (extra !== undefined) throw new UsageError(`--${extra} is about TLS, and this probe is plain.\nLeave out one of the two.`)
-  return { endpoint, tls: undefined, timeoutMs, verifies: true }
+  return { endpoint, tls: undefined, timeoutMs, login, verifies: true }
+}
+
+/** The pair of the flags, or that of the configuration, whole. */
+function loginOf(flags: ProbeFlags, preset: Preset | undefined): Login | undefined {
+  const { user, 'password-file': file } = flags.user === undefined && flags['password-file'] === undefined
+    ? { user: preset?.auth?.username, 'password-file': preset?.auth?.password_file } : flags
+  if (user === undefined && file === undefined) return undefined
+  if (user === undefined || file === undefined) {
+    throw new UsageError(`--${user === undefined ? 'password-file' : 'user'} alone is no use.\nGive --user and --password-file together.`)
+  }
+  const fault = userNameFault(user)
+  if (fault !== undefined) throw new UsageError(`--user ${fault.message}\n${fault.fix}`)
+  const { password, faults } = readPassword(file, readWhole)
+  if (password === undefined) throw new UsageError(`--password-file: ${faults[0].message}\n${faults[0].fix}`)
+  return new Login(user, password)
 }
 
 function endpointOf(text: string): Endpoint {

@@ -267,14 +267,16 @@ export function userName(options: Described<string>): Kind<string> {
   return scalar<string>({
     ...options,
     words: 'name',
-    parse(text) {
-      if (/^[^\s\p{Cc}]{1,128}$/u.test(text)) return text
-      const why = text === '' ? 'is empty.' : text.length > 128 ? 'is longer than 128 characters.' : 'holds a blank or a control character, which ends a name there.'
-      return new Problem(why, 'Write the name of the user as memcached has it, such as cache or cache@host.')
-    },
+    parse: text => userNameFault(text) ?? text,
     write: value => value,
     jsonSchema: { type: 'string', minLength: 1, maxLength: 128 },
   })
+}
+
+export function userNameFault(text: string): Problem | undefined {
+  if (/^[^\s\p{Cc}]{1,128}$/u.test(text)) return undefined
+  const why = text === '' ? 'is empty.' : text.length > 128 ? 'is longer than 128 characters.' : 'holds a blank or a control character, which ends a name there.'
+  return new Problem(why, 'Write the name of the user as memcached has it, such as cache or cache@host.')
 }
 
 /** A file, or many by wildcards. */

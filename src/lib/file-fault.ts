@@ -6,9 +6,9 @@ import { FileKindError, readWholeFile } from './whole-file.ts'
 export interface FileFault { message: string, fix: string }
 
 /** @param most bytes   @returns what it holds, or why it cannot be read */
-export function readNamed(file: string, most: number): { bytes: Buffer, fault?: undefined } | { bytes?: undefined, fault: FileFault } {
+export function readNamed(file: string, most: number, how = readWholeFile): { bytes: Buffer, fault?: undefined } | { bytes?: undefined, fault: FileFault } {
   try {
-    return { bytes: readWholeFile(file, most) }
+    return { bytes: how(file, most) }
   } catch (error) {
     return { fault: faultOf(file, error as NodeJS.ErrnoException) }
   }

@@ -1,6 +1,7 @@
 import { statSync } from 'node:fs'
 import type { ServiceConfig } from '../config/schema.ts'
 import { readNamed, tooOpen, type FileFault } from '../lib/file-fault.ts'
+import type { readWholeFile } from '../lib/whole-file.ts'
 import { Login, MAX_PASSWORD } from '../proto/login.ts'
 
 // The login of `backend.auth`: read at a start, at a reload, when the file changes, by `check` and by `probe`.
@@ -10,9 +11,10 @@ const MOST_BYTES = 64 * 1024
 
 export interface PasswordResult { password?: Buffer, faults: FileFault[], warnings: FileFault[] }
 
-/** Reads the password, and tells what is wrong with its file. Nothing that is told shows any of it. */
-export function readPassword(file: string): PasswordResult {
-  const read = readNamed(file, MOST_BYTES)
+/** Reads the password, and tells what is wrong with its file. Nothing that is told shows any of it.
+ *  @param how `readWhole`: from a pipe too, for what somebody has named on the command line */
+export function readPassword(file: string, how?: typeof readWholeFile): PasswordResult {
+  const read = readNamed(file, MOST_BYTES, how)
   if (read.bytes === undefined) return { faults: [read.fault], warnings: [] }
   const password = withoutLineEnd(read.bytes)
   const fault = faultIn(file, password)

@@ -405,10 +405,101 @@ test.each([
   [['a:1', '--ca', keys.client.keyFile], 'holds no usable certificate in PEM.'],
   [['a:1', '--cert', keys.client.certFile, '--key', keys.ops.keyFile], 'does not belong to the certificate of --cert.'],
   [['a:1', '--plain', '--ca', keys.ca.certFile], '--ca is about TLS, and this probe is plain.'],
+  [['a:1', '--user', 'cache'], '--user alone is no use.'],
+  [['a:1', '--password-file', '/no/password'], '--password-file alone is no use.'],
+  [['a:1', '--user', 'cache', '--password-file', '/no/password'], '--password-file: there is no file /no/password.'],
+  [['a:1', '--user', 'ca che', '--password-file', '/no/password'], '--user holds a blank or a control character'],
   [['a:1', '--service', 'cache'], '--service names a service of a file.'],
 ])('wrong usage is told and ends with 2: %j', async (args, message) => {
   const { status, err } = await probe(...args)
   expect([status, err]).toEqual([2, expect.stringContaining(message)])
+})
+
+// Logins.
+
+const loggingIn = (user: string, password: string): string[] => {
+  const file = join(tempFolder(), 'password')
+  writeFileSync(file, `${password}\n`, { mode: 0o600 })
+  return ['--user', user, '--password-file', file]
+}
+
+async function memcachedWithUsers(): Promise<string> {
+  const file = join(tempFolder(), 'users')
+  writeFileSync(file, 'cache:of-cache\n')
+  return (await startMemcached({ args: ['-Y', file], asked: { question: 'version\r\n', answer: 'CLIENT_ERROR unauthenticated' } })).address
+}
+
+test('memcached -Y, asked itself: with the right login, a wrong one and none', async () => {
+  const target = await memcachedWithUsers()
+  expect(await probed(target, '--plain')).toMatchObject({ status: 1, walked: 'tcp login!', code: 'login-wanted', fix: expect.stringContaining('--user') })
+  expect(await probed(target, '--plain', ...loggingIn('cache', 'of-cache'))).toMatchObject({ status: 0, walked: 'tcp login version', words: expect.stringMatching(/^memcached 1\./) })
+  const refused = await probe(target, '--plain', ...loggingIn('cache', 'a-guess'))
+  expect([refused.status, refused.out]).toEqual([1, expect.stringContaining('memcached refused the login of cache: it answered "CLIENT_ERROR authentication failure"')])
+  expect(refused.out).not.toContain('a-guess')
+  expect((await probed(target, '--plain', ...loggingIn('cache', 'a-guess'))).code).toBe('login-refused')
+  // It is let in as far as its address goes.
+  expect(await probed(target, '--plain', '--expect', 'refused')).toMatchObject({ status: 1, ok: false })
+})
+
+test('behind memseal: passed on, not permitted, done by memseal, and refused to it', async () => {
+  const connect = await memcachedWithUsers()
+  const login = loggingIn('cache', 'of-cache')
+  expect(await probed(await memseal({ connect }), ...client, ...login)).toMatchObject({ status: 0, walked: 'tcp tls certificate mutual tls login version' })
+  const closed = await memseal({ connect, more: { commands: ['read'] } })
+  expect(await probed(closed, ...client, ...login)).toMatchObject({ status: 1, walked: 'tcp tls certificate mutual tls login!', code: 'login-not-permitted' })
+  const own = await memseal({ more: { backend: { connect, auth: { username: 'cache', password_file: login[3] } } } })
+  expect(await probed(own, ...client)).toMatchObject({ status: 0, walked: 'tcp tls certificate mutual tls version' })
+  const needless = await probed(own, ...client, ...login)
+  expect([needless.walked, needless.steps.at(-2).words]).toEqual(['tcp tls certificate mutual tls login version', 'no login is wanted there, so none was shown'])
+  const wrong = await memseal({ more: { backend: { connect, auth: { username: 'cache', password_file: loggingIn('cache', 'a-guess')[3] } } } })
+  expect(await probed(wrong, ...client)).toMatchObject({ status: 1, walked: 'tcp tls certificate mutual tls version!', code: 'backend-login-refused' })
+})
+
+/** Says nothing to text, and in binary what it is told to: by opcode, status and value. */
+function binaryServer(answers: Record<number, readonly [status: number, value: string]>): Promise<string> {
+  return server(createServer(socket => {
+    let bytes = Buffer.alloc(0)
+    socket.on('data', chunk => {
+      bytes = Buffer.concat([bytes, chunk as Buffer])
+      while (bytes[0] === 0x80 && bytes.length >= 24 && bytes.length >= 24 + bytes.readUInt32BE(8)) {
+        const [opcode, opaque] = [bytes[1], bytes.readUInt32BE(12)]
+        bytes = bytes.subarray(24 + bytes.readUInt32BE(8))
+        const answer = answers[opcode]
+        if (answer === undefined) return void socket.end()
+        const [status, value] = answer
+        const packet = Buffer.concat([Buffer.alloc(24), Buffer.from(value)])
+        packet[0] = 0x81
+        packet[1] = opcode
+        packet.writeUInt16BE(status, 6)
+        packet.writeUInt32BE(value.length, 8)
+        packet.writeUInt32BE(opaque, 12)
+        for (const byte of packet) socket.write(Buffer.of(byte))
+      }
+    })
+  }))
+}
+
+const good = [0, ''] as const
+const version = [0, '1.6.45'] as const
+
+test.each([
+  ['logged in', { 0x21: [0, 'Authenticated'], 0x0b: version, 0x0a: good }, 'tcp login version', undefined],
+  ['no SASL', { 0x21: [0x81, 'Unknown command'], 0x0b: version, 0x0a: good }, 'tcp login version', undefined],
+  ['a wrong password', { 0x21: [0x20, 'Auth failure.'] }, 'tcp login!', 'login-refused'],
+  ['not passed on', { 0x21: [0x81, 'Unknown command'], 0x0b: version, 0x0a: [0x20, 'Auth failure.'] }, 'tcp login!', 'login-not-permitted'],
+  ['closed instead of an answer', {}, 'tcp login!', 'login-unanswered'],
+  ['memseal, whose own login is refused', { 0x21: [0x86, 'memseal: memcached refuses the login of memseal'] }, 'tcp login!', 'backend-login-refused'],
+] as const)('one that is silent in text is asked in binary: %s', async (_, answers, walked, code) => {
+  const target = await binaryServer(answers as Parameters<typeof binaryServer>[0])
+  expect(await probed(target, '--plain', '--timeout', '300ms', ...loggingIn('cache', 'of-cache'))).toMatchObject({ walked, code })
+})
+
+test('what memseal says is binary alone is asked in binary, with a login or without', async () => {
+  const connect = await binaryServer({ 0x0b: version, 0x0a: [0x20, 'Auth failure.'], 0x21: [0, 'Authenticated'] })
+  const target = await memseal({ tls: false, more: { backend: { connect, connect_timeout: '100ms' } } })
+  let got = await probed(target, '--plain')
+  for (let tries = 0; got.code === 'backend-unavailable' && tries < 100; tries++) got = await probed(target, '--plain')
+  expect(got).toMatchObject({ walked: 'tcp login!', code: 'login-wanted' })
 })
 
 test('the command as a process: exit status, --help, standard output', async () => {
