@@ -164,7 +164,7 @@ export class BackendConnection implements Wire {
 
   /** What is in flight will never be answered whole: a watcher's log. */
   get isEndless(): boolean {
-    return this.expected.count > 0 && this.dialect.isEndless
+    return this.expected.count > 0 && this.dialect.replies.isEndless
   }
 
   get isIdle(): boolean {
@@ -210,7 +210,7 @@ export class BackendConnection implements Wire {
       // What was asked before everything passes unread is followed to its end: a fence of ours may be the last of it.
       if (this.#raw === undefined || this.expected.count > 0) {
         const { head } = this.expected
-        this.dialect.read()
+        this.dialect.replies.read()
         this.longReply.grew(head, count)
         if (window.at - window.from >= Math.min(STREAM_BYTES, window.bytes.length / 8)) this.deliverPart()
         if (!this.isPrivate) this.longReply.look()
@@ -301,7 +301,7 @@ export class BackendConnection implements Wire {
   /** The stream is no longer in step: nobody can say whose bytes come next, so every client with a request on it goes. */
   #outOfStep(words: string): void {
     const { expected } = this
-    const outboxes = outboxesIn(expected, this.dialect.unproved)
+    const outboxes = outboxesIn(expected, this.dialect.replies.unproved)
     const asked = expected.count === 0 ? '' : this.dialect.asked(expected.head)
     const loss = { advice: OUT_OF_STEP_ADVICE, asked, answered: this.window.shown(SHOWN_BYTES), clients: outboxes.size }
     // Logged even when nobody waited for anything: there it may be somebody's reply the next time.

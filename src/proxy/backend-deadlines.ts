@@ -45,7 +45,7 @@ export class BackendDeadlines {
     if (this.#isUploading) {
       return this.#isStuck(connection, now) ? ['upload-stuck', `memcached takes nothing of a value for ${replyTimeoutMs} ms`] : undefined
     }
-    if (expected.count > 0 && !connection.isPaused && !connection.dialect.isEndless) {
+    if (expected.count > 0 && !connection.isPaused && !connection.dialect.replies.isEndless) {
       // A reply that flows is not late, and neither are those behind it: what counts is silence.
       const since = Math.max(expected.sentAt[expected.head], this.resumedAt, this.heardAt)
       return now - since > replyTimeoutMs ? ['reply-timeout', `no reply within ${replyTimeoutMs} ms`] : undefined

@@ -11,7 +11,7 @@ import { release } from '../proto/bytes.ts'
 import type { RequestFrame } from '../proto/frame.ts'
 import { binaryReply } from '../proto/refusal.ts'
 import { Got, ProtocolError, Shape } from '../proto/reply.ts'
-import { SHOWN_BYTES, type Dialect, type Wire } from './dialect.ts'
+import { SHOWN_BYTES, type Dialect, type Replies, type Wire } from './dialect.ts'
 import { Fate, type Expected } from './expected.ts'
 import type { Run } from './outbox.ts'
 
@@ -25,8 +25,9 @@ const LOGIN_WANTED = 0x20
 const isLogin = Uint8Array.from({ length: 256 }, (_, opcode) => (opcode === 0x21 || opcode === 0x22 ? 1 : 0))
 const NO_BYTES = Buffer.alloc(0)
 
-export class BinaryDialect implements Dialect {
+export class BinaryDialect implements Dialect, Replies {
   readonly name = 'binary'
+  readonly replies = this
   readonly #wire: Wire
   readonly #framer = new BinaryReplyFramer()
   #nextTicket = 1
@@ -227,6 +228,9 @@ export class BinaryDialect implements Dialect {
     else this.#askWhoIsThere()
   }
 
+  /** Each request has an entry. */
+  takeApart(): void {}
+
   // A connection that was lost.
 
   /** Opcode and key: the rest of a header says nothing to people. */
@@ -234,9 +238,6 @@ export class BinaryDialect implements Dialect {
     const { opcode, asked, keyFrom, keyTo } = this.#wire.expected
     return `opcode 0x${opcode[entry].toString(16).padStart(2, '0')} ${printable(asked[entry], keyFrom[entry], keyTo[entry], SHOWN_BYTES)}`.trimEnd()
   }
-
-  /** Each request has an entry. */
-  takeApart(): void {}
 
   keys(entry: number): number {
     return this.#wire.expected.keys[entry]

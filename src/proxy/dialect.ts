@@ -42,27 +42,12 @@ export interface Dialect {
   /** The bytes of this turn are about to be written. */
   endTurn(): void
 
-  // Replies.
-
-  /** Takes replies from `window.at` to `window.end`. @throws ProtocolError */
-  read(): void
-  /** Clients that were given replies which nothing has proved yet to be theirs. */
-  readonly unproved: readonly Outbox[]
-  /** A part of the answer to the oldest request has been taken. */
-  readonly hasBegun: boolean
-  /** Of the value in hand so much is still to come, as its header says. */
-  readonly bytesLeft: number
-  /** Of a private connection: memcached has said that it wants a login, and its client has not logged in yet. */
-  readonly wantsLogin: boolean
-  /** The oldest request may rightly stay without an answer for long. */
-  readonly isEndless: boolean
+  readonly replies: Replies
 
   // A connection that was lost.
 
   /** The start of a request, for the log. */
   asked(entry: number): string
-  /** Of several requests that are one entry, the oldest: those leave that were answered, and the one in hand gets an entry of its own. */
-  takeApart(): void
   /** Keys that it gets. */
   keys(entry: number): number
   /** It is a part of a get, and not the last one. */
@@ -77,6 +62,25 @@ export interface Dialect {
   enterAgain(lost: Expected, entry: number, bytes: Buffer, run: Run): void
   /** Lets go of its memory. */
   close(): void
+}
+
+/** What comes back. */
+export interface Replies {
+  /** Takes replies from `window.at` to `window.end`. @throws ProtocolError */
+  read(): void
+  /** Clients that were given replies which nothing has proved yet to be theirs. */
+  readonly unproved: readonly Outbox[]
+  /** A part of the answer to the oldest request has been taken. */
+  readonly hasBegun: boolean
+  /** Of the value in hand so much is still to come, as its header says. */
+  readonly bytesLeft: number
+  /** Of a private connection: memcached has said that it wants a login, and its client has not logged in yet. */
+  readonly wantsLogin: boolean
+  /** The oldest request may rightly stay without an answer for long. */
+  readonly isEndless: boolean
+  /** The connection is lost. Of several requests that are one entry, the oldest: those leave that were answered, and the one in hand
+   *  gets an entry of its own. */
+  takeApart(): void
 }
 
 /** The connection, as its dialect sees it. */

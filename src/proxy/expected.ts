@@ -4,7 +4,7 @@
  *  Columns instead of objects: nothing is allocated for a request, and with tens of thousands in flight taking the head stays at
  *  10 ns (an array's shift(): 10,800 ns). */
 import { hasBlockOfRow } from '../proto/commands.ts'
-import type { Expectations } from '../proto/reply.ts'
+import { Shape, type Expectations } from '../proto/reply.ts'
 import type { Run } from './outbox.ts'
 
 const FIRST_SIZE = 256
@@ -100,6 +100,11 @@ export class Expected implements Expectations {
     this.asked[this.head] = NO_BYTES
     this.head = (this.head + 1) & this.#mask
     this.count--
+  }
+
+  /** It is a part of a get, and not the last one. */
+  isOpenPart(i: number): boolean {
+    return this.shape[i] === Shape.part || this.shape[i] === Shape.partCas
   }
 
   /** Some of the requests that are one entry have been answered.   @param count of one key each */

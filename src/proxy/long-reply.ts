@@ -51,7 +51,7 @@ export class LongReply {
     const { expected, dialect, state } = this.#lane
     const wasBusy = this.isBusy
     const run = expected.count > 0 ? expected.run[expected.head] : undefined
-    this.isBusy = run !== undefined && this.#bytes + dialect.bytesLeft > this.#longBytes
+    this.isBusy = run !== undefined && this.#bytes + dialect.replies.bytesLeft > this.#longBytes
     if (this.isBusy !== wasBusy || this.isBusy && state === 'offered') this.#onBusy()
     if (run !== undefined && this.isBusy && this.mayHold && isFarBehind(run.outbox, expected)) this.#holdFor(run.outbox)
   }

@@ -36,8 +36,8 @@ export function settleLost(lost: LostConnection, heir: Heir | undefined, words: 
   const runs = new Set<Run>()
   /** Of clients whose get was sent in parts: what became of its latest part. */
   const parts = new Map<Outbox, Fortune>()
-  dialect.takeApart()
-  const hasBytes = lost.window.end > lost.window.from || dialect.hasBegun
+  dialect.replies.takeApart()
+  const hasBytes = lost.window.end > lost.window.from || dialect.replies.hasBegun
   const tooMany = lacksMemory ? tooManyKeys(lost) : Infinity
   heir?.dialect.endRun()
   for (let isFirst = true; expected.count > 0; isFirst = false) {

@@ -82,7 +82,7 @@ export class PrivateRoute implements BackendOwner, WaitsForPlace {
 
   /** memcached answers nothing but a login on it. */
   get wantsLogin(): boolean {
-    return this.#connection?.isReady === true && this.#connection.dialect.wantsLogin
+    return this.#connection?.isReady === true && this.#connection.dialect.replies.wantsLogin
   }
 
   get mayLogIn(): boolean {
@@ -107,7 +107,7 @@ export class PrivateRoute implements BackendOwner, WaitsForPlace {
     if (!connection.isReady) return client.move(found)
     if (isUnread) return client.outbox.inFlight > 0 ? client.move(found) : this.#turnRaw(connection)
     client.arrived()
-    if (connection.dialect.wantsLogin && this.#isHeldOff(frame, found)) return
+    if (connection.dialect.replies.wantsLogin && this.#isHeldOff(frame, found)) return
     const isHead = found === Found.head
     if (isHead && this.#home.hasMn) connection.dialect.endBeforeUpload()
     connection.enter(frame, client.outbox, isHead)

@@ -13,28 +13,23 @@
  *
  *  The last entry may be an open run only while its client's input is being read: nobody else writes in between. */
 import assert from 'node:assert'
-import { commands, GET, hasBlockOfRow, isAgainRow, isReadRow, ME, MG, MN, VERSION } from '../proto/commands.ts'
-import { printable } from '../lib/printable.ts'
+import { commands, GET, hasBlockOfRow, ME, MG, MN, VERSION } from '../proto/commands.ts'
 import { release } from '../proto/bytes.ts'
-import { LF, type RequestFrame } from '../proto/frame.ts'
-import { textLine } from '../proto/refusal.ts'
-import { Got, ProtocolError, Shape, shapeOfRow } from '../proto/reply.ts'
-import { TextReplyFramer } from '../proto/text-reply.ts'
-import { Assembly } from './assembly.ts'
-import { SHOWN_BYTES, type Dialect, type Part, type Wire } from './dialect.ts'
+import type { RequestFrame } from '../proto/frame.ts'
+import { Shape, shapeOfRow } from '../proto/reply.ts'
+import type { Dialect, Part, Wire } from './dialect.ts'
 import { Fate, type Expected } from './expected.ts'
-import { COPY_BYTES, GATHERS_SINCE, GetJoin } from './get-join.ts'
-import type { Outbox, Run } from './outbox.ts'
+import { GATHERS_SINCE, GetJoin } from './get-join.ts'
+import type { Run } from './outbox.ts'
 import { TextGreeting } from './text-greeting.ts'
+import { askedLine, bytesAgain, errorsFor, keysOf } from './text-lost.ts'
+import { TextReplies } from './text-replies.ts'
 
 const VERSION_REQUEST = Buffer.from('version\r\n')
 const MN_REQUEST = Buffer.from('mn\r\n')
-const NO_BYTES = Buffer.alloc(0)
 const CRLF = Buffer.from('\r\n')
-const END_LINE = Buffer.from('END\r\n')
 /** memcached's own words, whole. */
 const NO_MEMORY = Buffer.from('SERVER_ERROR out of memory writing get response\r\n')
-const MN_TEXT = Buffer.from('MN\r\n')
 const META_SINCE = release('1.6.18')
 /** A run is closed by a fence of ours at the latest after this many requests. */
 const LONGEST_RUN = 256
@@ -47,21 +42,18 @@ const isPipelined = ({ chunk, start, end }: RequestFrame): boolean => start > 0 
 export class TextDialect implements Dialect {
   readonly name = 'text'
   readonly #wire: Wire
-  readonly #framer: TextReplyFramer
   #hasOpenRun = false
   #hasOpenBatch = false
-  readonly unproved: Outbox[] = []
   /** The last that was written are meta requests that have neither key nor opaque in their answers. */
   #needsFence = false
   readonly #greeting: TextGreeting
   readonly #join = new GetJoin()
-  readonly #assembly: Assembly
+  readonly replies: TextReplies
 
   constructor(wire: Wire) {
     this.#wire = wire
-    this.#framer = new TextReplyFramer(wire.isPrivate)
     this.#greeting = new TextGreeting(wire, (request, row, shown) => this.#askWhoIsThere(request, row, shown))
-    this.#assembly = new Assembly(wire.slabs)
+    this.replies = new TextReplies(wire, this.#greeting, this.#join)
   }
 
   // Requests.
@@ -74,10 +66,6 @@ export class TextDialect implements Dialect {
   #askWhoIsThere(request: Buffer, row: number, shown: Buffer): void {
     this.#wire.expected.push(undefined, Shape.line, Fate.swallow, row, shown, this.#wire.clock.now)
     this.#put(request, 0, request.length)
-  }
-
-  get wantsLogin(): boolean {
-    return this.#greeting.wantsLogin
   }
 
   probe(): void {
@@ -293,221 +281,29 @@ export class TextDialect implements Dialect {
     } else this.#closeJoin()
   }
 
-  // Replies.
-
-  get hasBegun(): boolean {
-    return this.#framer.answers > 0
-  }
-
-  get bytesLeft(): number {
-    return this.#framer.bodyLeft
-  }
-
-  get isEndless(): boolean {
-    const { shape, head } = this.#wire.expected
-    return shape[head] === Shape.endless
-  }
-
-  read(): void {
-    const wire = this.#wire
-    const { expected, window } = wire
-    const { bytes, end } = window
-    const framer = this.#framer
-    framer.anyOrder = !wire.joinsGets
-    while (window.at < end && !wire.isClosed) {
-      if (expected.count === 0) {
-        if (wire.isRaw) return
-        throw new ProtocolError('unasked', 'memcached sent something that nobody asked for')
-      }
-      const { head } = expected
-      const got = framer.next(bytes, window.at, end, expected, head)
-      window.at = framer.at
-      switch (got) {
-        case Got.more:
-          // A watcher's lines are news: they do not wait until there are many.
-          if (expected.shape[head] === Shape.endless) wire.deliverPart()
-          return
-        case Got.part: this.#deliverAnswers(head); break
-        case Got.whole:
-          if (expected.run[head] === undefined) this.#ownReply(head)
-          else this.#settle(head, expected.run[head])
-          break
-        case Got.absent: this.#answerInPlace(head, window.at, END_LINE); break
-        case Got.refused: this.#answerInPlace(head, framer.partTo, NO_BYTES); break
-        default: got satisfies never
-      }
-    }
-  }
-
-  #deliverAnswers(head: number): void {
-    const { expected } = this.#wire
-    const run = expected.run[head]!
-    if (isReadRow[expected.row[head]] === 1) run.outbox.hit(run, this.#framer.hits)
-    this.#wire.deliver(run, 0, this.#framer.partTo)
-    // Of a batch it is known which requests have their answers; of a run with silent ones it is not.
-    if (expected.shape[head] !== Shape.metaRun) {
-      this.#noteProof(head, run)
-      expected.fate[head] &= ~Fate.started
-    } else expected.fate[head] |= Fate.started
-  }
-
-  #settle(head: number, run: Run): void {
-    const wire = this.#wire
-    const { expected, window } = wire
-    const fate = expected.fate[head]
-    const row = expected.row[head]
-    const isStarted = (fate & Fate.started) !== 0
-    if (this.#greeting.isStranger) this.#greeting.saw(row, isStarted ? '' : this.#line())
-    if (wire.isClosed) return
-    if (row === GET && expected.requests[head] === 1) this.#join.saw(isStarted ? Infinity : window.at - window.from)
-    if (isReadRow[row] === 1 && expected.shape[head] !== Shape.metaRun) run.outbox.hit(run, this.#framer.hits)
-    if ((fate & Fate.ourFence) !== 0) window.from = window.at
-    else if (this.#isOfParts(head)) this.#deliverPart(head, run)
-    else if (expected.shape[head] === Shape.joined) this.#deliverWithEnd(run, isStarted)
-    else wire.deliver(run, fate & Fate.swallow, window.at)
-    if (wire.isClosed) return
-    this.#noteProof(head, run)
-    const count = expected.requests[head]
-    const keys = expected.keys[head]
-    expected.shift()
-    run.outbox.settle(run, count, keys)
-  }
-
-  /** An answer that nothing tells from another's is proved by the fence behind it, or by a reply of another kind. */
-  #noteProof(entry: number, { outbox }: Run): void {
-    const { shape, isEchoed } = this.#wire.expected
-    if (shape[entry] !== Shape.metaBatch) this.unproved.length = 0
-    else if (isEchoed[entry] === 0 && !this.#wire.isPrivate && this.unproved.at(-1) !== outbox) this.unproved.push(outbox)
-  }
-
-  #isOfParts(entry: number): boolean {
-    return this.isOpenPart(entry) || (this.#wire.expected.fate[entry] & Fate.follows) !== 0
-  }
-
-  /** Of all parts but the last the END is left out. An error in the place of the first one's values answers the whole get; behind
-   *  values nothing but values may come. */
-  #deliverPart(head: number, run: Run): void {
-    const wire = this.#wire
-    const { expected, window } = wire
-    const { fate } = expected
-    if (!this.#framer.isError) wire.deliver(run, fate[head] & Fate.swallow, this.isOpenPart(head) ? window.at - END_LINE.length : window.at)
-    else if ((fate[head] & (Fate.swallow | Fate.follows)) === Fate.follows) run.outbox.client.destroy('backend-lost-mid-reply')
-    else if ((fate[head] & Fate.swallow) === 0) {
-      wire.deliver(run, 0, window.at)
-      let isOpen = this.isOpenPart(head)
-      for (let n = 1; n < expected.count && isOpen; n++) {
-        const i = expected.at(n)
-        if (expected.run[i]?.outbox !== run.outbox) continue
-        fate[i] |= Fate.swallow
-        isOpen = this.isOpenPart(i)
-      }
-      if (isOpen) run.outbox.client.dropRest()
-    }
-    window.from = window.at
-  }
-
-  /** The reply in hand, as far as it is looked at, without the end of its line. */
-  #line(): string {
-    const { bytes, from, at } = this.#wire.window
-    return bytes.toString('latin1', from, Math.min(at - 2, from + SHOWN_BYTES))
-  }
-
-  /** A joined get that got nothing of its own from memcached. What is here up to `to` is for it too, but stays. */
-  #answerInPlace(head: number, to: number, behind: Buffer): void {
-    const { expected } = this.#wire
-    const run = expected.run[head]!
-    this.#assemble(run, to, behind)
-    expected.shift()
-    run.outbox.settle(run, 1, 1)
-  }
-
-  /** @param isStarted a part of the value has gone out */
-  #deliverWithEnd(run: Run, isStarted: boolean): void {
-    const wire = this.#wire
-    const { window } = wire
-    if (isStarted || window.at - window.from > COPY_BYTES) wire.deliver(run, 0, window.at)
-    this.#assemble(run, window.at, END_LINE)
-    window.from = window.at
-  }
-
-  #assemble(run: Run, to: number, behind: Buffer): void {
-    if (!run.outbox.isClosed) this.#assembly.add(run, this.#wire.window.bytes, this.#wire.window.from, to, behind)
-  }
-
-  #ownReply(head: number): void {
-    const wire = this.#wire
-    const { window } = wire
-    const line = window.bytes.toString('latin1', window.from, window.at - 2)
-    const row = wire.expected.row[head]
-    this.unproved.length = 0
-    // Before the line is let go: the log shows it.
-    if (row === VERSION && !wire.isConnecting && !line.startsWith('VERSION ')) throw new ProtocolError('not-memcached', `memcached refused the question for its version: ${line}`)
-    const shown = window.shown(SHOWN_BYTES)
-    window.from = window.at
-    wire.expected.shift()
-    if (wire.isConnecting) this.#greeting.answered(row, line, shown)
-  }
-
   // A connection that was lost.
 
-  /** Its line, as the client wrote it; of several the first one's. */
   asked(entry: number): string {
-    const { asked, start } = this.#wire.expected
-    const bytes = asked[entry]
-    return printable(bytes, start[entry], bytes.indexOf(LF, start[entry]) + 1, SHOWN_BYTES)
-  }
-
-  takeApart(): void {
-    const { expected, window } = this.#wire
-    const { head } = expected
-    if (expected.count === 0 || expected.shape[head] !== Shape.gets) return
-    const framer = this.#framer
-    const { answers } = framer
-    expected.start[head] = framer.takeUnanswered(expected.start[head])
-    expected.leaveEntry(head, answers)
-    const isInHand = window.end > window.from || (expected.fate[head] & Fate.started) !== 0
-    if (isInHand && expected.requests[head] > 1) expected.splitOldest(framer.inHandTo)
-    const run = expected.run[head]
-    if (answers > 0 && run !== undefined) run.outbox.settle(run, answers, answers)
+    return askedLine(this.#wire.expected, entry)
   }
 
   keys(entry: number): number {
-    const { shape, keys } = this.#wire.expected
-    if (shape[entry] === Shape.gets) return 1
-    return shape[entry] === Shape.metaBatch || shape[entry] === Shape.metaRun ? 0 : keys[entry]
+    return keysOf(this.#wire.expected, entry)
   }
 
   isOpenPart(entry: number): boolean {
-    const { shape } = this.#wire.expected
-    return shape[entry] === Shape.part || shape[entry] === Shape.partCas
+    return this.#wire.expected.isOpenPart(entry)
   }
 
   readonly noMemory = NO_MEMORY
 
-  /** Each request of a run may answer with an error, quiet or not; the MN behind them, if its client has sent one, tells where they end. */
   inPlaceOf(entry: number, words: string, isFirst: boolean): Buffer {
-    const { shape, fate, mayAnswer, mustAnswer, last } = this.#wire.expected
-    const hasNoMn = (fate[entry] & Fate.ourFence) !== 0 || (this.#hasOpenRun && entry === last)
-    const error = textLine(`SERVER_ERROR memseal: ${words}`)
-    const errors = (count: number): Buffer[] => new Array<Buffer>(Math.max(count, 0)).fill(error)
-    switch (shape[entry]) {
-      case Shape.metaRun: return Buffer.concat([...errors(mayAnswer[entry]), hasNoMn ? NO_BYTES : MN_TEXT])
-      case Shape.metaBatch: case Shape.gets: return Buffer.concat(errors(mustAnswer[entry] - (isFirst ? this.#framer.answers : 0)))
-      case Shape.mn: return MN_TEXT
-      default: return (fate[entry] & Fate.swallow) !== 0 ? NO_BYTES : error
-    }
+    const { expected } = this.#wire
+    return errorsFor(expected, entry, words, isFirst ? this.replies.answers : 0, this.#hasOpenRun && entry === expected.last)
   }
 
   again(entry: number): Buffer | undefined {
-    const { shape, row, asked, start, askedTo, requests, keyFrom, keyTo } = this.#wire.expected
-    if (isAgainRow[row[entry]] !== 1) return undefined
-    const bytes = asked[entry]
-    if (shape[entry] === Shape.gets) return bytes.subarray(start[entry], askedTo[entry])
-    if (shape[entry] !== Shape.metaBatch) {
-      return Buffer.from(`${commands[row[entry]].verb} ${bytes.toString('latin1', keyFrom[entry], keyTo[entry])}\r\n`, 'latin1')
-    }
-    // Only a batch of one.
-    return requests[entry] === 1 ? bytes.subarray(start[entry], bytes.indexOf(LF, start[entry]) + 1) : undefined
+    return bytesAgain(this.#wire.expected, entry)
   }
 
   enterAgain(lost: Expected, entry: number, bytes: Buffer, run: Run): void {
@@ -537,6 +333,6 @@ export class TextDialect implements Dialect {
   close(): void {
     this.#hasOpenRun = this.#hasOpenBatch = false
     this.#join.close()
-    this.#assembly.close()
+    this.replies.close()
   }
 }
