@@ -17,6 +17,9 @@ export function prometheusText(snapshot: Snapshot): string {
 }
 
 function putProcess(page: Page, snapshot: Snapshot): void {
+  const { now, ...put } = snapshot.bans
+  page.put('memseal_bans', {}, now)
+  page.each('memseal_bans_total', put, cause => ({ cause }))
   page.put('memseal_connections_limit', {}, snapshot.connectionsLimit)
   page.put('memseal_ready', {}, snapshot.notReady.length === 0 ? 1 : 0)
   for (const [cause, results] of Object.entries(snapshot.reloads)) {

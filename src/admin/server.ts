@@ -4,7 +4,7 @@ import { setImmediate as turnOfTheLoop } from 'node:timers/promises'
 import { isLoopback, normalAddress } from '../lib/address.ts'
 import { Backoff } from '../lib/backoff.ts'
 import { bind, type Bound } from '../lib/bind.ts'
-import { Ranges } from '../lib/ranges.ts'
+import { Ranges, RangesBuilder } from '../lib/ranges.ts'
 import { endpointText, type Endpoint } from '../lib/endpoint.ts'
 import { isOwnAddress } from '../lib/names.ts'
 import { printableLines } from '../lib/printable.ts'
@@ -33,6 +33,7 @@ const LOOK_EVERY_MS = 500
 const jsonType = 'application/json'
 const HEADER_BYTES = 8 * 1024
 const MOST_CLIENTS = 64
+const LONGEST_BAN_MS = 365 * 86_400_000
 /** Pauses between two tries to open a listener: a port that is held or a folder that is late is had within the longest one. */
 const FIRST_RETRY_MS = 1_000
 const LONGEST_RETRY_MS = 30_000
@@ -46,12 +47,20 @@ interface ServiceWithClients {
   readonly sessions: Iterable<{ readonly peer: Audited, destroy(why: 'killed'): void }>
 }
 
+/** @param range of the form that `Ranges` takes */
+interface BanTable {
+  list(): readonly object[]
+  add(range: string, forMs?: number): object | undefined
+  remove(range: string): { lifted: string[], heldBy: string | undefined }
+}
+
 /** The daemon, as far as it is asked and ordered here. */
 export interface Administered {
   readonly source: { readonly paths: readonly string[] }
   readonly configuration: string
   readonly config: { readonly admin: { readonly allow: readonly string[] }, readonly drain_timeout: number }
   readonly services: { readonly services: readonly ServiceWithClients[] }
+  readonly bans: BanTable
   readiness(): string[]
   snapshot(): Snapshot
   /** @param limit how many to show at the most */
@@ -80,11 +89,12 @@ export class AdminServer {
     const status = new Rounds<void, Answer>(() => json(200, daemon.snapshot()))
     const connections = new Rounds((limits: readonly number[]) => daemon.connections(Math.max(...limits)))
     this.#reads = {
-      '/': () => text(200, 'memseal: /healthz /readyz /metrics /status /connections\n'),
+      '/': () => text(200, 'memseal: /healthz /readyz /metrics /status /connections /bans\n'),
       '/healthz': () => text(200, 'ok\n'),
       '/readyz': () => this.#ready(),
       '/metrics': async (_, request) => ({ status: 200, body: await this.#metrics(request), type: contentType }),
       '/status': () => status.ask(),
+      '/bans': () => json(200, { bans: daemon.bans.list(), configuration: daemon.configuration }),
       '/connections': async url => {
         const limit = limitOf(url)
         return { status: 200, body: connectionsText(await connections.ask(limit), limit), type: jsonType }
@@ -236,13 +246,15 @@ export class AdminServer {
     }
     if (request.method !== 'POST') return text(405, 'GET, HEAD or POST\n')
     const order = this.#orderOf(url)
-    if (order === undefined) return text(404, 'there is no such order: /reload, /drain, /kill/ID\n')
+    if (order === undefined) return text(404, 'there is no such order: /reload, /drain, /kill/ID, /ban?who=RANGE&for=MS, /unban?who=RANGE\n')
     return mayOrder ? order() : text(403, 'orders are taken over the unix socket of the admin listener only\n')
   }
 
-  #orderOf({ pathname }: URL): (() => Answer | Promise<Answer>) | undefined {
+  #orderOf({ pathname, searchParams }: URL): (() => Answer | Promise<Answer>) | undefined {
     if (pathname === '/reload') return () => this.#reload()
     if (pathname === '/drain') return () => this.#drain()
+    if (pathname === '/ban') return () => this.#ban(searchParams.get('who') ?? '', searchParams.get('for'))
+    if (pathname === '/unban') return () => this.#unban(searchParams.get('who') ?? '')
     const id = /^\/kill\/(c\d{1,15})$/.exec(pathname)?.[1]
     return id === undefined ? undefined : () => this.#kill(id)
   }
@@ -282,6 +294,24 @@ export class AdminServer {
     }
     return json(404, { error: `there is no connection ${id}` })
   }
+
+  #ban(who: string, forMs: string | null): Answer {
+    const ms = forMs === null ? undefined : Number(forMs)
+    if (!isRange(who) || (ms !== undefined && !(Number.isSafeInteger(ms) && ms >= 1_000 && ms <= LONGEST_BAN_MS))) return json(400, { error: 'who is to be an address or a range, and for a number of milliseconds' })
+    const ban = this.#daemon.bans.add(who, ms)
+    if (ban === undefined) return json(409, { error: 'as many bans by order are in force as there may be' })
+    return json(200, { ...ban, configuration: this.#daemon.configuration })
+  }
+
+  #unban(who: string): Answer {
+    if (!isRange(who)) return json(400, { error: 'who is to be an address or a range' })
+    const { lifted, heldBy } = this.#daemon.bans.remove(who)
+    return json(lifted.length === 0 ? 404 : 200, { lifted, heldBy, configuration: this.#daemon.configuration })
+  }
+}
+
+function isRange(text: string): boolean {
+  return new RangesBuilder().add(text)
 }
 
 function text(status: number, body: string): Answer {

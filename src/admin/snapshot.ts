@@ -39,6 +39,8 @@ export interface Snapshot {
   notReady: string[]
   isDraining: boolean
   connectionsLimit: number
+  /** In force now, and put on since the start by what did it. */
+  bans: { now: number, failures: number, order: number }
   services: ServiceSnapshot[]
   reloads: ReloadCounts
   lastReload: PastReload | undefined

@@ -1,5 +1,5 @@
 import { isLoopback } from '../lib/address.ts'
-import { Ranges, RangesBuilder } from '../lib/ranges.ts'
+import { Ranges } from '../lib/ranges.ts'
 
 /** Which addresses may come, as the configuration and the files that it names say it. */
 export interface AddressLists {
@@ -29,7 +29,7 @@ export class AddressRules {
     this.#trustsUnix = balancers.includes('unix')
     this.#balancers = Ranges.of(balancers.filter(each => each !== 'unix'))
     this.#groupNames = Object.keys(groups)
-    this.#groups = labelled(Object.values(groups))
+    this.#groups = Ranges.labelled(Object.values(groups))
   }
 
   /** A PROXY header is due on its connections, and is believed. */
@@ -66,11 +66,4 @@ export class AddressRules {
 /** A file that is named counts as a list even if it holds nothing. */
 function listsOf(written: readonly string[], file: Ranges | undefined): Ranges[] {
   return [...written.length === 0 ? [] : [Ranges.of(written)], ...file === undefined ? [] : [file]]
-}
-
-/** @returns ranges whose label is the number of their list */
-function labelled(lists: readonly (readonly string[])[]): Ranges {
-  const builder = new RangesBuilder()
-  for (const [label, ranges] of lists.entries()) for (const range of ranges) builder.add(range, label)
-  return builder.build()
 }

@@ -3,6 +3,7 @@ import type { Counters } from '../telemetry/counters.ts'
 import type { EventLog } from '../telemetry/event-log.ts'
 import type { RefusalReason } from '../telemetry/reasons.ts'
 import { AddressRules } from './address-rules.ts'
+import { Bans, type Failure } from './bans.ts'
 import { ConnectRate, OpenPerClient } from './client-limits.ts'
 import { FirstRoom } from './first-room.ts'
 import { Handshakes } from './handshakes.ts'
@@ -11,14 +12,14 @@ import { Place } from './place.ts'
 // Who may come in, asked before a byte of a connection is read, in this order; the first no is the verdict. (What a load balancer says
 // of its connections in a PROXY header is read first: they are asked about for whom it is.)
 //
-//   accept > PROXY header > deny > allow > process limit > service limit > limit of the group > limit per client > new-connection rate
+//   accept > PROXY header > banned > deny > allow > process limit > service limit > limit of the group > limit per client > new-connection rate
 //              > first room (a TLS client's first bytes) > turn of its handshake
 //
 // Where a limit is reached, somebody who was admitted and has said nothing since yields the place; then somebody who has
 // begun a handshake and does not go on.
 // One Admission per service, shared by its listeners.
 
-const words: Record<RefusalReason, string> = {
+const words: Record<Exclude<RefusalReason, 'banned'>, string> = {
   'proxy-header': 'a connection from a load balancer (proxy_protocol.from)',
   'denied': 'the source address is on the deny list',
   'not-allowed': 'the source address is not on the allow list',
@@ -65,6 +66,7 @@ export interface AdmissionOptions {
   counters: Counters
   log: EventLog
   cap?: ClientCap
+  bans?: Bans
   /** No backend can be reached, and clients are to be refused for as long. */
   isAway?: () => boolean
   now?: () => number          // milliseconds
@@ -99,6 +101,7 @@ export class Admission {
   #open = 0
   #log: EventLog
   #isAway: () => boolean
+  #bans: Bans
 
   constructor(options: AdmissionOptions) {
     const now = options.now ?? Date.now
@@ -114,6 +117,7 @@ export class Admission {
     this.handshakes.shares = sharesOf(options.limits)
     this.#log = options.log
     this.#isAway = options.isAway ?? (() => false)
+    this.#bans = options.bans ?? new Bans(options.log)
   }
 
   /** Puts other rules in force, and cannot fail: connected clients stay, and still count towards the limits. */
@@ -140,7 +144,7 @@ export class Admission {
     const rule = this.#addresses.against(caller.address)
     const client = clientKey(caller.address, this.#prefixOf(rule === undefined))
     const group = this.#addresses.groupOf(caller.address)
-    const refusal = rule ?? this.#absence() ?? this.#fullness() ?? this.#limitAgainst(caller, client, group)
+    const refusal = (this.#bans.isBanned(caller.address, client) ? 'banned' : rule) ?? this.#absence() ?? this.#fullness() ?? this.#limitAgainst(caller, client, group)
     if (refusal !== undefined) {
       this.refused(refusal, caller, client)
       return refusal
@@ -159,7 +163,8 @@ export class Admission {
   /** A connection of a load balancer, until its PROXY header says for whom it is: it takes up room, and does not count as a client.
    *  `release()` its place before the client is asked about. */
   admitBalancer(caller: Caller): Place | RefusalReason {
-    const refusal = (this.#addresses.isDenied(caller.address) ? 'denied' : undefined) ?? this.#absence() ?? this.#fullness()
+    const { address } = caller
+    const refusal = (this.#bans.isBannedByOrder(address) ? 'banned' : this.#addresses.isDenied(address) ? 'denied' : undefined) ?? this.#absence() ?? this.#fullness()
     if (refusal !== undefined) {
       this.refused(refusal, caller, caller.address)
       return refusal
@@ -226,8 +231,20 @@ export class Admission {
   /** Counts and logs a refusal.   @param client as limits count it   @param how more of the reason, the end of a sentence */
   refused(reason: RefusalReason, { address, listener, via }: Pick<Caller, 'address' | 'listener' | 'via'>, client: string, how = ''): void {
     this.counters.refused[reason] += 1
+    if (reason === 'banned') return   // that was told when the ban began
     this.#log.tell('refused', { service: this.service, listener, address, via, countedAs: client, reason },
       `refused a connection: ${words[reason]}${how === '' ? '' : ` ${how}`}`)
+    this.failed(reason, address, client)
+  }
+
+  /** Somebody was refused, or failed. Balancers fail for all who come by them, and are not banned for it.   @param client as limits count it */
+  failed(failure: Failure, address: string, client: string): void {
+    if (!this.isBalancer(address)) this.#bans.note(failure, address, client)
+  }
+
+  /** Has this client a connection open? */
+  isIn(client: string): boolean {
+    return this.#perClient.of(client) > 0
   }
 }
 

@@ -11,7 +11,7 @@ import { chooseConfiguration, pathsOf, printIssues, type Chosen } from './config
 import type { Terminal } from './terminal.ts'
 import { UsageError } from './usage-error.ts'
 
-// How `status`, `connections`, `reload`, `drain` and `kill` reach the daemon: its admin listener, in HTTP. Each says which
+// How `status`, `connections`, `reload`, `drain`, `kill` and `ban` reach the daemon: its admin listener, in HTTP. Each says which
 // configuration it is meant for, where one was named or found, and a daemon of another one refuses.
 //
 //   --admin ────────────────────────────────────────────────────────┐

@@ -2,6 +2,7 @@ import { parseArgs } from 'node:util'
 import { setupOptions } from '../config/setup.ts'
 import { closest } from '../config/suggest.ts'
 import { exitStatuses } from '../errors.ts'
+import { banAdd, banList, banRemove } from './ban.ts'
 import { check } from './check.ts'
 import { configEvents, configMetrics, configReference, configSchema, configShow } from './config.ts'
 import { defaultFile } from './configuration.ts'
@@ -106,6 +107,13 @@ export const commands: readonly Command[] = [
     flags: adminFlags, run: drain, example: '--admin unix:/run/memseal/admin.sock',
   },
   { name: 'kill', help: 'closes one client connection at once', operand: { name: 'ID' }, flags: adminFlags, run: kill, example: 'c17' },
+  { name: 'ban list', help: 'lists who is shut out, why and for how long', flags: adminFlags, run: banList, example: '--config /etc/memseal/memseal.yaml' },
+  {
+    name: 'ban add', help: 'shuts out an address or a range at once: ends its connections, and resets new ones', operand: { name: 'ADDRESS' },
+    flags: [...adminFlags, { name: 'for', value: 'TIME', doc: 'for how long, 1s to 365d; default: ban.for of the configuration, else 10m' }],
+    run: banAdd, example: '203.0.113.0/24 --for 1h',
+  },
+  { name: 'ban remove', help: 'lets in again who was shut out', operand: { name: 'ADDRESS' }, flags: adminFlags, run: banRemove, example: '203.0.113.7' },
   {
     name: 'probe', help: 'walks TCP, TLS, certificate and `version`, and says which step fails and what to do',
     operand: { name: 'HOST:PORT', isOptional: true }, flags: probeFlags, run: probe,

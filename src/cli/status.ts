@@ -31,6 +31,7 @@ export function statusText(snapshot: Sent<Snapshot>, now: number): string {
       ...(lastReload?.outcome.reasons ?? []).map(reason => ['', reason] as const),
       ...(refusal === undefined || refusal.at === lastReload?.at ? [] : standing(refusal, now)),
       ...(snapshot.tlsLeftOut.length === 0 ? [] : [['OpenSSL', `${snapshot.openssl} does not know ${snapshot.tlsLeftOut.join(', ')}: TLS does without`] as const]),
+      ...(snapshot.bans.now === 0 ? [] : [['banned', `${counted(snapshot.bans.now, 'client or range', 'clients and ranges')}; memseal ban list says who`] as const]),
       ['memory', `${bytes(snapshot.process.memory.rss)}, ${number(snapshot.process.openFds)} files and sockets open`],
     ]),
     ...snapshot.services.map(service => serviceText(service, now)),

@@ -21,8 +21,8 @@ export function expanded(list: readonly string[], groups: Config['groups'] = {})
 }
 
 /** Every list in which a group may be named. */
-function listsOf({ admin, services }: Config): { path: string, list: string[] }[] {
-  const found: { path: string, list: string[] | undefined }[] = [{ path: 'admin.allow', list: admin?.allow }]
+function listsOf({ admin, ban, services }: Config): { path: string, list: string[] }[] {
+  const found: { path: string, list: string[] | undefined }[] = [{ path: 'admin.allow', list: admin?.allow }, { path: 'ban.never', list: ban?.never }]
   for (const [name, service] of Object.entries(services ?? {})) {
     const path = `services.${name}`
     found.push({ path: `${path}.allow`, list: service?.allow }, { path: `${path}.deny`, list: service?.deny })

@@ -522,8 +522,8 @@ const alerts = section('What looks like an attack: events of level warn, in the 
 })
 
 const admin = section(
-  'Where the running daemon can be asked how it is, in HTTP: `/healthz`, `/readyz`, `/metrics`, `/status`, `/connections`; and, ' +
-    'over a unix socket alone, be told to reload, drain or close a connection. `memseal status`, `reload`, `drain` and `kill` use it.', {
+  'Where the running daemon can be asked how it is, in HTTP: `/healthz`, `/readyz`, `/metrics`, `/status`, `/connections`, `/bans`; and, ' +
+    'over a unix socket alone, be told to reload, drain, close a connection or ban a client. `memseal status`, `reload`, `drain`, `kill` and `ban` use it.', {
   listen: list(endpoint('listen', { doc: 'A unix socket, or a TCP address.' }), {
     doc: 'A unix socket (mode 0660: its owner and group may give orders), and TCP addresses if something has to read there: of ' +
       'loopback, where every user of this host may, or others with `allow`. Left out: none.',
@@ -533,6 +533,20 @@ const admin = section(
     doc: 'Who, besides this host itself, may read over TCP: Prometheus, kubelets, load balancers. What is read there (addresses and ' +
       'names of clients among it) passes in plain text. Needed when `listen` names an address that is not loopback.',
     default: '', max: 10_000, example: '[10.0.0.5, 10.8.0.0/24]',
+  }),
+})
+
+const ban = section(
+  'Shuts out clients that fail again and again: addresses that are refused, handshakes that fail for want of a certificate that is taken, what ' +
+    'is not TLS or not memcached, and commands that are refused. Limits that are full, time-outs, clients that leave, and certificates that ' +
+    'have merely expired do not count. Left out: nobody, but by `memseal ban add`.', {
+  after: count({ default: '20', min: 1, max: 1_000, doc: 'Failures of one client (see `ipv6_prefix`) that are too many.' }),
+  within: duration({ default: '1m', min: '1s', max: '1d', doc: 'In which time they are.' }),
+  for: duration({ default: '10m', min: '1s', max: '30d', doc: 'How long it is shut out. Its connections are ended, and new ones are reset before TLS.' }),
+  never: list(addresses({ doc: 'Addresses.' }), {
+    doc: 'Who is never banned for failures: ranges, and names of `groups`. This host (loopback, its own addresses, unix sockets) and load balancers in ' +
+      '`proxy_protocol.from` never are. Write what many clients share: NAT, and load balancers that send no PROXY header.',
+    default: '', max: 10_000, example: '[10.0.0.0/24]',
   }),
 })
 
@@ -546,6 +560,7 @@ export const schema = section('The configuration of memseal.', {
       '(`allow`, `deny`, `source`, `proxy_protocol.from`), and has limits of its own below `limits.groups`.',
     name: 'group', pattern: groupName.pattern, nameFix: groupName.fix,
   })),
+  ban: optional(ban),
   drain_timeout: duration({
     default: '30s', min: '0s', max: '1d',
     doc: 'How long clients may take, after SIGTERM, to get the replies they are owed; the rest are then closed.',

@@ -68,6 +68,13 @@ export class Ranges {
     return builder.build()
   }
 
+  /** @returns ranges whose label is the number of their list */
+  static labelled(lists: readonly (readonly string[])[]): Ranges {
+    const builder = new RangesBuilder()
+    for (const [label, rules] of lists.entries()) for (const rule of rules) builder.add(rule, label)
+    return builder.build()
+  }
+
   /** @param address as `normalAddress` gives it; what is not an address is in none */
   has(address: string): boolean {
     return this.labelOf(address) !== NONE

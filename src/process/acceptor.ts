@@ -3,6 +3,7 @@ import type { Socket } from 'node:net'
 import type { X509Certificate } from 'node:crypto'
 import type { TLSSocket } from 'node:tls'
 import type { EventLog } from '../telemetry/event-log.ts'
+import type { HandshakeFailureReason } from '../telemetry/reasons.ts'
 import type { FirstRoom, Guest } from '../admission/first-room.ts'
 import type { Handshakes } from '../admission/handshakes.ts'
 import type { Place } from '../admission/place.ts'
@@ -24,6 +25,7 @@ import { peerFault, type PeerFault } from '../tls/verdict.ts'
 //      in each of the three: close, timeout ── failed, or a probe
 
 type Who = Record<string, unknown> & { service: string, listener: string, address: string }
+type OnFail = (reason: HandshakeFailureReason, address: string, client: string) => void
 type Ready = (socket: TLSSocket, tls: PeerTls, names: CertificateNames | undefined) => void
 /** By the rules of `access`; undefined: it may come in. */
 export type RuleRefusal = 'no-rule' | 'rule-full'
@@ -37,6 +39,7 @@ export class TlsAcceptor {
   #timeoutMs: number
   #counters: Counters
   #log: EventLog
+  #onFail: OnFail
   #pending = new Set<Accepting>()
   #records = new RecordWatch()
   // tls.Server makes the TLSSocket itself and does not say for which TCP socket; by the time of an error the socket's
@@ -45,7 +48,7 @@ export class TlsAcceptor {
 
   constructor(options: {
     secure: ListenerTls, firstRoom: FirstRoom, halfway: FirstRoom, handshakes: Handshakes, timeoutMs: number, counters: Counters,
-    log: EventLog,
+    log: EventLog, onFail: OnFail,
   }) {
     this.#secure = options.secure
     this.#firstRoom = options.firstRoom
@@ -54,6 +57,7 @@ export class TlsAcceptor {
     this.#timeoutMs = options.timeoutMs
     this.#counters = options.counters
     this.#log = options.log
+    this.#onFail = options.onFail
     this.#listenTo(options.secure)
   }
 
@@ -115,10 +119,10 @@ export class TlsAcceptor {
     this.#handshakes.add(accepting)
   }
 
-  /** Ends what has not finished its handshake, where it began by rules that have gone. */
-  endPending(isOver: (address: string) => boolean): void {
+  /** Ends what has not finished its handshake, where it began by rules that have gone, or is banned now. */
+  endPending(isOver: (address: string, client: string) => boolean, code: 'RULES_CHANGED' | 'BANNED' = 'RULES_CHANGED'): void {
     for (const accepting of [...this.#pending]) {
-      if (isOver(accepting.who.address)) this.#fail(accepting, 'RULES_CHANGED')
+      if (isOver(accepting.who.address, accepting.client)) this.#fail(accepting, code)
     }
   }
 
@@ -228,6 +232,7 @@ export class TlsAcceptor {
     this.#log.tell('handshake-failed', { ...accepting.who, countedAs: accepting.client, reason, ...more, words, advice, code },
       `TLS handshake failed: ${words}${more.detail === undefined ? '' : ` (${more.detail})`}`)
     accepting.socket.destroy()
+    this.#onFail(reason, accepting.who.address, accepting.client)
   }
 
   #settle(accepting: Accepting, outcome: 'in' | 'in vain' | 'none' = 'none'): void {

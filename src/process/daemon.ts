@@ -2,6 +2,7 @@
 import { AdminServer, type Administered } from '../admin/server.ts'
 import { plain, type ConnectionsNow, type Snapshot } from '../admin/snapshot.ts'
 import type { ClientCap } from '../admission/admission.ts'
+import { Bans } from '../admission/bans.ts'
 import { resolveGroups } from '../config/groups.ts'
 import { hasFault, issueLine } from '../config/issue.ts'
 import type { Loaded } from '../config/load.ts'
@@ -66,6 +67,7 @@ export class Daemon implements Administered, Running {
   readonly source: ConfigurationSource
   readonly startedAt = Date.now()
   readonly services: Services
+  readonly bans: Bans
   fdPlan: FdPlan
   readonly #fdLimit = readFdLimit()
   readonly #cap: ClientCap = { limit: Infinity, open: 0 }
@@ -91,7 +93,8 @@ export class Daemon implements Administered, Running {
     this.suspicions = log.log.watcher = new Suspicions(source.loaded.config!.alerts, log.log)
     this.fdPlan = planFor(source.loaded.config!, this.#fdLimit)
     this.#cap.limit = capOf(this.fdPlan)
-    this.services = new Services({ clock: this.#clock, turn: new Turn(), log: log.log, cap: this.#cap })
+    this.bans = new Bans(log.log)
+    this.services = new Services({ clock: this.#clock, turn: new Turn(), log: log.log, cap: this.#cap, bans: this.bans })
     this.#admin = new AdminServer(this, log.log)
     this.#manager = new ServiceManager(process.env, log.log)
   }
@@ -112,6 +115,7 @@ export class Daemon implements Administered, Running {
     for (const warning of loaded.issues.map(issueLine)) {
       if (!known.has(warning)) this.#log.log.tell('configuration-warning', { cause: 'start' }, warning)
     }
+    this.bans.use(resolveGroups(config).ban)
     const prepared = await this.services.prepare(config, { tls, addresses })
     prepared.commit()
     this.#tickets.every(config.ticket_rotation)
@@ -119,8 +123,10 @@ export class Daemon implements Administered, Running {
       log: this.#log, services: this.services, loaded, load, seen,
       prepare: config => {
         const plan = planFor(config, this.#fdLimit)
+        const { ban } = resolveGroups(config)
         return () => {
           this.fdPlan = plan
+          this.bans.use(ban)
           this.#cap.limit = capOf(plan)
           this.#tickets.every(config.ticket_rotation)
           this.auditing.use(config.audit)

@@ -111,9 +111,18 @@ export class Listener {
       this.#tls.endPending(address => !this.#admission.lets(address))
     }
     else {
-      const { firstRoom, halfway, handshakes, counters } = this.#admission
-      this.#tls = new TlsAcceptor({ secure, firstRoom, halfway, handshakes, timeoutMs, counters, log: this.#log })
+      const admission = this.#admission
+      const { firstRoom, halfway, handshakes, counters } = admission
+      this.#tls = new TlsAcceptor({
+        secure, firstRoom, halfway, handshakes, timeoutMs, counters, log: this.#log,
+        onFail: (reason, address, client) => admission.failed(reason, address, client),
+      })
     }
+  }
+
+  /** Ends handshakes of those who are banned now. */
+  endBanned(isBanned: (address: string, client: string) => boolean): void {
+    this.#tls?.endPending(isBanned, 'BANNED')
   }
 
   #dropTls(): void {

@@ -1,4 +1,5 @@
 import { Admission, type ClientCap } from '../admission/admission.ts'
+import type { Bans } from '../admission/bans.ts'
 import { entryPath } from '../config/endpoint.ts'
 import { resolveGroups } from '../config/groups.ts'
 import { collide } from '../config/rules.ts'
@@ -39,7 +40,7 @@ interface Wanted {
   apply(): void
 }
 
-export interface Shared { clock: Clock, turn: Turn, log: EventLog, cap: ClientCap }
+export interface Shared { clock: Clock, turn: Turn, log: EventLog, cap: ClientCap, bans: Bans }
 
 /** By the names of services. */
 export interface Built { tls: ReadonlyMap<string, ServiceTls>, addresses: ReadonlyMap<string, ServiceAddresses> }
@@ -68,6 +69,8 @@ export class Services {
 
   constructor(shared: Shared) {
     this.#shared = shared
+    // In a turn of its own: a client may be in the midst of what it is banned for.
+    shared.bans.onBan = (client, isIn) => void setImmediate(() => this.#shutOut(client, isIn))
   }
 
   get running(): RunningService[] {
@@ -128,9 +131,11 @@ export class Services {
       }
       return { running: { ...running, config, addresses }, tls, apply }
     }
-    const { log, cap } = this.#shared
-    const service = new Service(name, config, { ...this.#shared, onAway: () => this.#follow() }, tls.backend, tls.login)
-    const admission = new Admission({ service: name, addresses: addresses.rules, limits, counters: new Counters(), log, cap, isAway: () => service.isAway })
+    const { log, cap, bans } = this.#shared
+    const service = new Service(name, config, {
+      ...this.#shared, onAway: () => this.#follow(), onFailure: ({ address, countedAs }, failure) => admission.failed(failure, address, countedAs),
+    }, tls.backend, tls.login)
+    const admission: Admission = new Admission({ service: name, addresses: addresses.rules, limits, counters: new Counters(), log, cap, bans, isAway: () => service.isAway })
     made.push(service)
     return { running: { name, config, addresses, service, admission, standing: new Standing(service) }, tls, apply: () => {} }
   }
@@ -195,6 +200,16 @@ export class Services {
     for (const listener of this.listeners) listener.shut(this.#running.get(listener.service)?.service.shutsListeners === true)
   }
 
+  /** Ends connections and handshakes of those who are banned now.   @param client one, by its key; undefined: a range */
+  #shutOut(client: string | undefined, isIn: (address: string) => boolean): void {
+    const isBanned = (address: string, countedAs: string): boolean => client === undefined ? isIn(address) : countedAs === client
+    for (const { service, admission } of this.#running.values()) {
+      if (client === undefined || admission.isIn(client)) endSessions(service, isBanned)
+    }
+    for (const service of this.#retired) endSessions(service, isBanned)
+    for (const listener of this.listeners) listener.endBanned(isBanned)
+  }
+
   #closeListener(key: string, listener: Listener): void {
     listener.close()
     this.#listeners.delete(key)
@@ -212,6 +227,13 @@ export class Services {
 
   closeListeners(): void {
     for (const listener of this.listeners) listener.close()
+  }
+}
+
+function endSessions(service: Service, isBanned: (address: string, client: string) => boolean): void {
+  for (const session of [...service.sessions]) {
+    const { address, countedAs } = session.peer
+    if (isBanned(address, countedAs)) session.destroy('banned')
   }
 }
 

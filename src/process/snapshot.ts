@@ -1,6 +1,7 @@
 /** Walks what runs, and writes it down as plain values for `admin/`. */
 import { setImmediate as turnOfTheLoop } from 'node:timers/promises'
 import { jsonText, type ConnectionsNow, type ServiceSnapshot, type Snapshot } from '../admin/snapshot.ts'
+import type { Bans } from '../admission/bans.ts'
 import { groups } from '../proto/commands.ts'
 import type { LoopDelay } from '../telemetry/loop-delay.ts'
 import type { Suspicions } from '../telemetry/suspicions.ts'
@@ -22,6 +23,7 @@ export interface Running {
   readonly reloader: Reloader
   readonly fdPlan: FdPlan
   readonly loopDelay: LoopDelay
+  readonly bans: Pick<Bans, 'size' | 'counts'>
   readonly auditing: Auditing
   readonly suspicions: Suspicions
   readiness(): string[]
@@ -34,7 +36,7 @@ export function takeSnapshot(daemon: Running): Snapshot {
   return {
     version, node: process.version, openssl: process.versions.openssl!, tlsLeftOut: leftOut, pid: process.pid, startedAt: daemon.startedAt,
     configuration: daemon.configuration,
-    notReady: daemon.readiness(), isDraining: daemon.isDraining, connectionsLimit: fdPlan.limit,
+    notReady: daemon.readiness(), isDraining: daemon.isDraining, connectionsLimit: fdPlan.limit, bans: { now: daemon.bans.size, ...daemon.bans.counts },
     services: services.running.map(running => serviceSnapshot(running, daemon)),
     audit: daemon.auditing.now, reloads: reloader.counts, lastReload: reloader.last, refusal: reloader.refusal,
     process: {

@@ -16,6 +16,9 @@ export interface Refusal {
   reason: RequestRefusal | 'audit'
 }
 
+/** What a client does that it may be banned for. */
+export type ClientFailure = 'command-refused' | 'http' | 'proxy-header' | 'tls-flood'
+
 const words: Record<Refusal['reason'], (whose: string) => string> = {
   command: (whose) => `not among the commands of ${whose}`,
   key: (whose) => `its key is not among those of ${whose}`,
@@ -27,10 +30,13 @@ const words: Record<Refusal['reason'], (whose: string) => string> = {
 export class ClientEvents {
   readonly #log: EventLog
   readonly #authority: () => Authority
+  readonly failed: (peer: Peer, failure: ClientFailure) => void
 
-  constructor(log: EventLog, authority: () => Authority) {
+  /** @param onFailure a client was refused what no client of this service is to do, or what it sent is no request at all */
+  constructor(log: EventLog, authority: () => Authority, onFailure: (peer: Peer, failure: ClientFailure) => void) {
     this.#log = log
     this.#authority = authority
+    this.failed = onFailure
   }
 
   connected(peer: Peer, permit: Permit): void {
@@ -51,6 +57,7 @@ export class ClientEvents {
     const { audit } = this.#log
     const forAudit = audit && { group: commands[frame.row].group, ...this.#keyFor(audit, reason === 'key' ? permit.forbiddenKey(frame) : firstKey(frame)) }
     this.#log.tellOf(peer, 'command-refused', { rule, command, also, reason }, `refused ${command}: ${whyNot({ command, also, reason }, rule)}`, forAudit)
+    if (reason === 'command' || reason === 'key') this.failed(peer, 'command-refused')
   }
 
   /** With rules that are only observed it passes.   @param observed that would refuse it */

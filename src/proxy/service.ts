@@ -18,7 +18,7 @@ import type { BackendTls } from '../tls/backend.ts'
 import { Access } from './access.ts'
 import type { BackendConnection, BackendOwner } from './backend-connection.ts'
 import { assertTogether, BackendPools } from './backend-pools.ts'
-import { ClientEvents } from './client-events.ts'
+import { ClientEvents, type ClientFailure } from './client-events.ts'
 import { ClientSession, type Home } from './client-session.ts'
 import { dial, type Dial } from './dial.ts'
 import { Ledger } from './ledger.ts'
@@ -64,8 +64,8 @@ export class Service implements Home, ReadinessHome {
   #checkedAt = 0
   readonly #unwatch: () => void
 
-  /** @param shared `sizes`: others, for simulations; `onAway`: `isAway` or `shutsListeners` is another now */
-  constructor(name: string, config: ServiceConfig, shared: { clock: Clock; turn: Turn; log: EventLog; dial?: Dial; sizes?: typeof SIZES; onAway?: () => void }, tls?: BackendTls, login?: Login) {
+  /** @param shared `sizes`: others, for simulations; `onAway`: `isAway` or `shutsListeners` is another now; `onFailure`: a client did what it may be banned for */
+  constructor(name: string, config: ServiceConfig, shared: { clock: Clock; turn: Turn; log: EventLog; dial?: Dial; sizes?: typeof SIZES; onAway?: () => void; onFailure?: (peer: Peer, failure: ClientFailure) => void }, tls?: BackendTls, login?: Login) {
     this.name = name
     this.limits = config.limits
     this.sharing = config.backend.sharing
@@ -74,7 +74,7 @@ export class Service implements Home, ReadinessHome {
     this.turn = shared.turn
     this.log = shared.log
     this.departures = new Departures(name, config.log.connections, shared.log)
-    this.events = new ClientEvents(shared.log, () => this.access.authority)
+    this.events = new ClientEvents(shared.log, () => this.access.authority, shared.onFailure ?? (() => {}))
     this.access = new Access(config, { clock: shared.clock, events: this.events })
     this.#dial = shared.dial ?? dial
     this.#sizes = shared.sizes ?? SIZES
@@ -198,6 +198,7 @@ export class Service implements Home, ReadinessHome {
     this.#sessions.delete(session)
     for (const pools of [this.#pools, ...this.#retired]) pools.forget(session)
     this.traffic.closed[why]++
+    if (why === 'http' || why === 'proxy-header' || why === 'tls-flood') this.events.failed(session.peer, why)
     addTraffic(this.traffic, session)
     if (this.#sessions.size === 0) this.#onEmpty?.()
   }

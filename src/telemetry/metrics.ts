@@ -12,6 +12,8 @@ export const metrics = {
   memseal_connections_refused_total: { kind: 'counter', labels: ['service', 'reason'], help: 'Connections closed before anything but a PROXY header was read, by the rule or limit that kept them out.' },
   memseal_connections_closed_total: { kind: 'counter', labels: ['service', 'reason'], help: 'Client connections that ended, by why.' },
   memseal_connections_silent_total: { kind: 'counter', labels: ['service'], help: 'Connections that closed without having sent a byte: health checks and port scans.' },
+  memseal_bans: { kind: 'gauge', labels: [], help: 'Clients and ranges that are banned now.' },
+  memseal_bans_total: { kind: 'counter', labels: ['cause'], help: 'Bans that were put on: by failures of a client, or by order.' },
   memseal_connections_limit: { kind: 'gauge', labels: [], help: 'Client connections that the open-files limit and the configuration permit.' },
   memseal_accept_errors_total: { kind: 'counter', labels: ['service'], help: 'Errors of accept(), such as too many open files.' },
 

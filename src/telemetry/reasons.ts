@@ -3,13 +3,13 @@
 /** Why a connection was refused before a byte of it was read, but for a PROXY header, in the order in which the questions are asked; the
  *  last two of a client without TLS, which has said all that rules are held against. */
 export const refusals = [
-  'proxy-header', 'denied', 'not-allowed', 'audit-unavailable', 'backend-down', 'process-full', 'service-full', 'group-full', 'client-full', 'too-fast', 'no-rule', 'rule-full',
+  'proxy-header', 'banned', 'denied', 'not-allowed', 'audit-unavailable', 'backend-down', 'process-full', 'service-full', 'group-full', 'client-full', 'too-fast', 'no-rule', 'rule-full',
 ] as const
 export type RefusalReason = typeof refusals[number]
 
 /** Why a handshake failed. */
 export const handshakeFailures = [
-  'no-certificate', 'unknown-ca', 'expired', 'not-yet-valid', 'revoked', 'denied-certificate', 'crl-expired', 'crl-missing', 'rules-changed', 'wrong-pin',
+  'no-certificate', 'unknown-ca', 'expired', 'not-yet-valid', 'revoked', 'denied-certificate', 'crl-expired', 'crl-missing', 'rules-changed', 'banned', 'wrong-pin',
   'name-not-accepted', 'cn-only', 'no-rule', 'rule-full', 'wrong-purpose', 'weak-certificate', 'bad-certificate',
   'bad-signature', 'tls-version', 'no-shared-cipher', 'plain-text', 'http', 'proxy-header', 'timeout', 'displaced', 'queue-full', 'gave-up',
   'client-alert-unknown-ca', 'client-alert-bad-certificate', 'client-alert-expired', 'client-alert-other',
@@ -19,7 +19,7 @@ export type HandshakeFailureReason = typeof handshakeFailures[number]
 
 /** Why a client connection ended. */
 export const clientCloses = [
-  'client-closed', 'client-reset', 'quit', 'idle', 'request-timeout', 'max-age', 'drain', 'drain-timeout', 'killed', 'commands-changed', 'access-changed', 'revoked',
+  'client-closed', 'client-reset', 'quit', 'idle', 'request-timeout', 'max-age', 'drain', 'drain-timeout', 'killed', 'banned', 'commands-changed', 'access-changed', 'revoked',
   'tls-flood', 'request-memory', 'reply-backlog', 'reply-memory', 'protocol', 'http', 'proxy-header', 'private-limit', 'backend-closed',
   'login-lost', 'backend-down', 'backend-unavailable', 'backend-lost-mid-reply', 'backend-out-of-step',
 ] as const

@@ -42,6 +42,10 @@ const failures: Record<HandshakeFailureReason, { words: string, advice: string }
     words: 'the service, its networks, the CA or the revocation list changed before the handshake was done',
     advice: 'nothing needs doing: the client may come again and is judged by the new rules',
   },
+  'banned': {
+    words: 'the client was banned before its handshake was done',
+    advice: 'memseal ban list says why and for how long; memseal ban remove lets it in again',
+  },
   'wrong-pin': {
     words: "the client's certificate is none of those that are pinned in tls.fingerprints and tls.spki",
     advice: 'if it is to come in, add the fingerprint or spki beside this to the list',
@@ -162,6 +166,7 @@ const reasons: Record<string, HandshakeFailureReason> = {
   CRL_NOT_YET_VALID: 'crl-missing',
   CRL_SIGNATURE_FAILURE: 'crl-missing',
   RULES_CHANGED: 'rules-changed',
+  BANNED: 'banned',
   WRONG_PIN: 'wrong-pin',
   NAME_NOT_ACCEPTED: 'name-not-accepted',
   CN_ONLY: 'cn-only',

@@ -91,7 +91,7 @@ workers: 1
     told('m.yaml:11:13', 'services.cache.backend: is empty.',
       'Write its keys below it, or remove the line. It takes tls, auth, connect, plaintext, policy, sharing, connections, join_gets, connect_timeout, reply_timeout, when_down, return_after, probe_interval, longest_retry, max_age, resolve_interval.'),
     told('m.yaml:12:1', 'workers: there is no key "workers" here.',
-      'Remove it; the keys here are log, audit, alerts, admin, groups, drain_timeout, ticket_rotation, include, services.'),
+      'Remove it; the keys here are log, audit, alerts, admin, groups, ban, drain_timeout, ticket_rotation, include, services.'),
   ])
 })
 
