@@ -28,7 +28,7 @@ function putProcess(page: Page, snapshot: Snapshot): void {
   page.put('memseal_last_reload_timestamp_seconds', {}, (snapshot.lastReload?.at ?? 0) / 1000)
   page.put('memseal_last_reload_success', {}, snapshot.refusal === undefined ? 1 : 0)
   const { audit } = snapshot
-  page.put('memseal_audit_up', {}, audit.isUp ? 1 : 0)
+  page.put('memseal_audit_up', {}, audit.fault === undefined ? 1 : 0)
   page.put('memseal_audit_lines_total', {}, audit.lines)
   page.put('memseal_audit_lost_total', {}, audit.lost)
   page.put('memseal_audit_waiting_bytes', {}, audit.waitingBytes)

@@ -46,7 +46,8 @@ export interface Snapshot {
   lastReload: PastReload | undefined
   /** The refused reload that stands: what is on disk is not what is in force. */
   refusal: PastReload | undefined
-  audit: { isUp: boolean, lines: number, lost: number, waitingBytes: number }
+  /** `file`, and what is wrong with it: undefined where there is none, or nothing. */
+  audit: { file: string | undefined, fault: string | undefined, lines: number, lost: number, waitingBytes: number }
   process: {
     loopDelay: DelaySeconds, cpu: { user: number, system: number }, memory: { rss: number, heap: number, buffers: number },
     openFds: number, maxFds: number,

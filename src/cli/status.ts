@@ -32,10 +32,18 @@ export function statusText(snapshot: Sent<Snapshot>, now: number): string {
       ...(refusal === undefined || refusal.at === lastReload?.at ? [] : standing(refusal, now)),
       ...(snapshot.tlsLeftOut.length === 0 ? [] : [['OpenSSL', `${snapshot.openssl} does not know ${snapshot.tlsLeftOut.join(', ')}: TLS does without`] as const]),
       ...(snapshot.bans.now === 0 ? [] : [['banned', `${counted(snapshot.bans.now, 'client or range', 'clients and ranges')}; memseal ban list says who`] as const]),
+      ...auditRow(snapshot.audit),
       ['memory', `${bytes(snapshot.process.memory.rss)}, ${number(snapshot.process.openFds)} files and sockets open`],
     ]),
     ...snapshot.services.map(service => serviceText(service, now)),
   ].join('')
+}
+
+function auditRow({ file, fault, lines, lost, waitingBytes }: Sent<Snapshot>['audit']): (readonly [string, string])[] {
+  if (file === undefined) return []
+  const waiting = waitingBytes === 0 ? '' : `; ${bytes(waitingBytes)} wait`
+  const state = fault === undefined ? file : `NOT WRITTEN: ${fault}`
+  return [['audit', `${state} (${counted(lines, 'line')}${waiting}${lost === 0 ? '' : `; ${number(lost)} LOST`})`]]
 }
 
 /** An earlier reload was refused, and what it was asked for is not in force yet. */

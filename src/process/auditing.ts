@@ -7,7 +7,8 @@ import { version } from '../version.ts'
 
 // The audit of the running configuration: begun, opened anew, replaced by a reload, ended.
 
-export interface AuditNow { isUp: boolean, lines: number, lost: number, waitingBytes: number }
+/** `file`, and what is wrong with it: undefined where there is none, or nothing. */
+export interface AuditNow { file: string | undefined, fault: string | undefined, lines: number, lost: number, waitingBytes: number }
 
 export class Auditing {
   readonly #log: EventLog
@@ -23,13 +24,14 @@ export class Auditing {
     this.#configuration = configuration
   }
 
-  /** Puts other settings in force; undefined: none. It cannot fail: what is wrong with the file is told. */
-  use(settings: AuditSettings | undefined): void {
-    if (isDeepStrictEqual(settings, this.#audit?.settings)) return
+  /** Puts other settings in force; undefined: none. It cannot fail: what is wrong with the file is told.   @returns whether an audit begins */
+  use(settings: AuditSettings | undefined): boolean {
+    if (isDeepStrictEqual(settings, this.#audit?.settings)) return false
     this.#end()
-    if (settings === undefined) return
+    if (settings === undefined) return false
     this.#audit = this.#log.audit = new Audit(settings, fault => this.#tell(fault, settings))
     this.#log.tell('started', { version, pid: process.pid, configuration: this.#configuration }, 'the audit begins')
+    return true
   }
 
   /** Why nothing may happen that would have to be recorded; undefined: it can be, or need not be. */
@@ -39,9 +41,9 @@ export class Auditing {
 
   get now(): AuditNow {
     const { lines: earlierLines, lost: earlierLost } = this.#earlier
-    if (this.#audit === undefined) return { isUp: true, lines: earlierLines, lost: earlierLost, waitingBytes: 0 }
+    if (this.#audit === undefined) return { file: undefined, fault: undefined, lines: earlierLines, lost: earlierLost, waitingBytes: 0 }
     const { lines, file: { fault, lost, waitingBytes } } = this.#audit
-    return { isUp: fault === undefined, lines: earlierLines + lines, lost: earlierLost + lost, waitingBytes }
+    return { file: this.#audit.settings.file, fault: fault?.message, lines: earlierLines + lines, lost: earlierLost + lost, waitingBytes }
   }
 
   /** @returns why the audit goes on in the file that it had */

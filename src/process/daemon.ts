@@ -129,7 +129,7 @@ export class Daemon implements Administered, Running {
           this.bans.use(ban)
           this.#cap.limit = capOf(plan)
           this.#tickets.every(config.ticket_rotation)
-          this.auditing.use(config.audit)
+          if (this.auditing.use(config.audit)) for (const service of this.services.services) service.auditBegins()
           this.suspicions.settings = config.alerts
         }
       },

@@ -127,6 +127,10 @@ export class ClientSession implements Receiver, Pumped, Traveller, Answered {
     return this.record.bytesIn + this.outbox.bytesOut
   }
 
+  get isUnread(): boolean {
+    return this.#state === 'raw'
+  }
+
   get isClosed(): boolean {
     return this.#state === 'closed'
   }

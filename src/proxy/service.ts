@@ -184,6 +184,11 @@ export class Service implements Home, ReadinessHome {
     }
   }
 
+  /** Of clients that nobody follows an audit has to know. */
+  auditBegins(): void {
+    for (const session of this.#sessions) if (session.isUnread) this.events.unread(session.peer, session.permit)
+  }
+
   /** Its handshake was under way when the last backend went. */
   #turnAway(tcp: Socket): void {
     this.traffic.closed['backend-down']++

@@ -20,6 +20,8 @@ export interface Audited {
   readonly address: string
   readonly countedAs: string
   readonly port: number
+  /** The load balancer that it came by. */
+  readonly via?: string
   readonly tls?: { readonly subject: string, readonly names: readonly string[], readonly serial: string, readonly fingerprint: string }
 }
 
@@ -63,7 +65,11 @@ export class Audit {
       onFault(fault)
     })
     this.#timer = setInterval(() => this.look(), LOOK_MS).unref()
+    // Before what waits is written for the last time.
+    process.prependListener('exit', this.#onExit)
   }
+
+  readonly #onExit = (): void => this.#endAll()
 
   takes(name: EventName): boolean {
     return isAudited(name) && (this.#names.has('all') || this.#names.has(name))
@@ -98,7 +104,7 @@ export class Audit {
   #fold(name: EventName, once: readonly string[], fields: Record<string, unknown>): void {
     const now = this.#now()
     this.look(now)
-    let key = `${name} ${String(fields.address)} ${String(fields.fingerprint)} ${String(fields.keyPrefix)}`
+    let key = `${name} ${String(fields.address)} ${String(fields.fingerprint)} ${String(fields.keyPrefix)} ${String(fields.user)}`
     for (const field of once) if (field !== 'countedAs') key += ` ${String(fields[field])}`
     const known = this.#repeats.get(key)
     if (known !== undefined) {
@@ -143,17 +149,22 @@ export class Audit {
     this.#write(this.#now(), 'audit-lost', { lines, words: 'so many lines could not be written and are lost' })
   }
 
+  #endAll(): void {
+    const now = this.#now()
+    for (const key of [...this.#repeats.keys()]) this.#end(key, now)
+  }
+
   /** Tells of all repeats, when there will be no more. */
   close(): void {
     clearInterval(this.#timer)
-    const now = this.#now()
-    for (const key of [...this.#repeats.keys()]) this.#end(key, now)
+    process.removeListener('exit', this.#onExit)
+    this.#endAll()
     this.file.close()
   }
 }
 
-function whoIs({ service, listener, id, address, port, tls }: Audited): Record<string, unknown> {
-  const who = { service, listener, client: id, address, port }
+function whoIs({ service, listener, id, address, port, via, tls }: Audited): Record<string, unknown> {
+  const who = { service, listener, client: id, address, port, via }
   if (tls === undefined || tls.fingerprint === '') return who
   const names = tls.names.length === 0 ? {} : { names: tls.names.slice(0, MOST_NAMES) }
   return { ...who, subject: tls.subject, ...names, serial: tls.serial, fingerprint: tls.fingerprint }

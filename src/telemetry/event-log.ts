@@ -19,7 +19,7 @@ export interface Watcher {
 }
 
 /** Whose an event is; all other fields say what it is. */
-const WHOSE = new Set(['address', 'countedAs'])
+const WHOSE = new Set(['address', 'countedAs', 'network'])
 
 export class EventLog {
   readonly #pino: Logger
@@ -69,12 +69,14 @@ export class EventLog {
     this.audit?.record(name, fields, words, client)
   }
 
-  #log(name: EventName, event: Event, fields: Record<string, unknown>, words: string, level?: Level): void {
+  #log(name: EventName, event: Event, fields: Record<string, unknown>, words: string, given?: Level): void {
+    const level = this.#levelOf(event, given)
+    if (!this.#pino.isLevelEnabled(level)) return
     const suppressed = event.once === undefined || event.audit === 'apart' ? undefined : this.#fold(name, event.once, fields)
     if (suppressed === 'folded') return
     const { countedAs, ...rest } = fields
     const counted = countedAs === undefined || countedAs === rest.address ? {} : { countedAs }
-    this.#pino[this.#levelOf(event, level)]({ event: name, ...rest, ...counted, suppressed }, words)
+    this.#pino[level]({ event: name, ...rest, ...counted, suppressed }, words)
   }
 
   #fold(name: EventName, once: readonly string[], fields: Record<string, unknown>): number | 'folded' {

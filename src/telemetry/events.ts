@@ -9,7 +9,7 @@ export interface Event {
   /** `by the case`: whoever tells of it says which. `always`: logged whatever `log.level` is, since somebody has asked for it. */
   level: Level | 'by the case' | 'always'
   /** Fields by which it is folded: one line a minute for those that are alike in all of them, and 60 lines a minute for those that differ
-   *  only in whose they are (`address`, `countedAs`). The next line says in `suppressed` how many were left out. Without: each has a line.
+   *  only in whose they are (`address`, `countedAs`, `network`). The next line says in `suppressed` how many were left out. Without: each has a line.
    *  Of an event that is recorded `apart` only the audit is folded so. */
   once?: readonly string[]
   /** The metric that counts it, folded or not. */
@@ -28,7 +28,7 @@ export const events = {
   'tls-flood': { level: 'warn', audit: true, once: ['service', 'listener', 'countedAs'], counter: 'memseal_connections_closed_total', help: 'A client sent TLS records without data until it was closed. No client library does that: look at what runs at `address`.' },
   'command-refused': { level: 'warn', audit: true, once: ['service', 'rule', 'command', 'also', 'reason', 'countedAs'], counter: 'memseal_requests_refused_total', help: 'A request was answered with an error: `rule` of `access`, or where there are none `commands`, does not let its client do that. `reason` says what of it may not be: the command (`also`: what the request needs besides), a key, the size of a value, the number of keys. Allow it, or ask the owner of `address` why it is sent.' },
   'command': { level: 'debug', audit: true, once: ['service', 'command', 'countedAs'], counter: 'memseal_requests_total', help: 'A client was let do what is always recorded: `flush_all`, or a command of the group `admin` (dumps and `watch` among them).' },
-  'login': { level: 'debug', audit: true, once: ['service', 'user', 'outcome', 'countedAs'], help: 'A client logged in to memcached by itself (SASL, or the first `set` with `-Y`) as `user`; `outcome` is accepted or refused.' },
+  'login': { level: 'debug', audit: true, once: ['service', 'outcome', 'countedAs'], help: 'A client logged in to memcached by itself (SASL, or the first `set` with `-Y`) as `user`; `outcome` is accepted or refused.' },
   'unread': { level: 'debug', audit: true, once: ['service', 'countedAs'], counter: 'memseal_private_connections_total', help: 'A client with `commands: [all]` has sent what memseal does not know or cannot tell the end of: all that it asks from there on passes unread, and is not recorded.' },
   'scan-suspected': { level: 'warn', audit: true, once: ['service', 'network'], counter: 'memseal_suspicions_total', help: 'As many addresses of one network (/24, IPv6 /64) as `alerts.scan` says were refused within a minute, for what strangers are refused for. Look who scans, or which rollout has the wrong certificates.' },
   'plain-on-tls': { level: 'warn', audit: true, once: ['service', 'listener', 'reason', 'countedAs'], counter: 'memseal_suspicions_total', help: 'Plain memcached, or a request of the web (`reason`: http), came to a listener with TLS: a client whose configuration lacks TLS, or somebody who tries.' },
@@ -117,7 +117,7 @@ Made by \`memseal config events\`; do not edit.
 
 Each line of the log has a field \`event\`. Events that many clients can bring about are folded: of those that are alike in the fields
 that the fourth column names, there is one line a minute, and 60 lines a minute of those that differ only in whose they are
-(\`address\`, \`countedAs\`). The next line says in \`suppressed\` how many were left out.
+(\`address\`, \`countedAs\`, \`network\`). The next line says in \`suppressed\` how many were left out.
 
 | event | level | audit | folded by | metric | what it says |
 |---|---|---|---|---|---|

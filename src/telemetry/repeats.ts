@@ -52,11 +52,14 @@ export class Repeats {
     const minute = this.#minutes.get(reason)
     if (minute !== undefined && now - minute.from < MINUTE) return minute
     const next = { from: now, lines: 0, suppressed: minute?.suppressed ?? 0 }
+    // A reason may hold a name that somebody chose.
+    this.#minutes.delete(reason)
+    if (this.#minutes.size >= this.#most) this.#minutes.delete(this.#minutes.keys().next().value!)
     this.#minutes.set(reason, next)
     return next
   }
 
   get size(): number {
-    return this.#told.size
+    return Math.max(this.#told.size, this.#minutes.size)
   }
 }

@@ -60,6 +60,21 @@ test('files are read even when another part of the configuration is at fault', a
   expect(err).toContain('services.cache.nonsense: ')
 })
 
+test('an audit file that cannot be opened is a fault at its place; so is an event that there is not', async () => {
+  const file = join(folder, 'audit.yaml')
+  const missing = at('missing/audit.log')
+  const service = 'services: { cache: { listen: 127.0.0.1:0 } }'
+  writeFileSync(file, `audit: { file: ${missing}, keys: hash }\n${service}\n`)
+  const { code, stderr } = await runMemseal(['check', '--config', file])
+  expect([code, stderr.split('\n')[0]]).toEqual([78, `${file}:1:16  audit.file: ${missing} cannot be opened for the audit: there is no folder ${at('missing')}.`])
+  writeFileSync(file, `audit: { file: ${at('audit.log')}, events: [command, backend-lost], keys: some }\n${service}\n`)
+  const other = await runMemseal(['check', '--config', file])
+  expect(other.stderr).toContain('audit.events[1]: "backend-lost" is not offered')
+  expect(other.stderr).toContain('audit.keys: "some" is not offered (none, prefix, hash, full).')
+  writeFileSync(file, `audit: { keys: none }\n${service}\n`)
+  expect((await runMemseal(['check', '--config', file])).stderr).toContain('audit.file: is missing')
+})
+
 test('a log file that cannot be opened is a fault at its place, among the others', async () => {
   const file = join(folder, 'log.yaml')
   const missing = at('missing/memseal.log')

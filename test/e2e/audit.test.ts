@@ -1,5 +1,5 @@
 // Who did what, as the audit of a running memseal has it: clients in mutual TLS, refusals, orders; full disks.
-import { mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test, vi } from 'vitest'
 import { readMetrics } from '../support/admin.ts'
@@ -136,6 +136,7 @@ test.skipIf(process.platform !== 'linux')('a full disk costs no request: it is t
   const wire = await connect({ port: daemon.port(), tls: as(client, ca) })
   expect(await wire.ask('flush_all\r\n', 4)).toBe('OK\r\n')
   expect((await runMemseal(['reload', '--admin', `unix:${admin}`])).code).toBe(0)
+  expect((await runMemseal(['status', '--admin', `unix:${admin}`])).stdout).toMatch(/audit +NOT WRITTEN: .* its disk is full\. \(\d+ lines; .* wait\)/)
   expect([...await readMetrics(admin)].filter(([name]) => name.startsWith('memseal_audit_')).map(([name, value]) => [name, value > 0])).toEqual([
     ['memseal_audit_up', false], ['memseal_audit_lines_total', true], ['memseal_audit_lost_total', false], ['memseal_audit_waiting_bytes', true]])
   unlinkSync(file)
@@ -143,6 +144,47 @@ test.skipIf(process.platform !== 'linux')('a full disk costs no request: it is t
   await daemon.waitForLog('audit-available')
   expect(await daemon.stop()).toBe(0)
   expect(linesOf(file).map(({ event }) => event)).toEqual(['started', 'connected', 'command', 'reloaded', 'draining', 'closed', 'ended'])
+})
+
+test.skipIf(process.platform !== 'linux')('a file that may not grow: no line is torn but the one that did not fit, and it goes on in the next file, which says so', async () => {
+  const { file, config, ca, client, admin } = await scene()
+  const daemon = await startDaemon(config, { wrapper: ['prlimit', '--fsize=5000'] })
+  const wire = await connect({ port: daemon.port(), tls: as(client, ca) })
+  for (let i = 0; i < 20; i++) {
+    const one = await connect({ port: daemon.port(), tls: as(client, ca), localAddress: `127.0.2.${i + 1}` })
+    expect(await one.ask('flush_all\r\n', 4)).toBe('OK\r\n')
+  }
+  expect((await daemon.waitForLog('audit-unavailable')).msg).toContain('the size that a file may have')
+  expect(await wire.ask('get a\r\n', 5)).toBe('END\r\n')
+  renameSync(file, `${file}.1`)
+  for (let i = 2; i < 9 && (await readMetrics(admin)).get('memseal_audit_waiting_bytes')! > 0; i++) {
+    daemon.kill('SIGHUP')
+    await seen(file, ({ event }) => event !== undefined)
+    await vi.waitUntil(async () => statSync(file).size > 4000 || (await readMetrics(admin)).get('memseal_audit_waiting_bytes') === 0, { timeout: 150_000 })
+    renameSync(file, `${file}.${i}`)
+  }
+  expect(await daemon.stop()).toBe(0)
+  const texts = readdirSync(join(file, '..')).sort().map(name => readFileSync(join(file, '..', name), 'utf8'))
+  const whole = texts.flatMap(text => text.split('\n').slice(0, -1)).map(line => JSON.parse(line) as Line)
+  const torn = texts.map(text => text.split('\n').at(-1)).filter(rest => rest !== '').length
+  const lost = whole.filter(({ event }) => event === 'audit-lost').reduce((sum, { lines }) => sum + lines, 0)
+  expect(torn).toBeGreaterThan(0)
+  const flushes = whole.filter(({ event }) => event === 'command').length
+  const arrivals = whole.filter(({ event }) => event === 'connected').length
+  // The last one may be torn at the end, when the audit cannot say so any more, and the log does.
+  expect(torn - lost).toBeOneOf([0, 1])
+  expect(flushes + arrivals + torn).toBeGreaterThanOrEqual(41)
+})
+
+test('a client that passed unread before the audit began is told of when it begins', async () => {
+  const { file, admin, config, ca, client } = await scene({}, { commands: ['all'] })
+  const { audit, ...rest } = config
+  const daemon = await startDaemon(rest)
+  const wire = await connect({ port: daemon.port(), tls: as(client, ca) })
+  expect(await wire.ask('foo bar\r\n', 7)).toBe('ERROR\r\n')
+  writeFileSync(daemon.configFile, JSON.stringify({ ...rest, audit }))
+  expect((await runMemseal(['reload', '--admin', `unix:${admin}`])).stdout).toContain('audit: is new')
+  expect(await seen(file, ({ event }) => event === 'unread')).toMatchObject({ subject: expect.stringContaining('CN=client') })
 })
 
 test('with commands: [all] what is known passes read, and is recorded; what is not known is the last that is seen, and says so', async () => {

@@ -1,5 +1,7 @@
+import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { expect, onTestFinished, test } from 'vitest'
 import { Audit, type Audited } from '../../src/telemetry/audit.ts'
 import type { AuditSettings } from '../../src/telemetry/audit-settings.ts'
@@ -61,6 +63,21 @@ test('repeats that are counted at the end of the process are told then', async (
   for (let i = 0; i < 3; i++) audit.record('connected', {}, 'a client is in', client)
   audit.close()
   expect((await lines()).map(({ repeats }) => repeats)).toEqual([undefined, 2])
+})
+
+test.each(['process.exit()', "throw new Error('unforeseen')", ''])('what is counted is told though the process ends by itself (%s)', end => {
+  const file = join(tempFolder(), 'audit.log')
+  const module = fileURLToPath(new URL('../../src/telemetry/audit.ts', import.meta.url))
+  const script = `import { Audit } from ${JSON.stringify(module)}
+    const audit = new Audit({ file: ${JSON.stringify(file)}, events: ['all'], keys: 'none', required: false }, () => {})
+    for (let i = 0; i < 3; i++) audit.record('connected', {}, 'a client is in', ${JSON.stringify(client)})
+    ${end}`
+  try {
+    execFileSync(process.execPath, ['--input-type=module', '-e', script], { stdio: 'ignore' })
+  } catch {
+    expect(end).toMatch(/^throw/)
+  }
+  expect(readFileSync(file, 'utf8').split('\n').slice(0, -1).map(line => (JSON.parse(line) as Line).repeats)).toEqual([undefined, 2])
 })
 
 test('the table of repeats is bounded: the oldest is told before its minute is over, and nothing is forgotten', async () => {

@@ -32,3 +32,9 @@ test('a reason is told so often a minute and no more, by whomever; what was left
   expect(repeats.tell('denied', 'a')).toBe(1)
   expect(repeats.size).toBe(5)
 })
+
+test('reasons that somebody chose are bounded too', () => {
+  const repeats = new Repeats(() => 0, 3)
+  for (let i = 0; i < 10; i++) repeats.tell(`user ${i}`)
+  expect(repeats.size).toBe(3)
+})
