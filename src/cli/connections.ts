@@ -21,7 +21,7 @@ export function connectionsText({ total, connections }: { total: number, connect
   const hasRules = connections.some(({ rule }) => rule !== undefined)
   const head = ['id', 'service', 'client', 'certificate', ...hasRules ? ['rule'] : [], 'tls', 'age', 'idle', 'requests', 'in flight', 'in', 'out', 'unread', 'backend']
   const rows = connections.map(each => [
-    each.id, each.service, each.address === 'unix' ? 'unix' : `${each.address}:${each.port}`,
+    each.id, each.service, `${each.address === 'unix' ? 'unix' : `${each.address}:${each.port}`}${each.via === undefined ? '' : ` via ${each.via}`}`,
     each.tls?.subject || '-', ...hasRules ? [each.rule ?? '-'] : [], each.tls === undefined ? 'plain' : `${each.tls.version}${each.tls.resumed ? ' resumed' : ''}`,
     age(each.seconds), age(each.idleSeconds), number(each.requests), number(each.inFlight), bytes(each.bytesIn), bytes(each.bytesOut),
     bytes(each.backlogBytes), each.isPrivate === undefined ? 'shared' : `private (${each.isPrivate})`,

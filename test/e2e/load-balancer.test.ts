@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { askAdmin, readMetrics } from '../support/admin.ts'
 import { endOf } from '../support/child.ts'
+import { commandHere } from '../support/command.ts'
 import { startDaemon, type Daemon } from '../support/daemon.ts'
 import { startMemcached } from '../support/memcached.ts'
 import { pki } from '../support/pki.ts'
@@ -100,6 +101,7 @@ for (const version of ['send-proxy', 'send-proxy-v2'] as const) {
       await setsAndGets(wire)
       const { connections } = JSON.parse((await askAdmin(join(daemon.folder, 'admin.sock'), '/connections')).body) as { connections: object[] }
       expect(connections).toMatchObject([{ service, address: CLIENT, port: wire.socket.localPort, via: service === 'local' ? 'unix' : BALANCER }])
+      expect((await commandHere(['connections', '--config', daemon.configFile])).stdout).toContain(`${CLIENT}:${wire.socket.localPort} via ${service === 'local' ? 'unix' : BALANCER} `)
       wire.destroy()
       expect(await daemon.waitForLog('closed')).toMatchObject({ service, address: CLIENT, via: service === 'local' ? 'unix' : BALANCER, requests: 2 })
 
