@@ -1,14 +1,32 @@
 /** Who memseal is to memcached: a name and a password, and the requests that show them. Nothing that prints, compares or writes this
  *  object down gets to see the password. */
 import { timingSafeEqual } from 'node:crypto'
+import { printable } from '../lib/printable.ts'
+import type { RequestFrame } from './frame.ts'
 
 /** Bytes of a password. memcached's own list with `-Y` has room for 256 with the name; SASL has its own bounds. */
 export const MAX_PASSWORD = 1024
 /** A request in text that is longer than that, line and value, is not a login. */
 export const MOST_LOGIN_BYTES = 4096
-const SASL_AUTH = 0x21
+export const SASL_AUTH = 0x21
 const HEADER = 24
 const PLAIN = 'PLAIN'
+
+const LONGEST_USER = 128
+
+/** Whose login a request shows, for the log; '' when it does not say so in a form that is known. Never anything of the password.
+ *  @param frame whole: SASL PLAIN, or the `set` of `-Y` */
+export function userOf({ dialect, opcode, chunk, keyStart, keyEnd, lineEnd, end, rest }: RequestFrame): string {
+  const value = Buffer.concat([chunk.subarray(lineEnd, end), ...rest])
+  let [from, to] = [0, value.indexOf(' ')]
+  if (dialect === 'binary') {
+    if (opcode !== SASL_AUTH || chunk.toString('latin1', keyStart, keyEnd) !== PLAIN) return ''
+    // authzid NUL user NUL password
+    from = value.indexOf(0) + 1
+    to = from === 0 ? -1 : value.indexOf(0, from)
+  }
+  return to < 0 ? '' : printable(value, from, to, LONGEST_USER)
+}
 
 export class Login {
   readonly username: string

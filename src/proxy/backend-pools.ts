@@ -17,6 +17,7 @@ import type { BackendContext } from './backend-context.ts'
 import { BinaryDialect } from './binary-dialect.ts'
 import type { Dial } from './dial.ts'
 import type { Dialect as ConnectionDialect, Wire } from './dialect.ts'
+import { LoginBar } from './login-trouble.ts'
 import { AUTO_LANES, Pool, type WaitsForLane } from './pool.ts'
 import type { LaneSnapshot, ServiceNow } from './service-now.ts'
 import { SlabPool, type ReplyMemory } from './slab.ts'
@@ -53,6 +54,7 @@ export class BackendPools {
   readonly #context: BackendContext
   readonly #text: Pool
   readonly #binary: Pool
+  readonly #loginBar = new LoginBar()
 
   /** Nothing is opened yet.   @param tls what was made of `backend.tls`   @param login of `backend.auth` */
   constructor(config: BackendConfig, tls: BackendTls | undefined, login: Login | undefined, options: BackendPoolsOptions) {
@@ -132,8 +134,19 @@ export class BackendPools {
   useLogin(login: Login | undefined): void {
     if (login === this.#context.login) return
     this.#context.login = login
+    this.#loginBar.lift()
     this.#text.loginChanged()
     this.#binary.loginChanged()
+  }
+
+  /** A connection was lost, or could not be opened. */
+  lost(why: BackendClose): void {
+    if (why === 'login-refused') this.#loginBar.refused(this.#options.clock.now)
+  }
+
+  /** memcached has refused the login a moment ago: it is not to be shown at each request of a client. */
+  get isLoginBarred(): boolean {
+    return this.#loginBar.isUp(this.#options.clock.now)
   }
 
   lookUp(): void {

@@ -191,9 +191,14 @@ export class BinaryDialect implements Dialect, Replies {
     // Statistics are many packets to one request; the last has neither key nor body, or a status that says no.
     if (run !== undefined && framer.opcode === STAT_OPCODE && framer.status === Status.ok && framer.bodyBytes > 0) return this.#wire.deliverPart()
     if (run === undefined) return this.#ownReply()
-    if (isLogin[framer.opcode] === 1 && framer.status === Status.ok) this.#wire.witness.loggedIn?.(true)
+    if (isLogin[framer.opcode] === 1) this.#clientLogin(framer.status)
     this.#wire.deliver(run, expected.fate[head] & Fate.swallow, at)
     if (!this.#wire.isClosed) this.#settle()
+  }
+
+  #clientLogin(status: number): void {
+    if (status === Status.ok) this.#wire.witness.loggedIn?.(true)
+    else if (status === LOGIN_WANTED) this.#wire.witness.loginRefused?.()
   }
 
   #settle(): void {

@@ -53,6 +53,7 @@ export class ClientLogins {
     if (found === Found.head) return this.#hold() === 'waits'
     if (!login.isTextValue(valueOf(frame))) return false
     this.#client.answers.say(frame, found, 'STORED', Status.ok)
+    this.#home.clientLogin(this.#client.peer, login.username, 'accepted')
     return true
   }
 

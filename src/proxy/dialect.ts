@@ -118,4 +118,6 @@ export interface LoginWitness {
   loginWanted?(): void
   /** That client has logged in. @param isSure else it was an ordinary `set` that looks the same */
   loggedIn?(isSure: boolean): void
+  /** memcached has refused the login of that client. */
+  loginRefused?(): void
 }

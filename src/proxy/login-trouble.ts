@@ -45,3 +45,25 @@ export class LoginTrouble {
     this.#isRefusalTold = false
   }
 }
+
+/** Keeps connections of clients' own from showing a login that was refused a moment ago: each request would try it again. */
+export class LoginBar {
+  readonly #backoff = new Backoff(FIRST_RETRY_MS, LONGEST_RETRY_MS)
+  #until = 0
+
+  isUp(now: number): boolean {
+    return now < this.#until
+  }
+
+  /** @param now in the clock's ms */
+  refused(now: number): void {
+    if (now - this.#until > LONGEST_RETRY_MS) this.#backoff.reset()
+    this.#until = now + this.#backoff.nextMs()
+  }
+
+  /** The login is another. */
+  lift(): void {
+    this.#backoff.reset()
+    this.#until = 0
+  }
+}

@@ -8,7 +8,7 @@ import type { Peer } from '../policy/peer.ts'
 import { Status } from '../proto/binary-request.ts'
 import { isLoginRow, SASL, SET } from '../proto/commands.ts'
 import { Found, type Dialect, type RequestFrame } from '../proto/frame.ts'
-import type { Login } from '../proto/login.ts'
+import { MOST_LOGIN_BYTES, userOf, type Login } from '../proto/login.ts'
 import type { BackendClose, ClientClose, PrivateReason } from '../telemetry/reasons.ts'
 import type { BackendConnection, BackendOwner } from './backend-connection.ts'
 import { LOGIN_REFUSED_WORDS, UNAVAILABLE_WORDS } from './backend-pools.ts'
@@ -35,6 +35,8 @@ export interface PrivateHome {
   /** A client's own connection ended, and the client noticed. */
   privateLost(peer: Peer, route: Route, reason: string, words: string, loss: Loss | undefined): void
   lost(why: BackendClose): void
+  /** A client has logged in by itself, or was not let. @param user '' when that is not known */
+  clientLogin(peer: Peer, user: string, outcome: 'accepted' | 'refused'): void
   /** memcached's release has `mn`, as far as is known. */
   readonly hasMn: boolean
   /** There are lanes, which find out whether memcached wants a login. */
@@ -43,6 +45,8 @@ export interface PrivateHome {
   readonly wantsLogin: boolean
   /** What memseal itself logs in with. */
   readonly login: Login | undefined
+  /** It was refused a moment ago. */
+  readonly isLoginBarred: boolean
 }
 
 /** It could not be opened. */
@@ -55,6 +59,8 @@ export class PrivateRoute implements BackendOwner, WaitsForPlace {
   #isRaw = false
   /** Its client shows a login of its own, so memseal does not: memcached takes but one on a connection. */
   bringsLogin = false
+  /** Whose login was sent last. */
+  #user = ''
   /** It has waited for a place in vain: for as long again it is told at once, or a pipeline would wait for each of its requests. */
   #refusedUntil = 0
   /** The connection that stands carries a login of its client; or perhaps: a `set` was the first that it asked. */
@@ -95,11 +101,7 @@ export class PrivateRoute implements BackendOwner, WaitsForPlace {
   /** @param isUnread from this request on bytes pass unread */
   take(frame: RequestFrame, found: Found, isUnread: boolean): void {
     const client = this.#client
-    if (isLoginRow[frame.row] === 1 && this.#home.login !== undefined && !this.bringsLogin) {
-      if (client.outbox.inFlight > 0) return client.move(found)
-      this.bringsLogin = true
-      this.leave('its client logs in by itself')
-    }
+    if (isLoginRow[frame.row] === 1 && !this.#takesLogin(frame, found)) return
     const connection = this.#connection
     // Replies that are still to come on the shared lane come first.
     if (connection === undefined) return client.outbox.inFlight > 0 ? client.move(found) : this.#open(found)
@@ -125,13 +127,30 @@ export class PrivateRoute implements BackendOwner, WaitsForPlace {
     const { outbox, answers } = this.#client
     if (outbox.inFlight > 0) this.#client.move(found)
     else if (frame.row !== SET) answers.say(frame, found, UNAUTHENTICATED, Status.invalid)
-    else return false
+    else return !this.#takesLogin(frame, found)
     return true
+  }
+
+  /** One after the other, and whole, so that it is known whose login is answered.   @returns false when it comes again */
+  #takesLogin(frame: RequestFrame, found: Found): boolean {
+    const { outbox, intake } = this.#client
+    if (found === Found.head && frame.size <= MOST_LOGIN_BYTES) intake.hold()
+    else if (outbox.inFlight > 0) this.#client.move(found)
+    else {
+      this.#user = userOf(frame)
+      if (this.#home.login !== undefined && !this.bringsLogin) {
+        this.bringsLogin = true
+        this.leave('its client logs in by itself')
+      }
+      return true
+    }
+    return false
   }
 
   #open(found: Found): void {
     const client = this.#client
     client.move(found)
+    if (this.#home.isLoginBarred && !this.bringsLogin) return this.#fail(LOGIN_REFUSED_WORDS, 'backend-unavailable')
     if (this.#mayOpen()) return
     if (this.#home.clock.now < this.#refusedUntil) this.placeLate()
     else this.#home.waitForPlace(this)
@@ -164,8 +183,14 @@ export class PrivateRoute implements BackendOwner, WaitsForPlace {
   // A login belongs to a connection. When that is lost, its client has to start over.
 
   loggedIn(isSure: boolean): void {
-    if (isSure || this.#home.wantsLogin) this.#hasLogin = true
-    else this.#mayHaveLogin = true
+    if (isSure || this.#home.wantsLogin) {
+      this.#hasLogin = true
+      this.#home.clientLogin(this.#client.peer, this.#user, 'accepted')
+    } else this.#mayHaveLogin = true
+  }
+
+  loginRefused(): void {
+    this.#home.clientLogin(this.#client.peer, this.#user, 'refused')
   }
 
   /** It was served before, and now it is a stranger: it had logged in. */

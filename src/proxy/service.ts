@@ -270,6 +270,11 @@ export class Service implements Home, ReadinessHome {
   /** A connection to the backend ended, or could not be opened. */
   lost(why: BackendClose): void {
     this.traffic.backendClosed[why]++
+    this.#pools.lost(why)
+  }
+
+  get isLoginBarred(): boolean {
+    return this.#pools.isLoginBarred
   }
 
   privateClosed(connection: BackendConnection): void {
@@ -280,6 +285,10 @@ export class Service implements Home, ReadinessHome {
    *  and minute. */
   privateLost(peer: Peer, route: Route, reason: string, words: string, loss: Loss | undefined): void {
     this.log.tellOf(peer, 'private-backend-lost', { backend: addressText(route), ...loss, reason, words }, `a client's own connection to the backend: ${lossText(words, loss)}`)
+  }
+
+  clientLogin(peer: Peer, user: string, outcome: 'accepted' | 'refused'): void {
+    this.log.tellOf(peer, 'login', { user, outcome }, `a login to memcached was ${outcome}`)
   }
 
   #checkDeadlines(now: number): void {

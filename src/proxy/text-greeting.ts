@@ -80,6 +80,7 @@ export class TextGreeting {
   saw(row: number, line: string): void {
     if (LOGIN_WANTED.test(line)) {
       this.wantsLogin = true
+      if (row === SET && line !== UNAUTHENTICATED) this.#wire.witness.loginRefused?.()
       this.#wire.witness.loginWanted?.()
       return
     }

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
-import { memstat, php, pylibmc } from '../setup/programs.mjs'
+import { memstat, php, pylibmc, ruby } from '../setup/programs.mjs'
 import { packet, reply } from '../proto/binary.ts'
 import { startDaemon, type Daemon } from '../support/daemon.ts'
 import { hasSasl, startSaslMemcached, type SaslMemcached } from '../support/sasl.ts'
@@ -17,6 +17,7 @@ const USERS = { anna: 'of-anna', cache: 'of-memseal' }
 const libraries = [
   { name: 'pylibmc', program: pylibmc(), script: 'pylibmc_login.py' },
   { name: 'php-memcached', program: php(), script: 'php_memcached_login.php' },
+  { name: 'dalli', program: ruby(), script: 'dalli_login.rb' },
 ]
 
 interface Scene extends SaslMemcached { daemon: Daemon; changePassword(text: string): void }

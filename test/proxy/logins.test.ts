@@ -285,3 +285,40 @@ test('what passes unread is closed with its connection, logged in or not', async
   t.client(1).end()
   expect(await t.reason(1)).toBe('backend-closed')
 })
+
+// What is told of them.
+
+const users = (t: Awaited<ReturnType<typeof transcript>>) => t.lines.filter(({ event }) => event === 'login').map(({ user, outcome }) => [user, outcome])
+
+test('a login in text is told with its user and its outcome, and nothing of the password', async () => {
+  const t = await transcript({ greeting: WANTED })
+  await t.logged('backend-wants-login')
+  const shows = (value: string) => `set auth 0 0 ${value.length}\r\n${value}\r\n`
+  t.client(1).sends(shows('anna wrong'), shows('no-blank-in-it'), shows('anna right pass'))
+  const own = await t.lanes(2)
+  for (const [value, answer] of [['anna wrong', 'CLIENT_ERROR authentication failure\r\n'], ['no-blank-in-it', 'CLIENT_ERROR bad authentication token format\r\n'], ['anna right pass', 'STORED\r\n']] as const) {
+    await own.sees(shows(value))
+    own.says(answer)
+    await t.client(1).gets(answer)
+  }
+  expect(users(t)).toEqual([['anna', 'refused'], ['', 'refused'], ['anna', 'accepted']])
+  expect(JSON.stringify(t.lines)).not.toMatch(/wrong|no-blank|right/)
+})
+
+test('a login with SASL likewise, also byte by byte; one after the other, so that each outcome has its user', async () => {
+  const t = await transcript({ dialect: 'binary', backend: { sharing: 'private' } })
+  const plain = (user: string, opaque: number, key = 'PLAIN') => packet({ opcode: 0x21, key, value: `\0${user}\0secret`, opaque })
+  const all = Buffer.concat([plain('anna', 1), plain('otto', 2), plain('ida', 3, 'OTHER'), packet({ opcode: 0x21, key: 'PLAIN', value: 'secret', opaque: 4 })])
+  for (const byte of all) {
+    t.client(1).sends(Buffer.of(byte))
+    await new Promise(setImmediate)
+  }
+  const own = await t.private(1)
+  for (const [at, status] of [0, 0x20, 0x20, 0x20].entries()) {
+    const [opaque] = await own.seesPackets(0x21)
+    own.says(reply({ opcode: 0x21, status, opaque }))
+    await t.client(1).gets(reply({ opcode: 0x21, status, opaque: at + 1 }))
+  }
+  expect(users(t)).toEqual([['anna', 'accepted'], ['otto', 'refused'], ['', 'refused']])
+  expect(JSON.stringify(t.lines)).not.toContain('secret')
+})

@@ -183,7 +183,7 @@ test('a private connection logs in before its client is heard', async () => {
   await lane.seesNothing()
 })
 
-test('a private connection whose login is refused: its client gets an error, and goes on sharing', async () => {
+test('a private connection whose login is refused: its client gets an error', async () => {
   const t = await transcript({ greeting: WANTED, login })
   await loggedIn(t)
   t.client(1).sends('stats\r\n')
@@ -192,6 +192,13 @@ test('a private connection whose login is refused: its client gets an error, and
   own.says('CLIENT_ERROR authentication failure\r\n')
   await t.client(1).gets('SERVER_ERROR memseal: memcached refuses the login of memseal\r\n')
   expect(await t.logged('private-backend-lost')).toMatchObject({ reason: 'login-refused', advice: expect.stringContaining('password_file') })
+  // The next one is not tried at once; what locks out who fails too often would lock out memseal.
+  t.client(1).sends('stats\r\n')
+  await t.client(1).gets('SERVER_ERROR memseal: memcached refuses the login of memseal\r\n')
+  expect(t.service.traffic.privates.command).toBe(1)
+  t.passes(1001)
+  t.client(1).sends('stats\r\n')
+  await loggedIn(t, 3)
 })
 
 test('a client with the same name and password: answered, and never stored', async () => {
