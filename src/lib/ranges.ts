@@ -42,6 +42,11 @@ export class RangesBuilder {
     return true
   }
 
+  /** Rules that were added. */
+  get size(): number {
+    return this.#size
+  }
+
   build(): Ranges {
     return new Ranges(this.#size, compiledIPv4(this.#ipv4), compiledIPv6(this.#ipv6))
   }

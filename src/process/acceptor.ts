@@ -24,7 +24,7 @@ import { peerFault, type PeerFault } from '../tls/verdict.ts'
 //           when not calm)
 //      in each of the three: close, timeout ── failed, or a probe
 
-type Who = Record<string, unknown> & { service: string, listener: string, address: string }
+type Who = Record<string, unknown> & { service: string, listener: string, address: string, via?: string }
 type OnFail = (reason: HandshakeFailureReason, address: string, client: string) => void
 type Ready = (socket: TLSSocket, tls: PeerTls, names: CertificateNames | undefined) => void
 /** By the rules of `access`; undefined: it may come in. */
@@ -120,9 +120,9 @@ export class TlsAcceptor {
   }
 
   /** Ends what has not finished its handshake, where it began by rules that have gone, or is banned now. */
-  endPending(isOver: (address: string, client: string) => boolean, code: 'RULES_CHANGED' | 'BANNED' = 'RULES_CHANGED'): void {
+  endPending(isOver: (address: string, client: string, via?: string) => boolean, code: 'RULES_CHANGED' | 'BANNED' = 'RULES_CHANGED'): void {
     for (const accepting of [...this.#pending]) {
-      if (isOver(accepting.who.address, accepting.client)) this.#fail(accepting, code)
+      if (isOver(accepting.who.address, accepting.client, accepting.who.via)) this.#fail(accepting, code)
     }
   }
 

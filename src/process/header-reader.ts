@@ -10,6 +10,8 @@ import { readProxyHeader, type Source } from '../lib/proxy-header.ts'
 //                            └─ gone ── a health check, when it has said nothing
 
 export interface HeaderEvents {
+  /** It waits no longer, for whatever reason; told before the others. */
+  over(): void
   /** @param bytes of the header   @param source for whom the connection is; undefined: the balancer's own */
   whole(bytes: number, source: Source | undefined): void
   /** @param words how it is wrong, the end of a sentence */
@@ -49,6 +51,7 @@ export class HeaderReader implements Guest {
     clearTimeout(this.#timer)
     this.#socket.off('data', this.#read).off('end', this.#gone).off('close', this.#gone).pause()
     this.place.release()
+    this.#on.over()
   }
 
   readonly #read = (chunk: Buffer): void => {

@@ -121,7 +121,7 @@ export class Listener {
   }
 
   /** Ends handshakes of those who are banned now. */
-  endBanned(isBanned: (address: string, client: string) => boolean): void {
+  endBanned(isBanned: (address: string, client: string, via?: string) => boolean): void {
     this.#tls?.endPending(isBanned, 'BANNED')
   }
 
@@ -194,8 +194,7 @@ export class Listener {
     this.#bound?.close()
     this.#endRetry?.()
     this.#tls?.close()
-    for (const reader of this.#headers) reader.close()
-    this.#headers.clear()
+    for (const reader of [...this.#headers]) reader.close()
   }
 
   #server(): Server {
@@ -233,18 +232,16 @@ export class Listener {
     const admission = this.#admission
     const place = admission.admitBalancer(balancer)
     if (typeof place === 'string') return reset(socket)
-    const over = (): void => {
-      admission.firstRoom.leave(reader)
-      this.#headers.delete(reader)
-    }
     const refuse = (how: string): void => {
-      over()
       admission.refuseHeader(balancer, how)
       reset(socket)
     }
     const reader: HeaderReader = new HeaderReader(socket, place, this.#timeoutMs, {
+      over: () => {
+        admission.firstRoom.leave(reader)
+        this.#headers.delete(reader)
+      },
       whole: (bytes, source) => {
-        over()
         // Another configuration may hold by now.
         if (!this.#admission.isBalancer(balancer.address)) return refuse('which is none any more')
         this.#admit(socket, source === undefined ? balancer : {
@@ -254,7 +251,6 @@ export class Listener {
       wrong: refuse,
       gone: bytes => {
         if (bytes > 0) return refuse('that left in the midst of its PROXY header')
-        over()
         admission.counters.probes += 1
         reset(socket)
       },

@@ -202,7 +202,7 @@ export class Services {
 
   /** Ends connections and handshakes of those who are banned now.   @param client one, by its key; undefined: a range */
   #shutOut(client: string | undefined, isIn: (address: string) => boolean): void {
-    const isBanned = (address: string, countedAs: string): boolean => client === undefined ? isIn(address) : countedAs === client
+    const isBanned: IsBanned = (address, countedAs, via) => client === undefined ? isIn(address) || (via !== undefined && isIn(via)) : countedAs === client
     for (const { service, admission } of this.#running.values()) {
       if (client === undefined || admission.isIn(client)) endSessions(service, isBanned)
     }
@@ -230,10 +230,13 @@ export class Services {
   }
 }
 
-function endSessions(service: Service, isBanned: (address: string, client: string) => boolean): void {
+/** @param via the load balancer that it came by */
+type IsBanned = (address: string, client: string, via?: string) => boolean
+
+function endSessions(service: Service, isBanned: IsBanned): void {
   for (const session of [...service.sessions]) {
-    const { address, countedAs } = session.peer
-    if (isBanned(address, countedAs)) session.destroy('banned')
+    const { address, countedAs, via } = session.peer
+    if (isBanned(address, countedAs, via)) session.destroy('banned')
   }
 }
 

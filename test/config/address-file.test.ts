@@ -105,3 +105,9 @@ test('100,000 ranges are all there, in memory of their size', async () => {
     expect([63, 64, 127, 128].map(last => found.has(`${network}.${last}`))).toEqual([false, true, true, false])
   }
 })
+
+test('a file holds 200,000 ranges, and not one more', async () => {
+  const lines = Array.from({ length: 200_000 }, (_, at) => `10.${at >> 16}.${at >> 8 & 255}.${at & 255}`).join('\n')
+  expect((await ranges(`${lines}\n# and no more\n`)).size).toBe(200_000)
+  expect(await faults(`${lines}\n\n11.0.0.0\nx\n`)).toEqual([{ line: 200_002, message: 'there are more than 200,000 ranges in this file.', fix: 'Write wider ranges.' }])
+})

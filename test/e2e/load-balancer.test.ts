@@ -115,7 +115,7 @@ for (const version of ['send-proxy', 'send-proxy-v2'] as const) {
 
   test.skipIf(haproxy === undefined)(`HAProxy with ${version}: its health checks pass, and are counted as silent`, async () => {
     const { daemon } = await startMemseal()
-    const { statistics } = await startHaproxy(`127.0.0.1:${daemon.port('plain')}`, `source ${BALANCER} ${version} check check-send-proxy inter 100ms rise 1`)
+    const { statistics } = await startHaproxy(`127.0.0.1:${daemon.port('plain')}`, `source ${BALANCER} ${version} check inter 100ms rise 1`)
     const silent = 'memseal_connections_silent_total{service="plain"}'
     for (let count = 0; count < 3; await new Promise(resolve => setTimeout(resolve, 20))) count = (await readMetrics(join(daemon.folder, 'admin.sock'))).get(silent)!
     expect(await statistics()).toMatch(/^cache,memseal,.*,UP,/m)

@@ -5,6 +5,7 @@ import { expect, test } from 'vitest'
 import { AddressRules } from '../../src/admission/address-rules.ts'
 import { startBalancer } from '../support/balancer.ts'
 import { pki } from '../support/pki.ts'
+import { prng } from '../support/prng.ts'
 import { v1, v2, v4Addresses, v6Addresses } from '../support/proxy-header.ts'
 import { tempFolder } from '../support/temp-folder.ts'
 import { atEndOfTest } from '../support/test-life.ts'
@@ -196,4 +197,35 @@ test('a balancer that is believed no more when its header is whole is refused', 
   await once(socket, 'close').catch(() => {})
   expect(e.log).toMatchObject([{ reason: 'proxy-header', msg: expect.stringContaining('which is none any more') }])
   expect([e.peers, e.admission.open]).toEqual([[], 0])
+})
+
+test('a listener that closes ends those who have not said for whom they are, and keeps no place of theirs', async () => {
+  const e = await edge({ ...at(), tls: false, limits: { connections: 1 }, now: () => 0 })
+  const waiting = says(e, 'PROXY ')
+  await until(() => e.admission.open === 1, 'it waits')
+  e.listener.close()
+  await waiting
+  expect([e.admission.open, e.admission.firstRoom.size, e.log]).toEqual([0, 0, []])
+})
+
+test('whatever a balancer sends, its connection is closed, or gets what comes behind its header; and the listener goes on', async () => {
+  const e = await edge({ ...at(), allow: ['0.0.0.0/0', '::/0'], tls: false, limits: { handshake_timeout: 50 } })
+  const random = prng(23)
+  const found = { closed: 0, right: 0 }
+  const one = async () => {
+    const bytes = Buffer.from(random.pick(headers)[1])
+    for (let change = random.between(0, 2); change > 0; change--) bytes[random.between(0, bytes.length - 1)] = random.between(0, 255)
+    // A header that is read longer than it was written takes the bytes behind it for its own.
+    const { received } = await says(e, Buffer.concat([bytes, Buffer.from('behind')]), { andEnds: true })
+    if (received === '') found.closed += 1
+    else {
+      expect('behind'.endsWith(received)).toBe(true)
+      found.right += 1
+    }
+  }
+  for (let round = 0; round < 20; round++) await Promise.all(Array.from({ length: 20 }, one))
+  expect(found.closed).toBeGreaterThan(40)
+  expect(found.right).toBeGreaterThan(40)
+  await until(() => e.admission.open === 0, 'all places are free')
+  expect(await says(e, Buffer.concat([header, Buffer.from('last')]), { andEnds: true })).toEqual({ code: undefined, received: 'last' })
 })
