@@ -170,7 +170,9 @@ export class Bans {
       lifted.push(range)
     }
     const heldBy = this.#orderOn(address)?.who
-    if (lifted.length > 0) this.#log.tell('ban-lifted', { address: range, countedAs: range, lifted: lifted.length }, `no longer banned, by order: ${lifted.slice(0, 10).join(', ')}`)
+    if (lifted.length > 0) {
+      this.#log.tell('ban-lifted', { address: range, countedAs: range, lifted: lifted.length }, `no longer banned, by order: ${lifted.slice(0, 10).join(', ')}`)
+    }
     return { lifted, heldBy }
   }
 

@@ -65,7 +65,9 @@ export function checkGroups(config: Config, reading: Reading): void {
   checkTwins(names, config, reading)
   if (isMissing) return   // it may be the one that was meant
   for (const name of names) {
-    if (!used.has(name)) reading.warn(`groups.${name}`, 'is named nowhere, so it changes nothing.', 'Write its name where its clients are meant, such as allow: or below limits.groups; or remove it.')
+    if (used.has(name)) continue
+    reading.warn(`groups.${name}`, 'is named nowhere, so it changes nothing.',
+      'Write its name where its clients are meant, such as allow: or below limits.groups; or remove it.')
   }
 }
 
@@ -91,7 +93,8 @@ function checkTwins(names: readonly string[], config: Config, reading: Reading):
       if (range === undefined) continue
       const owner = owners.get(range)
       if (owner !== undefined) {
-        reading.refuse(placeOf(`groups.${name}`, at, reading), `${range} stands ${owner === name ? 'here twice' : `in the group ${owner} as well, and an address belongs to one group`}.`, 'Remove it from one of the two.')
+        const where = owner === name ? 'here twice' : `in the group ${owner} as well, and an address belongs to one group`
+        reading.refuse(placeOf(`groups.${name}`, at, reading), `${range} stands ${where}.`, 'Remove it from one of the two.')
       }
       owners.set(range, name)
     }

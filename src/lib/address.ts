@@ -1,3 +1,7 @@
+import { parseAddress } from './parse-address.ts'
+
+const words = new Uint32Array(4)
+
 /** The one form in which an address is compared, counted and logged: IPv4-mapped IPv6 as IPv4, no zone. 'unix' when
  *  there is none (a unix socket has no peer address). */
 export function normalAddress(address: string | undefined): string {
@@ -16,20 +20,15 @@ export function isLoopback(address: string): boolean {
  *  @param address as `normalAddress` gives it, in the short form of the system (lower case, `::`)
  *  @param prefix bits of an IPv6 address that make a client   @returns the address itself with 128, else `2001:db8:0:1::/64` */
 export function clientKey(address: string, prefix: number): string {
-  if (prefix >= 128 || !address.includes(':')) return address
-  const [head, tail] = address.split('::') as [string, string?]
-  const groups = head === '' ? [] : head.split(':')
-  if (tail !== undefined) {
-    const ending = tail === '' ? 0 : tail.split(':').length + (tail.includes('.') ? 1 : 0)
-    const zeros = 8 - groups.length - ending
-    for (let i = 0; i < zeros; i++) groups.push('0')
-    // The tail may reach into the groups that count (`::1:2:3:4:5`).
-    if (groups.length < 8 && tail !== '') groups.push(...tail.split(':').flatMap(groupsOf))
+  if (prefix >= 128 || parseAddress(address, address.length, words) !== 6) return address
+  const groups = Math.ceil(prefix / 16)
+  const spare = groups * 16 - prefix
+  let text = ''
+  for (let at = 0; at < groups; at++) {
+    const group = at % 2 === 0 ? words[at >> 1] >>> 16 : words[at >> 1] & 0xffff
+    text += `${at === 0 ? '' : ':'}${(at < groups - 1 ? group : group >> spare << spare).toString(16)}`
   }
-  const whole = groups.slice(0, Math.ceil(prefix / 16))
-  const spare = whole.length * 16 - prefix
-  if (spare > 0) whole.push((parseInt(whole.pop()!, 16) >> spare << spare).toString(16))
-  return `${whole.join(':')}${whole.length < 8 ? '::' : ''}/${prefix}`
+  return `${text}${groups < 8 ? '::' : ''}/${prefix}`
 }
 
 /** The network in which whoever has one address is likely to have others: the /24 of an IPv4 address, the /64 of an IPv6 one.
@@ -39,11 +38,4 @@ export function networkOf(client: string): string {
   if (address.includes(':')) return Number(prefix) <= 64 ? client : clientKey(address, 64)
   const end = address.lastIndexOf('.')
   return end < 0 ? address : `${address.slice(0, end)}.0/24`
-}
-
-/** `10.1.2.3` at the end of an IPv6 address is two groups. */
-function groupsOf(part: string): string[] {
-  if (!part.includes('.')) return [part]
-  const [a, b, c, d] = part.split('.').map(Number)
-  return [(a << 8 | b).toString(16), (c << 8 | d).toString(16)]
 }

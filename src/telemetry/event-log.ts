@@ -60,8 +60,8 @@ export class EventLog {
   tellOf<N extends EventName>(client: Audited, name: N, fields: Record<string, unknown>, words: string, forAudit?: Record<string, unknown>): void {
     const event: Event = events[name]
     if (event.audit === true) this.audit?.record(name, { ...fields, ...forAudit }, words, client)
-    const { id, service, address, countedAs, tls } = client
-    this.#log(name, event, { client: id, service, listener: client.listener, address, countedAs, subject: tls?.subject, ...fields }, words)
+    const { id, service, listener, address, via, countedAs, tls } = client
+    this.#log(name, event, { client: id, service, listener, address, via, countedAs, subject: tls?.subject, ...fields }, words)
   }
 
   /** An event of a client that the log has in a form of its own. */
