@@ -493,7 +493,7 @@ const audit = section('Who did what, one JSON object a line, in a file of its ow
   }),
   keys: choice(keyModes, {
     default: 'none',
-    doc: 'What is recorded of keys; of values it is never anything. `none`. `prefix`: up to the first `:`, where there is one. `hash`: a hash with a secret ' +
+    doc: 'What is recorded of keys; of values it is never anything. `none`. `prefix`: the pattern of a rule in `access` that the key fits, else the key up to the first `:`, where there is one. `hash`: a hash with a secret ' +
       'that memseal makes at its start and shows nobody, so that lines of the same key can be told until the next start, and nobody can try out keys. `full`: all of it.',
   }),
   required: flag({

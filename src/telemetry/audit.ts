@@ -39,7 +39,7 @@ const MOST_PREFIX = 64
 const MOST_KEY = 250
 const COLON = 58
 /** What differs from one connection of a client to its next. */
-const OF_A_CONNECTION = new Set(['client', 'port', 'seconds', 'requests', 'by', 'hits', 'refused', 'bytesIn', 'bytesOut', 'keyHash', 'key'])
+const OF_A_CONNECTION = new Set(['client', 'port', 'seconds', 'requests', 'by', 'hits', 'refused', 'bytesIn', 'bytesOut', 'keyPrefix', 'keyHash', 'key'])
 
 export class Audit {
   readonly settings: AuditSettings
@@ -81,12 +81,12 @@ export class Audit {
   }
 
   /** What it may say of a key.   @param pattern of the configuration, that it fits */
-  key(key: Buffer | undefined, pattern?: string): { keyPrefix?: string, keyHash?: string, key?: string } {
+  key(key: Buffer | undefined, pattern?: string): { keyPattern?: string, keyPrefix?: string, keyHash?: string, key?: string } {
     const { keys } = this.settings
     if (key === undefined || keys === 'none') return {}
     if (keys === 'full') return { key: printable(key, 0, key.length, MOST_KEY) }
     if (keys === 'hash') return { keyHash: createHmac('sha256', this.#secret).update(key).digest('hex').slice(0, 16) }
-    if (pattern !== undefined) return { keyPrefix: pattern }
+    if (pattern !== undefined) return { keyPattern: pattern }
     const colon = key.indexOf(COLON)
     return colon < 0 || colon >= MOST_PREFIX ? {} : { keyPrefix: printable(key, 0, colon + 1, MOST_PREFIX) }
   }
@@ -94,17 +94,20 @@ export class Audit {
   /** @param fields what happened   @param words the same for people   @param client who did it, where `fields` do not say so */
   record(name: EventName, fields: Readonly<Record<string, unknown>>, words: string, client?: Audited): void {
     if (!this.takes(name)) return
-    const { countedAs: _, words: __, ...rest } = fields
-    const all = { ...client === undefined ? {} : whoIs(client), ...rest, words }
+    const { countedAs = client?.countedAs, words: _, ...rest } = fields
+    const all: Record<string, unknown> = { ...client === undefined ? {} : whoIs(client), ...rest, words }
+    if (countedAs !== undefined && countedAs !== all.address) all.countedAs = countedAs
     const { once }: Event = events[name]
     if (once === undefined) return this.#write(this.#now(), name, all)
-    this.#fold(name, once, all)
+    this.#fold(name, once, all, String(countedAs ?? all.address), client?.tls?.fingerprint)
   }
 
-  #fold(name: EventName, once: readonly string[], fields: Record<string, unknown>): void {
+  /** What a stranger chooses (a certificate that did not verify, a key, the name in a refused login) makes no line of its own: whoever sends
+   *  another each time would fill the disk.   @param fingerprint of a certificate that was verified */
+  #fold(name: EventName, once: readonly string[], fields: Record<string, unknown>, source: string, fingerprint: string | undefined): void {
     const now = this.#now()
     this.look(now)
-    let key = `${name} ${String(fields.address)} ${String(fields.fingerprint)} ${String(fields.keyPrefix)} ${String(fields.user)}`
+    let key = `${name} ${source} ${fingerprint} ${String(fields.keyPattern)} ${fields.outcome === 'accepted' ? String(fields.user) : ''}`
     for (const field of once) if (field !== 'countedAs') key += ` ${String(fields[field])}`
     const known = this.#repeats.get(key)
     if (known !== undefined) {
@@ -146,7 +149,8 @@ export class Audit {
     const lines = this.file.lost - this.#toldLost
     if (lines === 0) return
     this.#toldLost = this.file.lost
-    this.#write(this.#now(), 'audit-lost', { lines, words: 'so many lines could not be written and are lost' })
+    // That line may be the next to be lost, hence the total.
+    this.#write(this.#now(), 'audit-lost', { lines, total: this.file.lost, words: 'so many lines could not be written and are lost' })
   }
 
   #endAll(): void {

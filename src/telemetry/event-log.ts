@@ -52,8 +52,8 @@ export class EventLog {
   tell<N extends EventName>(name: N, fields: FieldsOf<N>, words: string, level?: Level): void {
     const event: Event = events[name]
     if (event.audit === true) this.audit?.record(name, fields, words)
-    this.watcher?.see(name, fields)
     this.#log(name, event, fields, words, level)
+    this.watcher?.see(name, fields)
   }
 
   /** An event of a client.   @param fields beside whose it is   @param forAudit what only the audit is to say */

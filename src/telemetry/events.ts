@@ -119,6 +119,13 @@ Each line of the log has a field \`event\`. Events that many clients can bring a
 that the fourth column names, there is one line a minute, and 60 lines a minute of those that differ only in whose they are
 (\`address\`, \`countedAs\`, \`network\`). The next line says in \`suppressed\` how many were left out.
 
+The events with a \`yes\` in the third column go into the audit as well, whatever the level of the log: one JSON object a line, with
+\`time\`, \`event\`, who (\`service\`, \`listener\`, \`client\`, \`address\`, \`port\`, \`via\`, and of a client certificate that was verified
+\`subject\`, \`names\`, \`serial\`, \`fingerprint\`), what (the fields of the event, \`rule\`, \`group\`, and \`keyPattern\`,
+\`keyPrefix\`, \`keyHash\` or \`key\`), and \`words\` for people. There the events that are folded have a line each for the first of a minute, by
+\`countedAs\`, certificate, \`keyPattern\` and the fields of the fourth column, and one at its end with \`repeats\` and \`since\`. What failed to
+verify is not told apart: \`subject\` and \`fingerprint\` of a failed handshake are what was shown first.
+
 | event | level | audit | folded by | metric | what it says |
 |---|---|---|---|---|---|
 ${rows.join('')}`

@@ -38,7 +38,7 @@ test('repeats within a minute are one more line at its end, with their number; n
   const { audit, clock, lines } = make()
   const flush = (who = client, command = 'flush_all'): void => audit.record('command', { command, group: 'flush' }, 'let do', who)
   for (let i = 0; i < 5; i++) flush()
-  flush({ ...client, address: '10.0.0.2' })
+  flush({ ...client, address: '10.0.0.2', countedAs: '10.0.0.2' })
   flush({ ...client, tls: { ...client.tls!, fingerprint: 'EF' } })
   flush(client, 'watch')
   audit.record('connected', {}, 'a client is in', client)
@@ -56,6 +56,26 @@ test('repeats within a minute are one more line at its end, with their number; n
   expect(all[5]).not.toHaveProperty('client')
   flush()
   expect(await lines()).toHaveLength(7)
+})
+
+test('nobody makes lines at will: by certificates that do not verify, keys, names of refused logins, or addresses of one IPv6 network', async () => {
+  const { audit, lines } = make({ keys: 'prefix' })
+  for (let i = 0; i < 100; i++) {
+    const countedAs = '2001:db8::/64'
+    audit.record('handshake-failed', { service: 'cache', listener: 'l', address: `2001:db8::${i}`, countedAs, reason: 'unknown-ca', fingerprint: `${i}`, subject: `CN=${i}` }, 'failed')
+    audit.record('command-refused', { command: 'set', ...audit.key(Buffer.from(`${i}:a`)) }, 'refused set', client)
+    audit.record('login', { user: `user ${i}`, outcome: 'refused' }, 'refused', client)
+  }
+  audit.record('login', { user: 'a', outcome: 'accepted' }, 'accepted', client)
+  audit.record('login', { user: 'b', outcome: 'accepted' }, 'accepted', client)
+  audit.record('command-refused', { command: 'set', ...audit.key(Buffer.from('a:a'), 'a:*') }, 'refused set', client)
+  audit.close()
+  const all = await lines()
+  expect(all.map(({ event, repeats }) => [event, repeats])).toEqual([
+    ['handshake-failed', undefined], ['command-refused', undefined], ['login', undefined], ['login', undefined], ['login', undefined], ['command-refused', undefined],
+    ['handshake-failed', 99], ['command-refused', 99], ['login', 99]])
+  expect(all[6]).toMatchObject({ address: '2001:db8::0', countedAs: '2001:db8::/64' })
+  expect(all[7]).not.toHaveProperty('keyPrefix')
 })
 
 test('repeats that are counted at the end of the process are told then', async () => {
@@ -82,13 +102,13 @@ test.each(['process.exit()', "throw new Error('unforeseen')", ''])('what is coun
 
 test('the table of repeats is bounded: the oldest is told before its minute is over, and nothing is forgotten', async () => {
   const { audit, lines } = make()
-  const from = (i: number): void => audit.record('connected', {}, 'a client is in', { ...client, address: `10.${i >> 16}.${i >> 8 & 255}.${i & 255}` })
+  const from = (i: number): void => audit.record('connected', {}, 'a client is in', { ...client, countedAs: `10.${i >> 16}.${i >> 8 & 255}.${i & 255}` })
   from(0)
   from(0)
   for (let i = 1; i <= 10_000; i++) from(i)
   const all = await lines()
   expect(all).toHaveLength(10_002)
-  expect(all.filter(({ repeats }) => repeats !== undefined)).toMatchObject([{ address: '10.0.0.0', repeats: 1 }])
+  expect(all.filter(({ repeats }) => repeats !== undefined)).toMatchObject([{ countedAs: '10.0.0.0', repeats: 1 }])
 })
 
 test('events that are not named are not recorded, and events without folding have a line each', async () => {
