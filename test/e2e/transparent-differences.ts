@@ -62,4 +62,11 @@ export const meantDifferences: MeantDifference[] = [
     since: '1.6.35',
     instead: { as: 'anything' },
   },
+  {
+    why: 'A PROXY header comes from a load balancer that speaks for others. Where memseal does not expect one, it closes and says so in the ' +
+      'log, since limits, rules and addresses would be those of the balancer. In pieces, as no balancer sends it, it is an unknown command.',
+    conversations: ['a PROXY line'],
+    when: 'whole',
+    instead: { reply: '[closed]' },
+  },
 ]

@@ -18,7 +18,7 @@ test('pages are asked for over and over, each on a connection of its own, and co
   const scraping = new Scraping({ kind: 'scraping', url, elsewhere: `${url}?elsewhere`, requestsPerSecond: 4 }, reason => faults.push(reason))
   scraping.run()
   await scraping.prepare()
-  await asked(12)
+  await asked(12, 8)
   const window = await scraping.pause()
   scraping.finish()
   // A busy machine makes a scrape late, which is told and spoils a measurement, but not this test.
@@ -52,6 +52,6 @@ async function listener(status: number) {
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/metrics`
-  const asked = async (times: number) => { while (count < times) await once(server!, 'asked') }
+  const asked = async (times: number, connections: number) => { while (count < times || ports.size < connections) await once(server!, 'asked') }
   return { url, asked, ports, halves }
 }
