@@ -1,9 +1,11 @@
 /** `npm run soak`: a minute of clients that check every byte, on one shared lane and on three, then the framers under a
- *  million mutilated streams. Exits with 1 when anything was wrong.
+ *  million mutilated streams, then rules under a million conversations that try to get past them. Exits with 1 when anything was wrong.
  *
  *  MEMSEAL_SOAK_SECONDS, MEMSEAL_SOAK_CASES, MEMSEAL_SOAK_SEED change how long, how many and which. */
 import { runCrowd, type CrowdReport } from './crowd.ts'
 import { fuzzFramers } from './framers.ts'
+import { fuzzRules } from './rules.ts'
+import { startMemcached } from '../support/memcached.ts'
 import { startScene, statOf } from './scene.ts'
 
 const seconds = Number(process.env.MEMSEAL_SOAK_SECONDS ?? 60)
@@ -17,6 +19,11 @@ for (const lanes of [1, 3]) await soak(lanes)
 console.log(`framers: ${cases} cases`)
 fuzzFramers(cases, seed)
 console.log('framers: no crash, no hang, no byte read twice or too far')
+console.log(`rules: ${cases} conversations`)
+const guarded = await startMemcached({ args: ['-t', '1', '-A', '-m', '256'] })
+const { conversations, answered, refused } = await fuzzRules(guarded.port, cases, seed)
+console.log(`rules: nothing forbidden came to memcached in ${conversations} conversations, ${answered} of them answered, ${refused} refused something`)
+await guarded.stop()
 process.exitCode = faults === 0 ? 0 : 1
 
 async function soak(connections: number): Promise<void> {
