@@ -1,5 +1,6 @@
 import { LineCounter, YAMLMap, type Document, type Node } from 'yaml'
 import { FileKindError, readWhole, readWholeFile } from '../lib/whole-file.ts'
+import { inlineAccess } from './access-file.ts'
 import { inFlags, isGiven } from './flag-words.ts'
 import { includeFiles } from './include.ts'
 import { hasFault, sortIssues, type Issue, type Origin } from './issue.ts'
@@ -25,6 +26,7 @@ export interface Loaded {
   /** The file is not there, or cannot be read: that may pass by itself, unlike what is written in it. */
   isUnread: boolean
   files: readonly string[]         // the file and those that it includes, also such as could not be read
+  accessFiles: ReadonlyMap<string, string>   // by service, the file that holds its rules
   issues: Issue[]                  // from the top of the file down; warnings among them
   origins: Map<string, Origin>     // by path, of every value, defaults too
   originOf(path: string): Origin   // of the value, or of the closest section above it that was written down
@@ -69,6 +71,7 @@ export function loadText(text: string, file: string, options: LoadOptions): Load
   const { environment, directory = process.cwd() } = options
   const reading = new Reading({ document, file, directory, whole, lines, environment, given })
   includeFiles(reading, document)
+  inlineAccess(reading, document)
   const config = schema.read(document.contents as Node, '', reading)
   if (config !== undefined) checkRules(config, reading)
   if (file !== commandLine) warnOfUnusedVariables(reading, environment)
@@ -79,6 +82,7 @@ export function loadText(text: string, file: string, options: LoadOptions): Load
     log: config?.log,
     audit: config?.audit,
     files: file === commandLine ? [] : [file, ...reading.included],
+    accessFiles: reading.accessFiles,
     // What stands below a value that is not a section was never read.
     isSound: path => reading.origins.has(path) && !reading.isFaulty(path),
     isUnread: reading.isUnread,
@@ -114,7 +118,7 @@ function tellUnknownVariables(reading: Reading, environment: NodeJS.ProcessEnv, 
 
 function refused(issues: Issue[], file: string): Loaded {
   return {
-    config: undefined, services: {}, admin: undefined, log: undefined, audit: undefined, files: [file], isSound: () => false, isUnread: false, issues, origins: new Map(),
+    config: undefined, services: {}, admin: undefined, log: undefined, audit: undefined, files: [file], accessFiles: new Map(), isSound: () => false, isUnread: false, issues, origins: new Map(),
     originOf: () => issues[0].origin,
     report: (severity, path, message, fix, at = issues[0].origin) => void issues.push({ severity, origin: at, path, message, fix }),
   }

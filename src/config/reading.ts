@@ -27,6 +27,7 @@ export class Reading {
   readonly origins = new Map<string, Origin>()
   readonly variables = new Set<string>()   // names seen as `${NAME}`
   readonly included: string[] = []         // files, also such as could not be read
+  readonly accessFiles = new Map<string, string>()   // those that hold the rules of a service, by its name
   /** A file that it takes could not be read. */
   isUnread = false
   #source: Source

@@ -404,6 +404,15 @@ const proxyProtocol = section(
   }),
 })
 
+const rules = optional(list(rule, {
+  doc: 'Rules: who may do what, by certificate and source. The first one that fits a client decides, and who fits none is refused. ' +
+    'Left out: `commands` holds for all who are admitted. The name of a file stands for the list in it, which is followed as certificates are.',
+  min: 1, max: 1000, example: '[{ name: web, match: { cn: "web-*" }, keys: ["web:*"] }]',
+}))
+
+/** Or the name of a file that holds them: what stands there is read in its place. */
+export const accessKind: typeof rules = { ...rules, jsonSchema: () => ({ anyOf: [{ type: 'string' }, rules.jsonSchema()] }) }
+
 const service = section('One proxy in front of one memcached.', {
   listen: list(endpoint('listen', { doc: 'Where clients connect.' }), {
     doc: 'Where clients connect. Port 0 takes a free one, and the log says which.',
@@ -447,11 +456,7 @@ const service = section('One proxy in front of one memcached.', {
       'requests need two of them: see [Commands](#commands).',
     default: 'read, write, delete, arithmetic, flush, stats, auth', min: 1, max: 200, example: '[read, touch]',
   }),
-  access: optional(list(rule, {
-    doc: 'Rules: who may do what, by certificate and source. The first one that fits a client decides, and who fits none is refused. ' +
-      'Left out: `commands` holds for all who are admitted.',
-    min: 1, max: 1000, example: '[{ name: web, match: { cn: "web-*" }, keys: ["web:*"] }]',
-  })),
+  access: accessKind,
   access_mode: choice(['enforce', 'observe'], {
     default: 'enforce',
     doc: '`observe`: `access` keeps nobody from anything and `commands` of the service holds for all; what its rules would refuse is logged and counted by rule ' +

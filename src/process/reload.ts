@@ -1,3 +1,4 @@
+import { freshAccess } from '../config/access-file.ts'
 import { changeText, diffConfig, keepRestartValues, type Change } from '../config/diff.ts'
 import { hasFault, issueLine, type Issue } from '../config/issue.ts'
 import type { Loaded } from '../config/load.ts'
@@ -66,15 +67,17 @@ export class Reloader {
     this.#loaded = options.loaded
     this.config = options.loaded.config!
     this.#watch = new FileWatch({ onChange: () => this.#filesChanged(0), pollMs: options.pollMs })
-    this.#watch.set(watchedFiles(this.config.services), options.seen)
+    // Rules were read before `seen` was taken, so their files are looked at once more.
+    this.#watch.set(this.#filesToWatch(), options.loaded.accessFiles.size === 0 ? options.seen : '')
   }
 
   /** Reads everything anew. Never rejects; reloads that were asked for meanwhile follow one after the other. */
   reload(cause: 'signal' | 'admin'): Promise<ReloadOutcome> {
     return this.#next(cause, () => {
+      const before = this.#look()
       const loaded = this.#options.load()
       this.#asked = loaded.files
-      return loaded.config === undefined ? refused(loaded.issues) : this.#apply(loaded)
+      return loaded.config === undefined ? refused(loaded.issues) : this.#apply(loaded, before)
     })
   }
 
@@ -87,11 +90,24 @@ export class Reloader {
   /** The configuration's own file may be in the middle of being edited, so it is left alone. */
   #filesChanged(tries: number): void {
     clearTimeout(this.#retry)
-    void this.#next('files', () => this.#apply(this.#loaded), tries < retriesMs.length).then(outcome => {
+    void this.#next('files', () => this.#applyFiles(), tries < retriesMs.length).then(outcome => {
       if (outcome.result !== 'refused' || this.#isClosed) return
       this.#retry = setTimeout(() => this.#filesChanged(tries + 1), retriesMs[tries] ?? SHOUT_MS)
       this.#retry.unref()
     })
+  }
+
+  #applyFiles(): ReloadOutcome | Promise<ReloadOutcome> {
+    const before = this.#look()
+    const fresh = freshAccess(this.#loaded, process.env)
+    if (fresh.config === undefined) return refused(fresh.issues)
+    return this.#apply(diffConfig(this.#loaded.config!, fresh.config).length === 0 ? this.#loaded : fresh, before)
+  }
+
+  /** What is watched, as it was before it was read. */
+  #look(): { files: readonly string[], seen: string } {
+    const files = this.#filesToWatch()
+    return { files, seen: signatureOf(files) }
   }
 
   /** @param isPatient a refusal is not told yet: it may be over in a moment */
@@ -102,15 +118,15 @@ export class Reloader {
     return outcome
   }
 
-  async #apply(loaded: Loaded): Promise<ReloadOutcome> {
+  async #apply(loaded: Loaded, before: { files: readonly string[], seen: string }): Promise<ReloadOutcome> {
     if (this.#isClosed) return shuttingDown
     const found: Issue[] = loaded === this.#loaded ? [] : [...loaded.issues]
     const report: Report = (severity, path, message, fix, at = loaded.originOf(path)) => void found.push({ severity, path, message, fix, origin: at })
     const configChanges = loaded === this.#loaded ? [] : diffConfig(this.config, loaded.config!)
     const config = loaded === this.#loaded ? this.config : keepRestartValues(this.config, loaded.config!, configChanges)
     const { services, log } = this.#options
-    const files = this.#filesToWatch(config)
-    const seen = signatureOf(files)
+    const files = this.#filesToWatch(config, loaded)
+    const seen = String(files) === String(before.files) ? before.seen : signatureOf(files)
     const built: Built = {
       tls: await buildTls(config.services, report, name => services.tlsOf(name)),
       addresses: await buildAddresses(config, report, name => services.addressesOf(name)),
@@ -190,12 +206,12 @@ export class Reloader {
     this.refusal = refusal
     if (refusal.cause === 'files') return
     this.#isConfigurationRefused = true
-    this.#watch.set(this.#filesToWatch(this.config))
+    this.#watch.set(this.#filesToWatch())
   }
 
   /** Those of the configuration too, while it is refused. */
-  #filesToWatch(config: Config): string[] {
-    return [...watchedFiles(config.services), ...this.#isConfigurationRefused ? this.#asked : []]
+  #filesToWatch(config = this.config, { accessFiles } = this.#loaded): string[] {
+    return [...watchedFiles(config.services), ...accessFiles.values(), ...this.#isConfigurationRefused ? this.#asked : []]
   }
 
   #ends(): void {
