@@ -32,8 +32,9 @@ const counted: ReadonlySet<Failure> = new Set<Failure>([
 const MOST_BANS = 10_000
 /** Each takes a look-up table that is built anew. */
 const MOST_ORDERED = 1_000
-/** Clients whose failures are remembered, the last `after` of each. Who has failed longest ago is forgotten first. */
+/** Clients whose failures are remembered, the last `after` of each: 8 MB of times at the most. Who has failed longest ago is forgotten first. */
 const MOST_NOTED = 10_000
+const MOST_TIMES = 1_000_000
 /** Without a section `ban`, and without a time of its own. */
 const ORDERED_FOR: Milliseconds = 600_000
 
@@ -113,7 +114,7 @@ export class Bans {
     times.push(now)
     while (times.length > settings.after || now - times[0] > settings.within) times.shift()
     if (times.length < settings.after || this.#isExempt(address)) {
-      if (this.#noted.size >= MOST_NOTED) this.#noted.delete(this.#noted.keys().next().value!)
+      if (this.#noted.size >= Math.min(MOST_NOTED, Math.floor(MOST_TIMES / settings.after))) this.#noted.delete(this.#noted.keys().next().value!)
       this.#noted.set(client, times)
       return
     }

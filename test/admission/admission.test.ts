@@ -3,6 +3,7 @@ import { Admission, type AdmissionOptions } from '../../src/admission/admission.
 import { AddressRules, type AddressLists } from '../../src/admission/address-rules.ts'
 import { Place } from '../../src/admission/place.ts'
 import { isLoopback } from '../../src/lib/address.ts'
+import { Ranges } from '../../src/lib/ranges.ts'
 import { Counters } from '../../src/telemetry/counters.ts'
 import { createLogger } from '../../src/telemetry/log.ts'
 
@@ -62,6 +63,15 @@ test('an IPv6 address that allow admits is a client of its own, and with ipv6_pr
   expect(networks.admit('2001:db8:0:1::2')).toBe('client-full')
   expect(networks.admit('2001:db8:0:2::1')).toBeInstanceOf(Place)
   for (const address of ['10.0.0.1', '10.0.0.2']) expect(networks.admit(address)).toBeInstanceOf(Place)
+})
+
+test('what a file allows counts as what the configuration does', () => {
+  const { admit, admission } = make({ limits: { connections_per_client: 1 }, allow: ['10.0.0.0/8'], allowFile: Ranges.of(['2001:db8::/32']), deny: ['10.9.0.0/16'], denyFile: Ranges.of(['10.8.0.0/16']) })
+  for (const address of ['10.0.0.1', '2001:db8:0:1::1', '2001:db8:0:1::2']) expect(admit(address)).toBeInstanceOf(Place)
+  expect(['10.9.0.1', '10.8.0.1', '2001:db9::1', '127.0.0.1', '2001:db8:0:1::1'].map(admit)).toEqual(['denied', 'denied', 'not-allowed', 'not-allowed', 'client-full'])
+  expect(admission.clients).toBe(3)
+  // A file that holds nothing is a list all the same: nobody comes in by it.
+  expect(make({ allowFile: Ranges.of([]) }).admit('127.0.0.1')).toBe('not-allowed')
 })
 
 test('another prefix after a reload: those who came before it still give their own place back', () => {

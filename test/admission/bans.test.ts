@@ -175,6 +175,12 @@ test('the table is bounded, whoever fails: the oldest ban goes, and the oldest f
   noted.fail(address(0))
   noted.fail(address(10_000))
   expect([address(0), address(10_000)].map(each => noted.isBanned(each))).toEqual([false, true])
+
+  // With many failures to each there are fewer clients.
+  const long = make({ ...usual, after: 1_000 })
+  for (let at = 0; at <= 1_000; at++) long.fail(address(at), 999)
+  for (const at of [0, 1_000]) long.fail(address(at))
+  expect([address(0), address(1_000)].map(each => long.isBanned(each))).toEqual([false, true])
 })
 
 test('a thousand orders hold at once, and one more is refused, unless it is one of them', () => {

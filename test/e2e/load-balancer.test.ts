@@ -137,3 +137,23 @@ test('a header from elsewhere ends a plain connection before a request of it is 
   const wire = await connect({ port: daemon.port('plain'), localAddress: CLIENT })
   expect(await wire.ask('get k\r\n', 5)).toBe('END\r\n')
 })
+
+test('rules of access and refused commands see the client behind the balancer', async () => {
+  const { daemon } = await startMemseal({ access: [{ name: 'web', match: { source: '127.0.7.1' }, commands: ['read'] }, { name: 'other', match: { source: '127.0.7.0/24' } }] })
+  const of = async (client: string) => {
+    const wire = await connect({ port: daemon.port('plain'), localAddress: BALANCER })
+    void wire.write(v1(`TCP4 ${client} 10.0.0.1 1 2`))
+    return wire
+  }
+  const web = await of('127.0.7.1')
+  const refusal = 'CLIENT_ERROR memseal: command not allowed\r\n'
+  expect(await web.ask('set k 0 0 1\r\nx\r\n', refusal.length)).toBe(refusal)
+  expect(await web.ask('get k\r\n', 5)).toBe('END\r\n')
+  expect(await (await of('127.0.7.2')).ask('set k 0 0 1\r\nx\r\n', 8)).toBe('STORED\r\n')
+  expect(await daemon.waitForLog('command-refused')).toMatchObject({ rule: 'web', command: 'set', address: '127.0.7.1', via: BALANCER })
+  // The balancer itself is allowed to connect, and no rule is for it.
+  const own = await connect({ port: daemon.port('plain'), localAddress: BALANCER })
+  own.write(v1('UNKNOWN'))
+  await own.closed
+  expect(await daemon.waitForLog('refused')).toMatchObject({ reason: 'no-rule', address: BALANCER })
+})
