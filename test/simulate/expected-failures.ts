@@ -31,7 +31,7 @@ function plain(name: string, requests: Request[], words: RegExp, settings: Parti
     seed, faults: [], events: [], oddity, isUnexcused: true,
     settings: {
       version: '1.6.45', sharing: 'shared', connections: 1, joinsGets: true, isCoalescing: true, requestBytes: 2 * 1024 * 1024,
-      commands: ['read', 'write', 'delete', 'arithmetic', 'flush', 'stats'], limits: { ...UNLIMITED, privateConnections: 0 }, sizes: REAL_SIZES, laneAgeMs: 0, latencyMs: 0, ...settings,
+      commands: ['read', 'write', 'delete', 'arithmetic', 'flush', 'stats'], deniesKeys: false, limits: { ...UNLIMITED, privateConnections: 0 }, sizes: REAL_SIZES, laneAgeMs: 0, latencyMs: 0, ...settings,
     },
     clients: (other === undefined ? [all] : [all, other]).map(each => (
       { dialect, requests: each, batches: batches ?? each.map(() => 1), waits: 'for ever', pauseMs: 0, readDelayMs: 0, leaves: undefined }

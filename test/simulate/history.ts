@@ -13,7 +13,7 @@ import { Backend } from './backend.ts'
 import { Client } from './client.ts'
 import type { Item } from './model.ts'
 import { faultKinds, forbiddenBy, UNLIMITED, type Event, type Limits, type Plan, type Settings, type Told } from './plan.ts'
-import type { Request } from './requests.ts'
+import { FORBIDDEN_KEYS, isForbiddenKey, type Request } from './requests.ts'
 import { shown, Violation } from './sim-socket.ts'
 import { World } from './world.ts'
 
@@ -67,6 +67,7 @@ class History {
   readonly #latest: number[] = []
   readonly #forbidden: ReadonlySet<string>
   readonly #hasNarrowing: boolean
+  readonly #deniesKeys: boolean
   readonly #isTight: boolean
   /** The widest that held at any time. */
   readonly #widest: Limits
@@ -82,6 +83,7 @@ class History {
     this.world = new World(prng(scheduleSeed ^ 0x5eed))
     this.#clock = new Clock(this.world)
     this.#hasNarrowing = events.some(({ kind }) => kind === 'narrow')
+    this.#deniesKeys = settings.deniesKeys && !events.some(({ kind }) => kind === 'rules')
     this.#forbidden = this.#hasNarrowing ? new Set() : forbiddenBy(settings.commands)
     this.#isTight = plan.isUnexcused !== true && (isTight(settings.limits) || events.some(({ limits }) => limits !== undefined && isTight(limits)))
     this.#widest = events.reduce((widest, { limits }) => limits === undefined ? widest : widerOf(widest, limits), settings.limits)
@@ -217,7 +219,11 @@ class History {
     if (kind === 'drain') {
       this.#isDrained = true
       void this.#service.drain()
-    } else if (kind === 'narrow') this.#service.prepare(configOf({ ...settings, commands: ['read'] }, 1), undefined)()
+    } else if (kind === 'expel') {
+      this.#isDrained = true
+      this.#service.prepare({ ...configOf(settings, 1), access: [rule({ match: { ...nobody, source: ['10.0.0.1/32'] } })] }, undefined)()
+    } else if (kind === 'rules') this.#service.prepare(configOf({ ...settings, deniesKeys: !settings.deniesKeys }, 1), undefined)()
+    else if (kind === 'narrow') this.#service.prepare(configOf({ ...settings, commands: ['read'] }, 1), undefined)()
     else if (kind === 'limits') this.#service.prepare(configOf({ ...settings, limits: limits! }, 1), undefined)()
     else this.#service.prepare(configOf(settings, 2), undefined)()
   }
@@ -247,6 +253,7 @@ class History {
     if (this.#forbidden.has(command)) throw new Violation(`memcached was asked for ${command}, which is forbidden`)
     for (const item of items) {
       const { key, client, request } = item
+      if (this.#deniesKeys && isForbiddenKey(key)) throw new Violation(`memcached was asked for the key ${key}, which a rule forbids`)
       if (client < 0) throw new Violation(`memcached was asked on b${backend.number} for the key ${JSON.stringify(key)}, which is nobody's`)
       const times = (this.#times.get(key) ?? 0) + 1
       this.#times.set(key, times)
@@ -302,11 +309,21 @@ export const baseConfig = loadText(JSON.stringify({
   },
 }), 'simulated.yaml', { environment: {} }).config!.services['cache']
 
+type Rule = NonNullable<ServiceConfig['access']>[number]
+const nobody = { cn: [], ou: [], dns: [], uri: [], ip: [], issuer: [], fingerprint: [], spki: [], source: [], listener: [] }
+
+function rule(more: Partial<Rule>): Rule {
+  return {
+    name: 'simulated', match: 'everyone', commands: undefined, keys: [], deny_keys: [],
+    limits: { connections: undefined, requests_per_second: undefined, bytes_per_second: undefined, value_size: undefined, keys_per_get: undefined }, ...more,
+  }
+}
+
 /** Past the checks of the configuration, which admit no limits as small as these. */
-function configOf({ sharing, connections, joinsGets, isCoalescing, requestBytes, commands, limits, laneAgeMs }: Settings, host: number): ServiceConfig {
+function configOf({ sharing, connections, joinsGets, isCoalescing, requestBytes, commands, deniesKeys, limits, laneAgeMs }: Settings, host: number): ServiceConfig {
   const [endpoint] = baseConfig.backend.connect
   return {
-    ...baseConfig, commands: [...commands], reply_coalescing: isCoalescing,
+    ...baseConfig, commands: [...commands], reply_coalescing: isCoalescing, access: deniesKeys ? [rule({ deny_keys: [FORBIDDEN_KEYS] })] : undefined,
     limits: {
       ...baseConfig.limits, in_flight: limits.inFlight, request_size: requestBytes, request_memory: limits.requestMemory, reply_backlog: limits.replyBacklog,
       reply_memory: limits.replyMemory, private_connections: limits.privateConnections,

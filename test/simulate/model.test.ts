@@ -32,7 +32,7 @@ beforeAll(async () => {
 
 describe.each(['text', 'binary'] as const)('%s', dialect => {
   test('the model answers as memcached does', async () => {
-    const asker: Asker = { random: prng(10), client: 0, dialect, version, forbidden: new Set(), isOpen: true, mostBytes: MOST_BYTES, longShare: 0.1 }
+    const asker: Asker = { random: prng(10), client: 0, dialect, version, forbidden: new Set(), isOpen: true, deniesKeys: false, mostBytes: MOST_BYTES, longShare: 0.1 }
     const places = { memcached: await Place.of(memcached, dialect), full: await Place.of(full, dialect) }
     const different: unknown[] = []
     for (let n = 0; n < REQUESTS; n++) {

@@ -22,6 +22,8 @@ export interface Settings {
   isCoalescing: boolean
   requestBytes: number
   commands: readonly string[]
+  /** A rule of `access` forbids some keys. */
+  deniesKeys: boolean
   limits: Limits
   /** What connections to memcached read into: small, so that replies meet its end. And from where on others do not wait for a reply. */
   sizes: { shared: number, private: number, longReply: number }
@@ -65,14 +67,14 @@ export interface Fault {
 export interface Event {
   /** Of the loop, counted from 1. */
   atStep: number
-  kind: 'narrow' | 'other-backend' | 'drain' | 'limits'
+  kind: 'narrow' | 'rules' | 'expel' | 'other-backend' | 'drain' | 'limits'
   /** What the limits are then. */
   limits: Limits | undefined
 }
 
 /** What is counted over many histories: what the faults are, what reloads did, and which limits were reached. */
 export const faultKinds = ['refuse', 'hang', 'refused-again', 'hung-again', 'reset', 'end', 'half-close', 'stall', 'garbage'] as const
-export const eventKinds = ['narrow', 'other-backend', 'drain', 'limits', 'reset-client', 'end-client'] as const
+export const eventKinds = ['narrow', 'rules', 'expel', 'other-backend', 'drain', 'limits', 'reset-client', 'end-client'] as const
 export const laneKinds = ['moved'] as const
 export const limitKinds = ['request-memory', 'reply-memory', 'reply-backlog', 'private-limit', 'request-refused'] as const
 export type Told = typeof faultKinds[number] | typeof eventKinds[number] | typeof limitKinds[number] | typeof laneKinds[number]
@@ -131,12 +133,15 @@ export function makePlan(seed: number): Plan {
     },
     laneAgeMs: random.chance(0.9) ? 0 : random.between(20, 400),
     latencyMs: !isDeep && !isRaw && random.chance(0.65) ? 0 : random.between(1, 10),
+    deniesKeys: random.chance(0.3),
   }
-  const events = someEvents(random)
+  if (settings.commands[0] === 'all') settings.deniesKeys = false
+  const events = someEvents(random, settings)
   const count = isBulky || isDeep ? 1 : random.between(1, 6)
   const skew = random.next() ** 7
   const most = isDeep ? 700 : isBulky ? 100 : LEAST_REQUESTS + Math.floor(skew * (MOST_REQUESTS - LEAST_REQUESTS))
-  const kinds = { narrows: events.some(event => event.kind === 'narrow'), isBulky, isDeep, isRaw }
+  const deniesKeys = events.some(event => event.kind === 'rules') ? 'perhaps' as const : settings.deniesKeys
+  const kinds = { deniesKeys, narrows: events.some(event => event.kind === 'narrow'), isBulky, isDeep, isRaw }
   const clients: ClientPlan[] = []
   for (let client = 0, left = most; client < count; client++) {
     const share = client === count - 1 ? left : random.between(1, Math.ceil(2 * left / (count - client)) - 1)
@@ -156,24 +161,26 @@ function tightLimits(random: Prng): Limits {
   }
 }
 
-function someEvents(random: Prng): Event[] {
+function someEvents(random: Prng, { commands }: Settings): Event[] {
   if (random.chance(0.75)) return []
   const atStep = random.between(1, 150)
   const kind = random.next()
-  if (kind < 0.25) return [{ atStep, kind: 'narrow', limits: undefined }]
+  if (kind < 0.15) return [{ atStep, kind: 'narrow', limits: undefined }]
+  if (kind < 0.27 && commands[0] !== 'all') return [{ atStep, kind: 'rules', limits: undefined }]
+  if (kind < 0.33) return [{ atStep, kind: 'expel', limits: undefined }]
   if (kind < 0.5) return [{ atStep, kind: 'other-backend', limits: undefined }]
   if (kind < 0.7) return [{ atStep, kind: 'drain', limits: undefined }]
   const other = random.chance(0.5) ? tightLimits(random) : { ...UNLIMITED, inFlight: random.between(1, 8) }
   return [{ atStep, kind: 'limits', limits: other }, { atStep: atStep + random.between(1, 60), kind: 'limits', limits: UNLIMITED }]
 }
 
-interface Kind { narrows: boolean, isBulky: boolean, isDeep: boolean, isRaw: boolean }
+interface Kind { deniesKeys: Asker['deniesKeys'], narrows: boolean, isBulky: boolean, isDeep: boolean, isRaw: boolean }
 
-function clientPlan(random: Prng, settings: Settings, client: number, most: number, { narrows, isBulky, isDeep, isRaw }: Kind): ClientPlan {
+function clientPlan(random: Prng, settings: Settings, client: number, most: number, { deniesKeys, narrows, isBulky, isDeep, isRaw }: Kind): ClientPlan {
   const dialect = !isRaw && random.chance(0.75) ? 'text' : 'binary'
   const size = random.next()
   const asker: Asker = {
-    random, client, dialect, version: settings.version, forbidden: forbiddenBy(settings.commands), isOpen: settings.commands[0] === 'all',
+    random, client, dialect, version: settings.version, forbidden: forbiddenBy(settings.commands), isOpen: settings.commands[0] === 'all', deniesKeys,
     mostBytes: isBulky ? 100_000 : size < 0.7 ? 200 : size < 0.9 ? 3000 : 9000, longShare: isBulky ? 0.6 : size < 0.96 ? 0.1 : 0.5,
   }
   const requests: Request[] = []

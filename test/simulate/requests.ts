@@ -24,10 +24,30 @@ export interface Asker {
   /** Commands that the service refuses. */
   forbidden: ReadonlySet<string>
   isOpen: boolean
+  /** A rule forbids keys of a kind (see `isForbiddenKey`); `perhaps`: a reload begins or ends that. */
+  deniesKeys: boolean | 'perhaps'
   /** Longest value. */
   mostBytes: number
   /** Share of values and data blocks that may be that long. */
   longShare: number
+}
+
+/** What a rule forbids, as `deny_keys` has it. */
+export const FORBIDDEN_KEYS = 'c*3_*'
+export const isForbiddenKey = (key: string): boolean => key.includes('3_')
+
+function keyRefusal({ bytes, binary }: Pick<Request, 'bytes' | 'binary'>): string {
+  if (binary !== undefined) return binaryRefusal(binary.opcode, binary.opaque, 'memseal: key not allowed')
+  return / noreply\r\n/.test(bytes) ? '' : 'CLIENT_ERROR memseal: key not allowed\r\n'
+}
+
+/** With a key of that kind it is refused, or perhaps. */
+function withRules(request: Request, hasForbiddenKey: boolean, { deniesKeys }: Asker): Request {
+  if (!hasForbiddenKey || deniesKeys === false) return request
+  const refused = keyRefusal(request)
+  if (deniesKeys === true) return { ...request, replies: [refused], canFail: false, hits: 0 }
+  if (!request.replies.includes(refused)) request.replies.push(refused)
+  return request
 }
 
 /** What a client is told that may not. */
@@ -80,7 +100,8 @@ function plain(asker: Asker, command: string, line: string, block?: string): Req
   const reply = command === 'version' ? `VERSION ${asker.version}\r\n` : answer.reply
   let hits = 0
   if (isRead.has(command)) for (const { isHit } of answer.items) if (isHit) hits++
-  return { command, bytes, replies: [reply], canFail: !line.endsWith(' noreply'), hits, binary: undefined }
+  const request = { command, bytes, replies: [reply], canFail: !line.endsWith(' noreply'), hits, binary: undefined }
+  return withRules(request, answer.items.some(({ key }) => isForbiddenKey(key)), asker)
 }
 
 const isRead: ReadonlySet<string> = new Set(['get', 'gets', 'gat', 'gats', 'mg'])
@@ -160,11 +181,11 @@ function packet(asker: Asker, n: number, opcode: number, key: string, extras: st
   const command = binaryName(opcode)
   const binary = { opcode, opaque }
   if (asker.forbidden.has(command)) return { command, bytes, replies: [notAllowed({ command, bytes, binary })], canFail: false, hits: 0, binary }
-  return { command, bytes, replies: [binaryReplyTo(opcode, opaque, key, asker.version)], canFail: true, hits: isRead.has(command) && itemOf(key).isHit ? 1 : 0, binary }
+  const request = { command, bytes, replies: [binaryReplyTo(opcode, opaque, key, asker.version)], canFail: true, hits: isRead.has(command) && itemOf(key).isHit ? 1 : 0, binary }
+  return withRules(request, !hasNoKey.has(opcode) && isForbiddenKey(key), asker)
 }
 
-function binaryRefusal(opcode: number, opaque: number): string {
-  const words = 'memseal: command not allowed'
+function binaryRefusal(opcode: number, opaque: number, words = 'memseal: command not allowed'): string {
   return `\x81${String.fromCharCode(opcode)}\0\0\0\0${uint16(REFUSED)}${uint32(words.length)}${uint32(opaque)}\0\0\0\0\0\0\0\0${words}`
 }
 const REFUSED = 0x83
