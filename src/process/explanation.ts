@@ -44,9 +44,9 @@ export interface Asked {
 export async function explainClient(asked: Asked, report: Report): Promise<Step[]> {
   const steps: Step[] = []
   const isRefused = (): boolean => steps.at(-1)?.outcome === 'refused'
-  await explainAddress(asked, report, steps)
+  const group = await explainAddress(asked, report, steps)
   if (isRefused()) return steps
-  explainLimits(asked, steps)
+  explainLimits(asked, group, steps)
   const names = await explainCertificate(asked, report, steps)
   if (isRefused()) return steps
   const permit = explainRules(asked, names, steps)
@@ -54,11 +54,18 @@ export async function explainClient(asked: Asked, report: Report): Promise<Step[
   return steps
 }
 
-async function explainAddress({ config, name, service, address }: Asked, report: Report, steps: Step[]): Promise<void> {
+/** @returns the group with limits of its own that the address belongs to */
+async function explainAddress({ config, name, service, address }: Asked, report: Report, steps: Step[]): Promise<string | undefined> {
   const { rules } = (await buildAddresses({ ...config, services: { [name]: service } }, report)).get(name)!
   const { allow, allow_file: file } = service
-  if (address === 'unix') return void steps.push({ step: 'address', outcome: 'passed', words: 'who may open a unix socket is said by its permissions' })
-  if (rules.isDenied(address)) return void steps.push({ step: 'deny', outcome: 'refused', words: `${address} is on the deny list`, fix: 'Take it off deny (or deny_file).' })
+  if (address === 'unix') {
+    steps.push({ step: 'address', outcome: 'passed', words: 'who may open a unix socket is said by its permissions' })
+    return undefined
+  }
+  if (rules.isDenied(address)) {
+    steps.push({ step: 'deny', outcome: 'refused', words: `${address} is on the deny list`, fix: 'Take it off deny (or deny_file).' })
+    return undefined
+  }
   steps.push({ step: 'deny', outcome: 'passed', words: `${address} is not denied` })
   const isOpen = allow.length === 0 && file === undefined
   if (rules.against(address) === undefined) {
@@ -66,12 +73,19 @@ async function explainAddress({ config, name, service, address }: Asked, report:
   } else {
     steps.push({ step: 'allow', outcome: 'refused', words: isOpen ? 'without a list, only this host itself may connect' : `${address} is not on the allow list`, fix: 'Write it, or its network, below allow.' })
   }
+  return rules.groupOf(address)
 }
 
-function explainLimits({ service: { limits } }: Asked, steps: Step[]): void {
-  const perClient = limits.connections_per_client === 'auto' ? '200, or any number for this host itself' : limits.connections_per_client
-  const rate = limits.new_connections_per_second === 0 ? '' : `, ${limits.new_connections_per_second} new ones a second`
-  steps.push({ step: 'limits', outcome: 'told', words: `${limits.connections} connections of the service, ${perClient} of one client${rate}; how many there are is not asked here` })
+/** @param group with limits of its own that the address belongs to */
+function explainLimits({ service: { limits } }: Asked, group: string | undefined, steps: Step[]): void {
+  const own = group === undefined ? undefined : limits.groups?.[group]
+  const most = own?.connections_per_client ?? limits.connections_per_client
+  const rate = own?.new_connections_per_second ?? limits.new_connections_per_second
+  const words = [
+    `${limits.connections} connections of the service`, ...group === undefined ? [] : [`${own?.connections ?? 'any number'} of its group ${group}`],
+    `${most === 'auto' ? '200, or any number for this host itself' : most} of one client`, ...rate === 0 ? [] : [`${rate} new ones a second`],
+  ]
+  steps.push({ step: 'limits', outcome: 'told', words: `${words.join(', ')}; how many there are is not asked here` })
 }
 
 /** @returns undefined: there is none, or it does not count */

@@ -104,3 +104,18 @@ test('wrong usage is told, and so are faults of the configuration', async () => 
   expect(await explain(undefined, undefined, '10.0.0.1', '--listener', '127.0.0.1:1')).toMatchObject({ code: 2, stderr: expect.stringContaining('Give one of 0.0.0.0:11212.') })
   expect(await commandHere(['explain'])).toMatchObject({ code: 2, stderr: expect.stringContaining('--address is missing.') })
 })
+
+test('limits are those of the group that the address belongs to', async () => {
+  const folder = tempFolder()
+  const file = join(folder, 'memseal.yaml')
+  writeFileSync(file, toYaml({
+    groups: { web: ['10.1.0.0/16'], batch: ['10.2.0.0/16'], all: ['10.0.0.0/8'] },
+    services: { cache: { listen: '127.0.0.1:11212', allow: ['all'], limits: {
+      new_connections_per_second: 9, groups: { web: { connections_per_client: 500 }, batch: { connections: 200, new_connections_per_second: 0 } },
+    } } },
+  }))
+  const limits = async (address: string) => (await commandHere(['explain', '--config', file, '--address', address])).stdout.split('\n').find(line => line.includes(' limits '))
+  expect(await limits('10.1.0.1')).toContain('10000 connections of the service, any number of its group web, 500 of one client, 9 new ones a second;')
+  expect(await limits('10.2.0.1')).toContain('10000 connections of the service, 200 of its group batch, 200, or any number for this host itself of one client;')
+  expect(await limits('10.3.0.1')).toContain('10000 connections of the service, 200, or any number for this host itself of one client, 9 new ones a second;')
+})
