@@ -177,6 +177,20 @@ test.skipIf(process.platform !== 'linux')('a file that may not grow: no line is 
   expect(flushes + arrivals + torn).toBeGreaterThanOrEqual(41)
 })
 
+test('who is shut out by order, and let in again, is recorded; so is a drain by order', async () => {
+  const { file, admin, begin, ca, client } = await scene({ events: ['banned', 'ban-lifted', 'refused', 'draining', 'ended'] })
+  const daemon = await begin()
+  const order = async (...words: string[]): Promise<void> => expect((await runMemseal([...words, '--admin', `unix:${admin}`])).code).toBe(0)
+  await order('ban', 'add', '127.0.2.7')
+  await connect({ port: daemon.port(), localAddress: '127.0.2.7', tls: as(client, ca) }).then(wire => wire.closed, () => {})
+  await order('ban', 'remove', '127.0.2.7')
+  await order('drain')
+  expect((await daemon.exited()).code).toBe(0)
+  expect(linesOf(file).map(({ event, address, cause, reason }) => [event, address, cause, reason])).toEqual([
+    ['banned', expect.stringContaining('127.0.2.7'), 'order', 'order'],
+    ['ban-lifted', expect.stringContaining('127.0.2.7'), undefined, undefined], ['draining', undefined, 'admin', undefined], ['ended', undefined, undefined, undefined]])
+})
+
 test('on standard output its lines stand among those of the log, and have no level', async () => {
   const { config, ca, client } = await scene()
   const daemon = await startDaemon({ ...config, audit: { file: '-', events: ['connected', 'ended'] } })

@@ -1,4 +1,5 @@
-import { mkdirSync, readFileSync, renameSync, rmSync, statSync, symlinkSync, unlinkSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { closeSync, constants, mkdirSync, openSync, readFileSync, readSync, renameSync, rmSync, statSync, symlinkSync, unlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, onTestFinished, test, vi } from 'vitest'
 import { AuditFile } from '../../src/telemetry/audit-file.ts'
@@ -105,6 +106,35 @@ test('what cannot be opened at the start is told, and opened as soon as it can b
   expect(audit.waitingBytes).toBe(2)
   mkdirSync(folder)
   await seen(join(folder, 'audit.log'), ['a'])
+})
+
+test('a pipe whose reader goes costs the line that was under way, and goes on with the next reader', async () => {
+  const file = join(tempFolder(), 'pipe')
+  execFileSync('mkfifo', [file])
+  const open = (): number => openSync(file, constants.O_RDONLY | constants.O_NONBLOCK)
+  const bytes = Buffer.alloc(64)
+  const read = (fd: number): string => {
+    try {
+      return bytes.toString('utf8', 0, readSync(fd, bytes))
+    } catch {
+      return ''   // nothing yet
+    }
+  }
+  const first = open()
+  const { audit, faults } = make(file)
+  audit.write('a\n')
+  await audit.flush()
+  expect(read(first)).toBe('a\n')
+  closeSync(first)
+  audit.write('b\n')
+  await vi.waitUntil(() => audit.fault !== undefined, { timeout: 150_000 })
+  audit.write('c\n')
+  const second = open()
+  onTestFinished(() => closeSync(second))
+  let got = ''
+  await vi.waitUntil(() => (got += read(second)) === 'c\n', { timeout: 150_000 })
+  await vi.waitUntil(() => audit.fault === undefined, { timeout: 150_000 })
+  expect([audit.lost, faults.at(-1)]).toEqual([1, undefined])
 })
 
 test('a stream has no name to be opened by', async () => {
