@@ -1,11 +1,15 @@
 import { renameSync, writeFileSync } from 'node:fs'
+import { connect as connectPlain } from 'node:net'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import type { ReloadOutcome } from '../../src/telemetry/reload-outcome.ts'
 import { askAdmin, readMetrics } from '../support/admin.ts'
 import { startDaemon, toYaml } from '../support/daemon.ts'
 import { startMemcached } from '../support/memcached.ts'
-import { connect, type Wire } from '../support/wire.ts'
+import { pki } from '../support/pki.ts'
+import { atEndOfTest } from '../support/test-life.ts'
+import { as, connect, type Wire } from '../support/wire.ts'
+import { clientHello, edge, until } from '../tls/edge.ts'
 
 test('groups of a running daemon: names in allow and in limits, and other ranges after a reload while clients stay', async () => {
   const memcached = await startMemcached()
@@ -54,3 +58,23 @@ test('groups of a running daemon: names in allow and in limits, and other ranges
   for (let count = 4; count > 2; await new Promise(resolve => setTimeout(resolve, 10))) count = (await readMetrics(admin)).get('memseal_connections{service="cache"}')!
   expect(await outcome('127.0.3.1')).toBe('in')
 })
+
+// A slot is never given back here but at the end of a handshake, so those that stop halfway hold what they have.
+test.each([['without a share a group that stops halfway holds every turn', {}, false], ['a group with a share holds no more than that', { batch: { handshakes: 1 } }, true]] as const)(
+  '%s', async (_, groups, getsIn) => {
+    const e = await edge({ allow: ['127.0.0.0/8'], groups: { batch: ['127.0.2.0/24'] }, limits: { handshakes: 2, groups }, handshakeSlotMs: 600_000 })
+    const hello = await clientHello()
+    const stalled = [1, 2, 3].map(last => connectPlain({ port: e.port, host: '127.0.0.1', localAddress: `127.0.2.${last}` }).on('error', () => {}))
+    await atEndOfTest(async () => { for (const socket of stalled) socket.destroy() })
+    for (const socket of stalled) socket.write(hello)
+    await until(() => e.admission.handshakes.running + e.admission.handshakes.waiting === 3 && e.admission.handshakes.running === (getsIn ? 1 : 2), 'they have the turns that they may have')
+    const { ca, client } = await pki()
+    const other = connect({ port: e.port, localAddress: '127.0.1.1', tls: as(client, ca) }).then(async wire => wire.ask('in', 2), () => 'out')
+    if (!getsIn) {
+      await until(() => e.admission.handshakes.waiting === 2, 'it waits as well')
+      expect(e.admission.handshakes.running).toBe(2)
+      e.listener.close()
+    }
+    expect(await other).toBe(getsIn ? 'in' : 'out')
+  },
+)

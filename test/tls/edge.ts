@@ -21,6 +21,7 @@ export interface EdgeOptions {
   allow?: string[]
   deny?: string[]
   balancers?: string[]
+  groups?: Record<string, string[]>
   cap?: ClientCap
   handshakeQueue?: number
   handshakeSlotMs?: number
@@ -53,8 +54,8 @@ export async function edge(options: EdgeOptions = {}): Promise<Edge> {
     connections: 1000, connections_per_client: 1000, ipv6_prefix: 'auto' as const, new_connections_per_second: 0, handshakes: 16, handshake_timeout: 60_000,
     ...options.limits,
   }
-  const { allow, deny, balancers, cap, handshakeQueue, handshakeSlotMs, now } = options
-  const admission = options.admission ?? new Admission({ service: 'cache', addresses: new AddressRules({ allow, deny, balancers }), limits, counters, log, cap, handshakeQueue, handshakeSlotMs, now })
+  const { allow, deny, balancers, groups, cap, handshakeQueue, handshakeSlotMs, now } = options
+  const admission = options.admission ?? new Admission({ service: 'cache', addresses: new AddressRules({ allow, deny, balancers, groups }), limits, counters, log, cap, handshakeQueue, handshakeSlotMs, now })
   const name = options.name ?? 'test'
   const peers: Peer[] = []
   const sockets: Socket[] = []
