@@ -54,6 +54,7 @@ export class Audit {
   readonly #secret = randomBytes(32)
   readonly #timer: NodeJS.Timeout
   #toldLost = 0
+  readonly #onExit = (): void => this.#endAll()
 
   /** @param onFault the file's fault is another now   @param now milliseconds since 1970 */
   constructor(settings: AuditSettings, onFault: (fault: LogFileError | undefined) => void, now: () => Milliseconds = Date.now) {
@@ -68,8 +69,6 @@ export class Audit {
     // Before what waits is written for the last time.
     process.prependListener('exit', this.#onExit)
   }
-
-  readonly #onExit = (): void => this.#endAll()
 
   takes(name: EventName): boolean {
     return isAudited(name) && (this.#names.has('all') || this.#names.has(name))

@@ -22,6 +22,9 @@ export interface Watcher {
 const WHOSE = new Set(['address', 'countedAs', 'network'])
 
 export class EventLog {
+  /** Where events go besides; undefined: nowhere. */
+  audit: Audit | undefined = undefined
+  watcher: Watcher | undefined = undefined
   readonly #pino: Logger
   readonly #now: () => number
   readonly #repeats = new Map<EventName, Repeats>()
@@ -36,10 +39,6 @@ export class EventLog {
   set level(level: string) {
     this.#pino.level = level
   }
-
-  /** Where events go besides; undefined: nowhere. */
-  audit: Audit | undefined = undefined
-  watcher: Watcher | undefined = undefined
 
   /** Does anybody learn of such an event now? */
   tells(name: EventName): boolean {
