@@ -25,6 +25,8 @@ export interface ServiceSnapshot {
   clientCa: Loaded[]
   /** What is shown to the backend, and who may have signed what it shows; undefined: plain. */
   backendTls: { shown: Loaded | undefined, ca: Loaded[] } | undefined
+  /** Whom memseal logs in to memcached as; undefined: it does not. */
+  backendUser: string | undefined
 }
 
 export interface Snapshot {

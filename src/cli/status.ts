@@ -57,7 +57,7 @@ function reloadText({ at, cause, outcome }: NonNullable<Sent<Snapshot>['lastRelo
   return `${age((now - at) / 1000)} ago ${who}: ${what}`
 }
 
-function serviceText({ name, listeners, tls, clientCa, backendTls, certificates, edge, traffic, rules, now: state, lanes }: Sent<ServiceSnapshot>, now: number): string {
+function serviceText({ name, listeners, tls, clientCa, backendTls, backendUser, certificates, edge, traffic, rules, now: state, lanes }: Sent<ServiceSnapshot>, now: number): string {
   const rows: (readonly [string, string])[] = [
     ['listens on', listeners.map(({ address, tls, isShut }) => `${address} (${tls ? 'TLS' : 'plain'}${isShut ? '; closed until a backend answers' : ''})`).join(', ') || 'nothing'],
   ]
@@ -71,6 +71,7 @@ function serviceText({ name, listeners, tls, clientCa, backendTls, certificates,
   const versions = [...new Set(lanes.map(lane => lane.version).filter(version => version !== ''))]
   const inFlight = `${counted(state.inFlight, 'request')} in flight`
   rows.push(['', `${counted(lanes.length, 'shared connection')}, ${number(state.privateConnections)} private${state.privateWaiting > 0 ? ` (${number(state.privateWaiting)} wait for one)` : ''}, ${inFlight}${versions.length > 0 ? `, memcached ${versions.join(', ')}` : ''}`])
+  if (backendUser !== undefined) rows.push(['', `memseal logs in as ${backendUser}`])
   if (backendTls?.shown !== undefined) rows.push(['shown to backend', loadedText(backendTls.shown, now)])
   rows.push(...(backendTls?.ca ?? []).map(authority => ['backend CA', loadedText(authority, now)] as const))
   rows.push(['clients', `${counted(state.connections, 'connection')} from ${counted(state.clients, 'address', 'addresses')}; ${number(edge.accepted)} so far`])

@@ -67,6 +67,7 @@ function serviceSnapshot({ name, service, admission }: RunningService, daemon: R
     tls: listener && shownBy(listener),
     clientCa: listener?.material.authorities ?? [],
     backendTls: tls.backend && { shown: tls.backend.material.shown, ca: tls.backend.material.authorities },
+    backendUser: tls.login?.username,
   }
 }
 

@@ -53,6 +53,19 @@ test('a private key that everyone can read is warned of, and no more', async () 
   expect(err).toMatch(/^memseal\.yaml:4:\d+ {2}warning: services\.cache\.tls\.key: /m)
 })
 
+test('the login of a backend: its file, its name, what is missing, and nothing of the password', async () => {
+  const told = (auth: string) => checked(`{ cert: ${at('a.crt')}, key: ${at('a.key')} }\n    backend: { auth: ${auth} }`)
+  writeFileSync(at('pass'), 'open-sesame\n', { mode: 0o600 })
+  expect(await told(`{ username: cache, password_file: ${at('pass')} }`)).toMatchObject({ status: 0, err: '' })
+  writeFileSync(at('lines'), 'open\nsesame\n', { mode: 0o644 })
+  const faulty = await told(`{ username: "ca che", password_file: ${at('lines')} }`)
+  expect(faulty.status).toBe(78)
+  expect(faulty.err).toMatch(/^memseal\.yaml:5:\d+ {2}services\.cache\.backend\.auth\.username: holds a blank/m)
+  expect(faulty.err).toMatch(/^memseal\.yaml:5:\d+ {2}services\.cache\.backend\.auth\.password_file: lines holds more than one line\./m)
+  expect(faulty.err).not.toContain('sesame')
+  expect((await told('{ username: cache }')).err).toContain('services.cache.backend.auth.password_file: is missing.')
+})
+
 test('files are read even when another part of the configuration is at fault', async () => {
   const { status, err } = await checked(`{ cert: ${at('no.crt')}, key: ${at('a.key')} }\n    nonsense: 1`)
   expect(status).toBe(78)

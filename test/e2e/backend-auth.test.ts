@@ -4,8 +4,10 @@ import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { runMemseal, startDaemon } from '../support/daemon.ts'
 import { startMemcached } from '../support/memcached.ts'
+import { pki } from '../support/pki.ts'
 import { tempFolder } from '../support/temp-folder.ts'
 import { connect } from '../support/wire.ts'
+import { ready, startSidecar } from './support/sidecar.ts'
 
 const PASSWORD = 'open-sesame'
 
@@ -92,4 +94,45 @@ test('nobody is shown the password: the configuration, the status, the log', asy
   const shown = await runMemseal(['config', 'show', '--config', daemon.configFile])
   expect(shown.stdout).toContain(secret)
   expect(shown.stdout + shown.stderr + daemon.output()).not.toContain(PASSWORD)
+})
+
+test('a sidecar logs in through the memseal of the cache host, which lets logins pass', async () => {
+  const { memcached, secret } = await behindFile()
+  const { ca, server } = await pki()
+  const host = await startDaemon({ services: { memcached: {
+    listen: '127.0.0.1:0', tls: { cert: server.certFile, key: server.keyFile, client_ca: ca.certFile }, backend: { connect: memcached.address },
+  } } })
+  await host.waitForLog('ready')
+  const sidecar = await startSidecar({ connect: `127.0.0.1:${host.port()}`, backend: { auth: { username: 'cache', password_file: secret } } })
+  await ready(sidecar)
+  const client = await sidecar.connect()
+  await client.write('set a 0 0 1\r\nx\r\nstats\r\n')
+  expect(await client.readLine()).toBe('STORED')
+  expect(await client.readLine()).toMatch(/^STAT pid/)
+  // memcached starts again: the cache host closes who had logged in, and the sidecar logs in anew.
+  await memcached.restart()
+  const other = await sidecar.connect()
+  for (let answer = ''; answer !== 'END';) {
+    await other.write('get a\r\n')
+    answer = await other.readLine()
+  }
+  expect(host.output() + sidecar.daemon.output()).not.toContain(PASSWORD)
+})
+
+test('with several backends one that refuses the login is passed over', async () => {
+  const { memcached, daemon, secret } = await behindFile({ password: 'of-the-second' })
+  await daemon.waitForLog('backend-login-refused')
+  const users = join(tempFolder(), 'users')
+  writeFileSync(users, 'cache:of-the-second\n')
+  const second = await startMemcached({ args: ['-Y', users], asked: { question: 'version\r\n', answer: 'CLIENT_ERROR unauthenticated' } })
+  const both = await startDaemon({ services: { memcached: {
+    listen: '127.0.0.1:0', backend: { connect: [memcached.address, second.address], auth: { username: 'cache', password_file: secret } },
+  } } })
+  expect((await both.waitForLog('ready')).event).toBe('ready')
+  await both.waitForLog('backend-login-refused')
+  const client = await connect({ port: both.port() })
+  for (let answer = ''; answer !== 'END';) {
+    await client.write('get a\r\n')
+    answer = await client.readLine()
+  }
 })

@@ -2,6 +2,7 @@
 import type { OnReadOpts } from 'node:net'
 import type { DialEvents } from '../../src/proxy/dial.ts'
 import type { Note } from './client.ts'
+import { LoginGate } from './login-gate.ts'
 import { ModelConnection, type Item, type Mark, type Oddity } from './model.ts'
 import type { Fault, Told } from './plan.ts'
 import { SimSocket } from './sim-socket.ts'
@@ -11,6 +12,7 @@ export interface BackendOptions {
   world: World
   version: string
   latencyMs: number
+  wantsLogin: boolean
   fault: Fault | undefined
   oddity: Oddity | undefined
   note: Note | undefined
@@ -26,6 +28,7 @@ export class Backend {
   readonly socket: SimSocket
   readonly #options: BackendOptions
   readonly #model: ModelConnection
+  readonly #gate: LoginGate | undefined
   /** Bytes of replies that have left, and those that are to leave. */
   #sent = 0
   #out = ''
@@ -41,6 +44,7 @@ export class Backend {
     this.number = number
     this.#options = options
     this.#model = new ModelConnection(options.version, { asked: (command, items, changes) => options.asked(this, command, items, changes) }, options.oddity)
+    this.#gate = options.wantsLogin ? new LoginGate(options.version) : undefined
     this.socket = new SimSocket(options.world, `b${number}`, this, onread)
     this.socket.on('end', () => on.ended(undefined))
     this.socket.on('close', () => on.ended(undefined))
@@ -67,14 +71,27 @@ export class Backend {
     const { note, latencyMs, fault } = this.#options
     note?.(`b${this.number} ─▶ memcached   `, bytes)
     if (this.#isBroken) {
-      if (fault!.stillExecutes) this.#model.takes(bytes)
+      if (fault!.stillExecutes) this.#take(bytes)
       return
     }
     if (bytes.charCodeAt(0) === 0x80) this.#isBinary = true
-    const out = this.#model.takes(bytes, fault === undefined ? undefined : this.#marks)
+    const out = this.#take(bytes)
     this.#out += out
     if (latencyMs === 0) this.#answer()
-    else if (!this.#isLate && (out !== '' || this.#model.hasQuit)) this.#answerLater()
+    else if (!this.#isLate && (out !== '' || this.#hasQuit)) this.#answerLater()
+  }
+
+  /** @returns what memcached says to it */
+  #take(bytes: string): string {
+    const marks = this.#options.fault === undefined || this.#isBroken ? undefined : this.#marks
+    if (this.#gate === undefined || this.#gate.isOpen) return this.#model.takes(bytes, marks)
+    const { out, rest } = this.#gate.takes(bytes)
+    if (out !== '') marks?.push({ items: [], bytes: out.length })
+    return rest === '' ? out : out + this.#model.takes(rest, marks)
+  }
+
+  get #hasQuit(): boolean {
+    return this.#model.hasQuit || this.#gate?.hasQuit === true
   }
 
   #answerLater(): void {
@@ -108,7 +125,7 @@ export class Backend {
     if (out.length > 0) note?.(`b${this.number} ◀─ memcached   `, out)
     this.socket.arrive(out)
     if (isDue) this.#break(fault)
-    else if (this.#model.hasQuit) this.socket.arriveEnd()
+    else if (this.#hasQuit) this.socket.arriveEnd()
   }
 
   #cutAt({ afterBytes, isBetween }: Fault): number {

@@ -4,6 +4,7 @@ import type { Socket } from 'node:net'
 import { loadText } from '../../src/config/load.ts'
 import type { ServiceConfig } from '../../src/config/schema.ts'
 import { Clock } from '../../src/lib/clock.ts'
+import type { Login } from '../../src/proto/login.ts'
 import type { Dial } from '../../src/proxy/dial.ts'
 import { Service } from '../../src/proxy/service.ts'
 import { Turn } from '../../src/proxy/turn.ts'
@@ -11,6 +12,7 @@ import { createLogger } from '../../src/telemetry/log.ts'
 import { prng } from '../support/prng.ts'
 import { Backend } from './backend.ts'
 import { Client } from './client.ts'
+import { logins } from './login-gate.ts'
 import type { Item } from './model.ts'
 import { faultKinds, forbiddenBy, UNLIMITED, type Event, type Limits, type Plan, type Settings, type Told } from './plan.ts'
 import { FORBIDDEN_KEYS, isForbiddenKey, type Request } from './requests.ts'
@@ -74,6 +76,7 @@ class History {
   readonly #checksInFlight: boolean
   #hasFaults = false
   #isDrained = false
+  #hasOtherPassword = false
   #isOver = false
 
   constructor(plan: Plan, isRecorded: boolean, scheduleSeed: number) {
@@ -92,7 +95,7 @@ class History {
       ? createLogger({ level: 'debug', format: 'json', file: '-' }, { write: line => this.#note(`        log ${line.trim()}`) }).log : silentLog
     this.#service = new Service('cache', configOf(settings, 1), {
       clock: this.#clock, turn: new Turn(this.world.atEndOfPoll), log, dial: this.#dial, sizes: settings.sizes,
-    })
+    }, undefined, this.#login)
   }
 
   /** @returns what was wrong */
@@ -215,17 +218,32 @@ class History {
     if (this.#isOver) return
     this.told.push(kind)
     this.#note(`---- ${kind}`)
-    const { settings } = this.#plan
     if (kind === 'drain') {
       this.#isDrained = true
       void this.#service.drain()
-    } else if (kind === 'expel') {
-      this.#isDrained = true
-      this.#service.prepare({ ...configOf(settings, 1), access: [rule({ match: { ...nobody, source: ['10.0.0.1/32'] } })] }, undefined)()
-    } else if (kind === 'rules') this.#service.prepare(configOf({ ...settings, deniesKeys: !settings.deniesKeys }, 1), undefined)()
-    else if (kind === 'narrow') this.#service.prepare(configOf({ ...settings, commands: ['read'] }, 1), undefined)()
-    else if (kind === 'limits') this.#service.prepare(configOf({ ...settings, limits: limits! }, 1), undefined)()
-    else this.#service.prepare(configOf(settings, 2), undefined)()
+      return
+    }
+    if (kind === 'password') this.#hasOtherPassword = true
+    this.#service.prepare(this.#configAt(kind, limits), undefined, this.#login)()
+  }
+
+  #configAt(kind: Event['kind'], limits: Limits | undefined): ServiceConfig {
+    const { settings } = this.#plan
+    switch (kind) {
+      case 'narrow': return configOf({ ...settings, commands: ['read'] }, 1)
+      case 'limits': return configOf({ ...settings, limits: limits! }, 1)
+      case 'rules': return configOf({ ...settings, deniesKeys: !settings.deniesKeys }, 1)
+      case 'other-backend': return configOf(settings, 2)
+      case 'expel':
+        this.#isDrained = true
+        return { ...configOf(settings, 1), access: [rule({ match: { ...nobody, source: ['10.0.0.1/32'] } })] }
+      case 'password': case 'drain': return configOf(settings, 1)
+      default: return kind satisfies never
+    }
+  }
+
+  get #login(): Login | undefined {
+    return this.#plan.settings.wantsLogin === true ? logins[this.#hasOtherPassword ? 1 : 0] : undefined
   }
 
   readonly #dial: Dial = (_route, onread, on) => {
@@ -236,7 +254,7 @@ class History {
     const isLane = (onread.buffer as () => Buffer)().length === settings.sizes.shared
     if (fault?.kind === 'garbage' && !isLane) fault = { ...fault, kind: 'reset' }
     const backend = new Backend(number, onread, on, {
-      world: this.world, version: settings.version, latencyMs: settings.latencyMs, fault, oddity: this.#plan.oddity, note: this.#isRecorded ? this.#note : undefined,
+      world: this.world, version: settings.version, latencyMs: settings.latencyMs, wantsLogin: settings.wantsLogin === true, fault, oddity: this.#plan.oddity, note: this.#isRecorded ? this.#note : undefined,
       told: kind => {
         this.told.push(kind)
         if (isFault.has(kind)) this.#hasFaults = true
@@ -320,7 +338,7 @@ function rule(more: Partial<Rule>): Rule {
 }
 
 /** Past the checks of the configuration, which admit no limits as small as these. */
-function configOf({ sharing, connections, joinsGets, isCoalescing, requestBytes, commands, deniesKeys, limits, laneAgeMs }: Settings, host: number): ServiceConfig {
+function configOf({ sharing, connections, joinsGets, isCoalescing, requestBytes, commands, deniesKeys, limits, laneAgeMs, wantsLogin }: Settings, host: number): ServiceConfig {
   const [endpoint] = baseConfig.backend.connect
   return {
     ...baseConfig, commands: [...commands], reply_coalescing: isCoalescing, access: deniesKeys ? [rule({ deny_keys: [FORBIDDEN_KEYS] })] : undefined,
@@ -328,6 +346,9 @@ function configOf({ sharing, connections, joinsGets, isCoalescing, requestBytes,
       ...baseConfig.limits, in_flight: limits.inFlight, request_size: requestBytes, request_memory: limits.requestMemory, reply_backlog: limits.replyBacklog,
       reply_memory: limits.replyMemory, private_connections: limits.privateConnections,
     },
-    backend: { ...baseConfig.backend, connect: [{ ...endpoint, host: `127.0.0.${host}` } as typeof endpoint], sharing, connections, join_gets: joinsGets, max_age: laneAgeMs },
+    backend: {
+      ...baseConfig.backend, connect: [{ ...endpoint, host: `127.0.0.${host}` } as typeof endpoint], sharing, connections, join_gets: joinsGets, max_age: laneAgeMs,
+      auth: wantsLogin === true ? { username: logins[0].username, password_file: '/not/read/here' } : undefined,
+    },
   }
 }

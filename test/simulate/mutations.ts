@@ -42,6 +42,8 @@ export const mutations: readonly Mutation[] = [
   { name: 'a lost run owes its client no MN', file: 'text-lost', from: 'hasNoMn ? NO_BYTES : MN_TEXT', to: 'NO_BYTES' },
   { name: 'reads of clients that have gone are asked again', file: 'lost-requests', from: 'heir !== undefined && !outbox.isClosed && ', to: 'heir !== undefined && ' },
   { name: 'a client outlives its own connection in the midst of an upload, or with bytes that pass unread', file: 'private-route', from: "    if (isCutShort) return client.finish(this.#hasLogin ? 'login-lost' : 'backend-closed')\n", to: '' },
+  { name: 'a client\'s own connection does not log in', file: 'backend-connection', from: 'if (this.isPrivate && this.login === undefined && this.#owner.mayLogIn !== true)', to: 'if (this.isPrivate)' },
+  { name: 'a lane is ready before its login was answered', file: 'text-greeting', from: '    if (wire.login !== undefined) return this.#ask(wire.login.textRequest, SET, LOGIN_SHOWN)\n', to: "    if (wire.login !== undefined) wire.greeted('1.6.45', 1_006_045)\n" },
   // Long replies.
   { name: 'the late answer to what has moved on goes to its client', file: 'move-on', from: '    expected.run[i] = nobody.expect(lane, expected.keys[i], count)\n', to: '' },
   { name: 'what a client has in flight is moved on in part', file: 'move-on', from: '    if (bytes[n] === undefined) staying.add(outbox)\n', to: '    if (bytes[n] === undefined) continue\n' },

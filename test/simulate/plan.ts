@@ -31,6 +31,8 @@ export interface Settings {
   laneAgeMs: number
   /** Longest that memcached takes for an answer; 0: no time at all. */
   latencyMs: number
+  /** memcached wants a login, and memseal has one. */
+  wantsLogin?: boolean
 }
 
 export interface Limits { inFlight: number, requestMemory: number, replyBacklog: number, replyMemory: number, privateConnections: number }
@@ -67,14 +69,14 @@ export interface Fault {
 export interface Event {
   /** Of the loop, counted from 1. */
   atStep: number
-  kind: 'narrow' | 'rules' | 'expel' | 'other-backend' | 'drain' | 'limits'
+  kind: 'narrow' | 'rules' | 'expel' | 'other-backend' | 'drain' | 'limits' | 'password'
   /** What the limits are then. */
   limits: Limits | undefined
 }
 
 /** What is counted over many histories: what the faults are, what reloads did, and which limits were reached. */
 export const faultKinds = ['refuse', 'hang', 'refused-again', 'hung-again', 'reset', 'end', 'half-close', 'stall', 'garbage'] as const
-export const eventKinds = ['narrow', 'rules', 'expel', 'other-backend', 'drain', 'limits', 'reset-client', 'end-client'] as const
+export const eventKinds = ['narrow', 'rules', 'expel', 'other-backend', 'drain', 'limits', 'password', 'reset-client', 'end-client'] as const
 export const laneKinds = ['moved'] as const
 export const limitKinds = ['request-memory', 'reply-memory', 'reply-backlog', 'private-limit', 'request-refused'] as const
 export type Told = typeof faultKinds[number] | typeof eventKinds[number] | typeof limitKinds[number] | typeof laneKinds[number]
@@ -137,6 +139,10 @@ export function makePlan(seed: number): Plan {
   }
   if (settings.commands[0] === 'all') settings.deniesKeys = false
   const events = someEvents(random, settings)
+  // Drawn by itself, so that histories without a login are those that they were.
+  const loginRandom = prng(seed ^ 0x10c1)
+  settings.wantsLogin = loginRandom.chance(0.15)
+  if (settings.wantsLogin && events.length === 0 && loginRandom.chance(0.5)) events.push({ atStep: loginRandom.between(1, 150), kind: 'password', limits: undefined })
   const count = isBulky || isDeep ? 1 : random.between(1, 6)
   const skew = random.next() ** 7
   const most = isDeep ? 700 : isBulky ? 100 : LEAST_REQUESTS + Math.floor(skew * (MOST_REQUESTS - LEAST_REQUESTS))
