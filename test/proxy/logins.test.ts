@@ -288,10 +288,20 @@ test('what passes unread is closed with its connection, logged in or not', async
 
 // What is told of them.
 
-const users = (t: Awaited<ReturnType<typeof transcript>>) => t.lines.filter(({ event }) => event === 'login').map(({ user, outcome }) => [user, outcome])
+/** Each of them; the log folds those of one outcome. */
+function loginsOf({ service }: Awaited<ReturnType<typeof transcript>>): (readonly [user: string, outcome: string])[] {
+  const told: (readonly [string, string])[] = []
+  const tell = service.clientLogin.bind(service)
+  service.clientLogin = (peer, user, outcome) => {
+    told.push([user, outcome])
+    tell(peer, user, outcome)
+  }
+  return told
+}
 
 test('a login in text is told with its user and its outcome, and nothing of the password', async () => {
   const t = await transcript({ greeting: WANTED })
+  const told = loginsOf(t)
   await t.logged('backend-wants-login')
   const shows = (value: string) => `set auth 0 0 ${value.length}\r\n${value}\r\n`
   t.client(1).sends(shows('anna wrong'), shows('no-blank-in-it'), shows('anna right pass'))
@@ -301,12 +311,14 @@ test('a login in text is told with its user and its outcome, and nothing of the 
     own.says(answer)
     await t.client(1).gets(answer)
   }
-  expect(users(t)).toEqual([['anna', 'refused'], ['', 'refused'], ['anna', 'accepted']])
+  expect(await t.logged('login')).toMatchObject({ user: 'anna', outcome: 'refused', address: '127.0.0.1' })
+  expect(told).toEqual([['anna', 'refused'], ['', 'refused'], ['anna', 'accepted']])
   expect(JSON.stringify(t.lines)).not.toMatch(/wrong|no-blank|right/)
 })
 
 test('a login with SASL likewise, also byte by byte; one after the other, so that each outcome has its user', async () => {
   const t = await transcript({ dialect: 'binary', backend: { sharing: 'private' } })
+  const told = loginsOf(t)
   const plain = (user: string, opaque: number, key = 'PLAIN') => packet({ opcode: 0x21, key, value: `\0${user}\0secret`, opaque })
   const all = Buffer.concat([plain('anna', 1), plain('otto', 2), plain('ida', 3, 'OTHER'), packet({ opcode: 0x21, key: 'PLAIN', value: 'secret', opaque: 4 })])
   for (const byte of all) {
@@ -319,6 +331,6 @@ test('a login with SASL likewise, also byte by byte; one after the other, so tha
     own.says(reply({ opcode: 0x21, status, opaque }))
     await t.client(1).gets(reply({ opcode: 0x21, status, opaque: at + 1 }))
   }
-  expect(users(t)).toEqual([['anna', 'accepted'], ['otto', 'refused'], ['', 'refused']])
+  expect(told).toEqual([['anna', 'accepted'], ['otto', 'refused'], ['', 'refused']])
   expect(JSON.stringify(t.lines)).not.toContain('secret')
 })
