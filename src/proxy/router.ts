@@ -78,6 +78,7 @@ export class Router implements Taker {
     const fate = frame.row === SET ? this.#logins.fateOf(frame, found) : 'refused'
     if (fate === 'refused') return this.#client.answers.refuse(frame, found, verdict)
     if (fate === 'waits') return
+    if (this.#client.meter?.mayAsk() === false) return this.#client.intake.wait(found, Pause.rate)
     if (this.#goal === 'shared') this.leaveSharing('followed', 'login')
     this.#privately(frame, found)
   }

@@ -202,6 +202,19 @@ test('a login is no key either: a rule that names others does not keep it out', 
   await t.client(1).gets('STORED\r\n', 'CLIENT_ERROR memseal: key not allowed\r\n')
 })
 
+test('passwords cannot be guessed faster than a rule lets its clients ask', async () => {
+  const t = await transcript({ greeting: WANTED, access: [{ name: 'web', match: 'everyone', commands: ['read', 'auth'], limits: { requests_per_second: 1 } }] })
+  await t.logged('backend-wants-login')
+  t.client(1).sends(login, login)
+  const own = await t.lanes(2)
+  await own.sees(login)
+  own.says('CLIENT_ERROR authentication failure\r\n')
+  await t.client(1).gets('CLIENT_ERROR authentication failure\r\n')
+  await own.seesNothing()
+  t.passes(2000)
+  await own.sees(login)
+})
+
 test('what wants no login gets no set that is not allowed', async () => {
   const t = await transcript({ clients: 2, commands: '[read, auth]' })
   t.client(1).sends(login, 'get a\r\n')
