@@ -41,3 +41,29 @@ test('each client may do what its rule says, and a certificate of several common
   })
   for (const wire of [web, operator]) wire.destroy()
 })
+
+test('one certificate from ten addresses at once has as many connections as its rule lets it, and not one more', async () => {
+  const { ca, client, ops, server } = await pki()
+  const memcached = await startMemcached()
+  const daemon = await startDaemon({
+    services: {
+      cache: {
+        listen: '127.0.0.1:0', allow: ['127.0.0.0/8'], backend: { connect: memcached.address }, tls: { cert: server.certFile, key: server.keyFile, client_ca: ca.certFile },
+        access: [{ name: 'web', match: { cn: 'client' }, limits: { connections: 5 } }, { name: 'rest', match: 'everyone' }],
+      },
+    },
+  })
+  const enter = async (who: Certificate, n: number) => {
+    const wire = await connect({ port: daemon.port(), localAddress: `127.0.5.${n + 1}`, tls: as(who, ca) })
+    return wire.ask('mn\r\n', 4).then(() => wire, () => undefined)
+  }
+  const inside = (await Promise.all(Array.from({ length: 10 }, (_, n) => enter(client, n)))).filter(wire => wire !== undefined)
+  expect(inside).toHaveLength(5)
+  await daemon.waitForLog(() => daemon.logs('handshake-failed').length >= 5)
+  expect(daemon.logs('handshake-failed').map(({ reason }) => reason)).toEqual(Array(5).fill('rule-full'))
+  expect(await enter(ops, 1)).toBeDefined()
+  inside[0].destroy()
+  await daemon.waitForLog('closed')
+  expect(await enter(client, 20)).toBeDefined()
+  expect(await enter(client, 21)).toBeUndefined()
+})
