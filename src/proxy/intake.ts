@@ -230,9 +230,10 @@ export class Intake {
     if (growth !== 0) this.#holds(growth)
   }
 
-  /** Nothing more is taken. */
+  /** Nothing more is taken, and what waits will never be. */
   stop(): void {
     this.#isStopped = true
+    this.#waiting = undefined
     this.#socket.pause()
   }
 

@@ -69,6 +69,7 @@ class History {
   readonly #latest: number[] = []
   readonly #forbidden: ReadonlySet<string>
   readonly #hasNarrowing: boolean
+  readonly #hasOtherRules: boolean
   readonly #deniesKeys: boolean
   readonly #isTight: boolean
   /** The widest that held at any time. */
@@ -86,6 +87,7 @@ class History {
     this.world = new World(prng(scheduleSeed ^ 0x5eed))
     this.#clock = new Clock(this.world)
     this.#hasNarrowing = events.some(({ kind }) => kind === 'narrow')
+    this.#hasOtherRules = events.some(({ kind }) => kind === 'rules')
     this.#deniesKeys = settings.deniesKeys && !events.some(({ kind }) => kind === 'rules')
     this.#forbidden = this.#hasNarrowing ? new Set() : forbiddenBy(settings.commands)
     this.#isTight = plan.isUnexcused !== true && (isTight(settings.limits) || events.some(({ limits }) => limits !== undefined && isTight(limits)))
@@ -144,7 +146,9 @@ class History {
       if (!judge.isRight) return `client ${client.at} got what is not its own: ${judge.words}`
       if (!client.isClosed) continue
       client.isJudged = true
-      const mayClose = mayFail || this.#isDrained || this.#hasNarrowing || client.plan.leaves !== undefined
+      // What is left of a get that memcached has a part of is not asked for when a reload has ended the right to it.
+      const isCutShort = this.#hasOtherRules && judge.mayBeRefused
+      const mayClose = mayFail || isCutShort || this.#isDrained || this.#hasNarrowing || client.plan.leaves !== undefined
       if (!(judge.isWhole && client.hasSentAll) && !mayClose) return `client ${client.at} was closed without a reason: ${judge.words}`
     }
     return this.#isTight ? this.#overLimit() : undefined

@@ -5,7 +5,7 @@
  *      got     VALUE a … END  VA …                        Silence may be an answer, and an error may be any of several
  *                             ↑ readings: 1, 2            requests': so every reading that fits is followed, from where it was. */
 import { HEADER, uint16At, uint32At } from './model.ts'
-import { nameOf, type Request } from './requests.ts'
+import { KEY_REFUSED, nameOf, type Request } from './requests.ts'
 
 interface Reading { n: number, at: number }
 
@@ -89,6 +89,11 @@ export class Judge {
     this.#got = this.#got.slice(least)
     for (const reading of this.#readings) reading.at -= least
     if (!this.#readings.includes(this.#farthest)) this.#farthest = { n: this.#farthest.n, at: Math.max(0, this.#farthest.at - least) }
+  }
+
+  /** The oldest request that is owed a reply may be refused for a key, or not. */
+  get mayBeRefused(): boolean {
+    return this.#asked[this.#farthest.n]?.replies.includes(KEY_REFUSED) === true
   }
 
   /** How far what came is right, for people. */

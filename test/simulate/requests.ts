@@ -36,9 +36,11 @@ export interface Asker {
 export const FORBIDDEN_KEYS = 'c*3_*'
 export const isForbiddenKey = (key: string): boolean => key.includes('3_')
 
+export const KEY_REFUSED = 'CLIENT_ERROR memseal: key not allowed\r\n'
+
 function keyRefusal({ bytes, binary }: Pick<Request, 'bytes' | 'binary'>): string {
   if (binary !== undefined) return binaryRefusal(binary.opcode, binary.opaque, 'memseal: key not allowed')
-  return / noreply\r\n/.test(bytes) ? '' : 'CLIENT_ERROR memseal: key not allowed\r\n'
+  return / noreply\r\n/.test(bytes) ? '' : KEY_REFUSED
 }
 
 /** With a key of that kind it is refused, or perhaps. */
