@@ -36,7 +36,7 @@ done
 (cd "$P/src" && find . -name '*.ts' | sed 's|^\./|dist/|; s|\.ts$|.js|' | sort) >"$W/wanted"
 grep '^dist/' "$W/list" | diff "$W/wanted" - >"$W/difference"
 check 'dist holds what the sources become, and nothing else' [ ! -s "$W/difference" ] || cat "$W/difference"
-grep -vE '^(bin/memseal|dist/.*\.js|config/[A-Za-z./@-]+\.(md|json|yaml|service|socket|conf|tmpfiles|sysusers)|README.md|CHANGELOG.md|LICENSE|package.json)$' "$W/list" >"$W/unwanted"
+grep -vE '^(bin/memseal|dist/.*\.js|config/[A-Za-z./@-]+\.(md|json|yaml|yml|service|socket|conf|tmpfiles|sysusers)|README.md|CHANGELOG.md|LICENSE|package.json)$' "$W/list" >"$W/unwanted"
 grep -E 'config/certs' "$W/list" >>"$W/unwanted"
 check 'it holds the command, dist, config and README; no tests, no sources, no keys' [ ! -s "$W/unwanted" ] || cat "$W/unwanted"
 ok "its size: $(($(stat -c %s "$W/memseal.tgz") / 1024)) KiB packed, $(wc -l <"$W/list") files"
