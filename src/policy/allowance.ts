@@ -57,8 +57,8 @@ export class Use {
     const seconds = (now - this.#at) / 1000
     this.#at = now
     const { requestsPerSecond, bytesPerSecond } = this.limits
-    this.#requests = Math.min(Math.max(1, requestsPerSecond), this.#requests + requestsPerSecond * seconds)
-    this.#bytes = Math.min(bytesPerSecond, this.#bytes + bytesPerSecond * seconds)
+    this.#requests = refilled(this.#requests, requestsPerSecond, Math.max(1, requestsPerSecond), seconds)
+    this.#bytes = refilled(this.#bytes, bytesPerSecond, bytesPerSecond, seconds)
     this.#wake()
     return this.connections > 0 || this.#requests < Math.max(1, requestsPerSecond) || this.#bytes < bytesPerSecond
   }
@@ -78,6 +78,12 @@ export class Use {
       meter.wake(share, byteShare)
     }
   }
+}
+
+/** What is not limited stays so when no time has passed, too: a client may come between a tick's reading of the clock and its work, and
+ *  Infinity * 0 is not a number, of which nobody would ever get a token. */
+function refilled(left: number, perSecond: number, most: number, seconds: number): number {
+  return perSecond === Infinity ? Infinity : Math.min(most, left + perSecond * seconds)
 }
 
 export class Uses {

@@ -127,6 +127,13 @@ test('requests past the rate wait until there are tokens again, whoever of the s
   await twin.gets('END\r\n'.repeat(2))
 })
 
+test.each([{ connections: 2 }, { requests_per_second: 3 }, { bytes_per_second: '1MiB' }])('a tick at the very time at which a client came leaves it what %o lets it', async limits => {
+  const { t, client } = await webClient(limited(limits), alone)
+  t.passes(0)
+  client.sends('get a\r\n')
+  await t.backend.sees('get a\r\n')
+})
+
 test('of several connections that wait each gets its share', async () => {
   const { t, client } = await webClient(limited({ requests_per_second: 10 }), { ...alone, backend: { join_gets: 'off' } })
   const twin = await t.connect(certificateOf({ cn: 'web-1' }))
