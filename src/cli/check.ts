@@ -4,7 +4,7 @@ import type { Loaded } from '../config/load.ts'
 import { exitStatuses } from '../errors.ts'
 import { listenDoubts } from '../lib/listen-doubts.ts'
 import { whyNoAccount } from '../lib/socket-permissions.ts'
-import { buildLogin } from '../process/backend-login.ts'
+import { reportPassword } from '../process/backend-login.ts'
 import { readAddressFiles } from '../process/service-addresses.ts'
 import { buildBackend, buildListeners, reportFiles } from '../process/service-tls.ts'
 import { logFileFault } from '../telemetry/log-file.ts'
@@ -54,7 +54,8 @@ async function checkServices({ services, isSound, report }: Loaded): Promise<voi
       if (isSound(`${path}.backend.tls`)) await buildBackend(name, service, report)
       else reportFiles(`${path}.backend.tls`, soundOf('backend.tls', { ca, cert, key }), 'backend', report)
     }
-    if (service?.backend?.auth !== undefined && isSound(`${path}.backend.auth.password_file`)) buildLogin(name, service, report, undefined)
+    const password = service?.backend?.auth?.password_file
+    if (password !== undefined && isSound(`${path}.backend.auth.password_file`)) reportPassword(name, password, report)
   }
 }
 

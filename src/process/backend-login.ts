@@ -48,17 +48,24 @@ function oddityIn(file: string, password: Buffer): FileFault | undefined {
   }
 }
 
+type Report = (severity: 'fault' | 'warning', path: string, message: string, fix: string) => void
+
 /** @param inForce kept if nothing is different   @returns undefined without `backend.auth`, or after a fault */
 export function buildLogin(
-  name: string, { backend: { auth } }: Pick<ServiceConfig, 'backend'>, report: (severity: 'fault' | 'warning', path: string, message: string, fix: string) => void,
-  inForce: Login | undefined,
+  name: string, { backend: { auth } }: Pick<ServiceConfig, 'backend'>, report: Report, inForce: Login | undefined,
 ): Login | undefined {
   if (auth === undefined) return undefined
-  const { password, faults, warnings } = readPassword(auth.password_file)
-  const path = `services.${name}.backend.auth.password_file`
-  for (const { message, fix } of faults) report('fault', path, message, fix)
-  for (const { message, fix } of warnings) report('warning', path, message, fix)
+  const password = reportPassword(name, auth.password_file, report)
   if (password === undefined) return undefined
   const login = new Login(auth.username, password)
   return login.equals(inForce) ? inForce : login
+}
+
+/** What can be said of the file, also where the user's name is in doubt.   @returns the password; undefined after a fault */
+export function reportPassword(name: string, file: string, report: Report): Buffer | undefined {
+  const { password, faults, warnings } = readPassword(file)
+  const path = `services.${name}.backend.auth.password_file`
+  for (const { message, fix } of faults) report('fault', path, message, fix)
+  for (const { message, fix } of warnings) report('warning', path, message, fix)
+  return password
 }

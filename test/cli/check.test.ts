@@ -63,6 +63,11 @@ test('the login of a backend: its file, its name, what is missing, and nothing o
   expect(faulty.err).toMatch(/^memseal\.yaml:5:\d+ {2}services\.cache\.backend\.auth\.username: holds a blank/m)
   expect(faulty.err).toMatch(/^memseal\.yaml:5:\d+ {2}services\.cache\.backend\.auth\.password_file: lines holds more than one line\./m)
   expect(faulty.err).not.toContain('sesame')
+  for (const name of ['"ca che"', '""', '[]']) {
+    const nameless = await told(`{ username: ${name}, password_file: ${at('pass')} }`)
+    expect(nameless.status).toBe(78)
+    expect(nameless.err).toMatch(/^memseal\.yaml:5:\d+ {2}services\.cache\.backend\.auth\.username: .*\n.*\n\n?$/)
+  }
   expect((await told('{ username: cache }')).err).toContain('services.cache.backend.auth.password_file: is missing.')
 })
 
