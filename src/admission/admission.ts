@@ -175,7 +175,14 @@ export class Admission {
 
   /** The PROXY header of a balancer's connection is wrong, or did not come.   @param how the end of a sentence */
   refuseHeader(caller: Caller, how: string): void {
-    this.refused('proxy-header', caller, caller.address, how)
+    this.refused('proxy-header', caller, caller.address, `${words['proxy-header']} ${how}`)
+  }
+
+  /** Where no PROXY header is due, a client has begun with one.   @param client as limits count it */
+  refuseClaim(caller: Pick<Caller, 'address' | 'listener' | 'via'>, client: string): void {
+    this.refused('proxy-header', caller, client, caller.via === undefined
+      ? 'it sent a PROXY header, and its address is not one of which they are believed: if it is your load balancer, add its address to proxy_protocol.from; else it claims to be somebody else'
+      : 'it sent a PROXY header behind that of the load balancer, and only the first is believed: let one load balancer alone send them, once on each connection, before TLS')
   }
 
   isBalancer(address: string): boolean {
@@ -228,12 +235,11 @@ export class Admission {
     return isLocal ? Infinity : CONNECTIONS_PER_CLIENT
   }
 
-  /** Counts and logs a refusal.   @param client as limits count it   @param how more of the reason, the end of a sentence */
-  refused(reason: RefusalReason, { address, listener, via }: Pick<Caller, 'address' | 'listener' | 'via'>, client: string, how = ''): void {
+  /** Counts and logs a refusal.   @param client as limits count it   @param why in words, where those of the reason do not do */
+  refused(reason: RefusalReason, { address, listener, via }: Pick<Caller, 'address' | 'listener' | 'via'>, client: string, why?: string): void {
     this.counters.refused[reason] += 1
     if (reason === 'banned') return   // that was told when the ban began
-    this.#log.tell('refused', { service: this.service, listener, address, via, countedAs: client, reason },
-      `refused a connection: ${words[reason]}${how === '' ? '' : ` ${how}`}`)
+    this.#log.tell('refused', { service: this.service, listener, address, via, countedAs: client, reason }, `refused a connection: ${why ?? words[reason]}`)
     this.failed(reason, address, client)
   }
 

@@ -30,6 +30,9 @@ const MOST_UNDER_WAY = 1_024
 // with dialers that have long gone.
 const ARRIVALS_MS = 5
 
+/** Clients that have finished a handshake, some 100 bytes each. Whoever is not among them any more is looked at once more. */
+const MOST_KNOWN = 16_384
+
 //   groups with a share ── a line each ─┐
 //   all others ─────────── one line ────┴─ the line that has had least for its share ── its client whose turn it is (Waiting) ── begin
 
@@ -42,6 +45,8 @@ export class Handshakes {
   #slotMs: number
   #mostUnderWay: number
   #inVain: InVain
+  /** Clients whose last handshake let them in; the oldest first. */
+  readonly #known = new Set<string>()
   /** Of all that have no share of their own. */
   #common: Line
   #lines = new Map<string, Line>()
@@ -109,9 +114,10 @@ export class Handshakes {
   }
 
   /** May a handshake begin at once, before anything of it was read, which saves 5 % of its CPU? Peers that then say nothing are few, and
-   *  while they are there it is not calm. What a client says whose last handshake failed is looked at, and told better by that. */
+   *  while they are there it is not calm. Of a client that has never been in, or whose last handshake failed, what it says is looked at:
+   *  OpenSSL calls everything plain text that is not TLS, a PROXY header too. */
   mayBeginUnread(client: string): boolean {
-    return this.isCalm && !this.#inVain.hasFailed(client)
+    return this.isCalm && this.#known.has(client)
   }
 
   /** Somebody connected; more may be waiting in the kernel. */
@@ -147,6 +153,7 @@ export class Handshakes {
   /** Succeeded, failed or gone. Does nothing for one that was never added.
    *  @param outcome `in vain`: it has cost a handshake and nobody is in for it, so its client comes after others for a while */
   finished(handshake: Handshake, outcome: 'in' | 'in vain' | 'none' = 'none'): void {
+    if (outcome === 'in vain') this.#known.delete(handshake.client)
     const line = this.#lineOf.get(handshake)
     if (line !== undefined) {
       line.waiting.left(handshake)
@@ -156,8 +163,14 @@ export class Handshakes {
     if (running === undefined) return
     this.#running.delete(handshake)
     this.#inVain.finished(handshake.client, outcome)
+    if (outcome === 'in') this.#know(handshake.client)
     running.line.waiting.hasChanged(handshake.client)
     this.#giveSlotBack(running)
+  }
+
+  #know(client: string): void {
+    if (this.#known.size >= MOST_KNOWN && !this.#known.has(client)) this.#known.delete(this.#known.keys().next().value!)
+    this.#known.add(client)
   }
 
   #schedule(): void {

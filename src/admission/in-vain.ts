@@ -30,12 +30,6 @@ export class InVain {
     return this.#sumOf(`network ${networkOf(client)}`) >= MANY_OF_A_NETWORK ? 1 : 0
   }
 
-  /** Has a handshake of this client come to nothing lately? */
-  hasFailed(client: string): boolean {
-    const count = this.#counts.get(`client ${client}`)
-    return count !== undefined && count.inVain > 0 && !this.#isPast(count)
-  }
-
   /** Handshakes of a client that have begun and are not finished. */
   underWay(client: string): number {
     return this.#counts.get(`client ${client}`)?.underWay ?? 0

@@ -133,7 +133,10 @@ export class Services {
     }
     const { log, cap, bans } = this.#shared
     const service = new Service(name, config, {
-      ...this.#shared, onAway: () => this.#follow(), onFailure: ({ address, countedAs }, failure) => admission.failed(failure, address, countedAs),
+      ...this.#shared, onAway: () => this.#follow(), onFailure: (peer, failure) => {
+        if (failure === 'proxy-header') admission.refuseClaim(peer, peer.countedAs)
+        else admission.failed(failure, peer.address, peer.countedAs)
+      },
     }, tls.backend, tls.login)
     const admission: Admission = new Admission({ service: name, addresses: addresses.rules, limits, counters: new Counters(), log, cap, bans, isAway: () => service.isAway })
     made.push(service)

@@ -134,6 +134,8 @@ test('a header from elsewhere ends a plain connection before a request of it is 
   const closed = 'memseal_connections_closed_total{service="plain",reason="proxy-header"}'
   for (let count = 0; count < 2; await new Promise(resolve => setTimeout(resolve, 20))) count = (await readMetrics(join(daemon.folder, 'admin.sock'))).get(closed)!
   expect(await daemon.waitForLog('closed')).toMatchObject({ address: CLIENT, reason: 'proxy-header', requests: 0 })
+  expect(await daemon.waitForLog('refused')).toMatchObject({ level: 'warn', service: 'plain', address: CLIENT, reason: 'proxy-header', msg: expect.stringContaining('add its address to proxy_protocol.from') })
+  expect((await readMetrics(join(daemon.folder, 'admin.sock'))).get('memseal_connections_refused_total{service="plain",reason="proxy-header"}')).toBe(2)
   const wire = await connect({ port: daemon.port('plain'), localAddress: CLIENT })
   expect(await wire.ask('get k\r\n', 5)).toBe('END\r\n')
 })

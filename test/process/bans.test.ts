@@ -132,6 +132,7 @@ test('by order: shut out at once, with what is open and what is shaking hands; l
   expect([unknown.code, JSON.parse(unknown.stdout)]).toEqual([1, { error: '198.51.100.1 is not banned.\nmemseal ban list lists who is.' }])
   expect(await order('remove', '192.0.2.0/26')).toEqual({ code: 0, stdout: 'No longer banned: 192.0.2.0/26.\n', stderr: '' })
   expect(await getsIn(daemon, '192.0.2.1')).toBe(true)
+  await daemon.waitForLog('ban-lifted')
   expect(daemon.logs().filter(({ event }) => event === 'banned' || event === 'ban-lifted').map(({ event, address }) => [event, address])).toEqual([['banned', '192.0.2.0/26'], ['ban-lifted', '192.0.2.0/26']])
   expect((await readMetrics(admin)).get('memseal_bans_total{cause="order"}')).toBe(1)
 })

@@ -224,8 +224,9 @@ test('silent peers, and those with half a ClientHello, wait in the first room an
   await until(() => e.admission.handshakes.running === 1, 'one more begins')
 })
 
-test('while it is calm a handshake begins unread; peers that then say nothing end the calm, and no more of them have a turn', async () => {
+test('while it is calm a handshake of a client that was in begins unread; peers that then say nothing end the calm, and no more of them have a turn', async () => {
   const e = await edge({ limits: { handshakes: 4 } })
+  expect(await (await tlsClient(e)).ask('in', 2)).toBe('in')
   const silent: Socket[] = []
   for (let at = 1; at <= 12; at++) {
     const socket = connectPlain(e.port, '127.0.0.1').on('error', () => {}).resume()

@@ -155,15 +155,19 @@ test('a balancer that is denied is refused before a byte of it is read', async (
 
 test('a header from elsewhere is believed by nobody, and on a TLS port told as what it is', async () => {
   for (const [, header] of headers) {
-    const e = await edge({ allow: ['127.0.0.0/8'], balancers: [BALANCER], limits: { handshakes: 1 } })
+    const e = await edge({ allow: ['127.0.0.0/8'], balancers: [BALANCER] })
     expect((await says(e, header, { localAddress: '127.0.9.9' })).received).toBe('')
     expect(e.log).toMatchObject([{ event: 'handshake-failed', reason: 'proxy-header', address: '127.0.9.9', advice: expect.stringContaining('proxy_protocol.from') }])
   }
 })
 
-test('where it is calm, OpenSSL gets the first such header and calls it plain text; from then on the client is looked at first', async () => {
+test('where it is calm, OpenSSL gets the first such header of a client that was in, and calls it plain text; from then on it is looked at first', async () => {
   const e = await edge({ allow: ['127.0.0.0/8'] })
+  const { ca, client } = await pki()
+  const wire = await connect({ port: e.port, localAddress: '127.0.9.9', tls: as(client, ca) })
+  expect(await wire.ask('in', 2)).toBe('in')
   for (let i = 0; i < 2; i++) await says(e, header, { localAddress: '127.0.9.9' })
+  wire.destroy()
   expect(e.log.map(({ reason }) => reason)).toEqual(['plain-text', 'proxy-header'])
   expect(e.log[0]['advice']).toContain('proxy_protocol.from')
 })
