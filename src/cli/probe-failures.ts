@@ -53,8 +53,9 @@ export const probeFailures = {
   'not-admitted': {
     standing: 'kept-out',
     means: () => 'The connection was taken and closed again before a byte was said: so does a memseal that does not ' +
-      'admit this address (not in `allow`, in `deny`, or over a limit).',
-    fix: () => "Add this host's address to `allow` there; memseal's log there says which rule it was (event refused).",
+      'admit this address (not in `allow`, in `deny`, banned, or over a limit).',
+    fix: () => "Ask memseal there: its log says which rule it was (event refused: add this host's address to `allow`, or take it out of `deny`), " +
+      'and of a banned address only that and when the ban began (event banned; `memseal ban list`, then `memseal ban remove`).',
   },
   'plain-memcached': {
     standing: 'let-in',
@@ -144,7 +145,8 @@ export const probeFailures = {
     means: f => `That side asked for a client certificate and did not accept ${f.own}${f.ownFault === '' ? '' : `: it ${f.ownFault}`}` +
       `${f.detail === '' ? '' : ` (${f.detail})`}.`,
     fix: f => f.ownFault === ''
-      ? 'Compare its tls.client_ca with the issuer of --cert, and its CRL; its log says why (event handshake-failed).'
+      ? 'Its log says why (event handshake-failed). Compare its tls.client_ca with the issuer of --cert; see whether its CRL or deny_certificates ' +
+        'names this certificate, and whether a rule of `access` fits it (reason no-rule: the line has a match that would).'
       : 'Issue another client certificate.',
   },
   'closed-without-answer': {
