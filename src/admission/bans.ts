@@ -64,17 +64,17 @@ export class Bans {
     this.#now = now
   }
 
-  /** Puts another section in force for what comes; without one all bans are lifted that there are. Whoever is in `never` now is let in. */
+  /** Puts another section in force for what comes; without one all bans for failures are lifted, and orders stay, which need none. Whoever is in
+   *  `never` now is let in. */
   use(settings: BanSettings | undefined): void {
     const isRemoved = settings === undefined && this.#settings !== undefined
     this.#settings = settings
     this.#never = Ranges.of(settings?.never ?? [])
     if (settings === undefined) this.#noted.clear()
-    if (isRemoved) {
-      this.#failed.clear()
-      this.#order([])
-    }
-    for (const client of this.#failed.keys()) if (this.#never.has(addressOf(client))) this.#failed.delete(client)
+    this.#dropEnded()
+    const lifted = [...this.#failed.keys()].filter(client => isRemoved || this.#never.has(addressOf(client)))
+    for (const client of lifted) this.#failed.delete(client)
+    if (lifted.length > 0) this.#log.tell('ban-lifted', { cause: 'configuration', lifted: lifted.length }, `no longer banned, by the configuration: ${some(lifted)}`)
   }
 
   /** @param address as `normalAddress` gives it   @param client as limits count it */
@@ -172,7 +172,7 @@ export class Bans {
     }
     const heldBy = this.#orderOn(address)?.who
     if (lifted.length > 0) {
-      this.#log.tell('ban-lifted', { address: range, countedAs: range, lifted: lifted.length }, `no longer banned, by order: ${lifted.slice(0, 10).join(', ')}`)
+      this.#log.tell('ban-lifted', { address: range, countedAs: range, cause: 'order', lifted: lifted.length }, `no longer banned, by order: ${some(lifted)}`)
     }
     return { lifted, heldBy }
   }
@@ -220,4 +220,9 @@ function addressOf(client: string): string {
 
 function seconds(ms: Milliseconds): string {
   return `${Math.round(ms / 1000)} s`
+}
+
+function some(clients: readonly string[]): string {
+  const more = clients.length - 10
+  return `${clients.slice(0, 10).join(', ')}${more > 0 ? ` and ${more} more` : ''}`
 }

@@ -41,7 +41,7 @@ export const events = {
   'closed': { level: 'info', audit: 'apart', once: ['service', 'listener', 'reason', 'countedAs'], counter: 'memseal_connections_closed_total', help: 'A client\'s connection has ended: whose, why (`reason`), how long it was and what it carried. `log.connections` says how many of these lines there are.' },
   'closed-folded': { level: 'info', help: 'More connections of one client have ended within a minute than are told one by one, with their sums.' },
   'banned': { level: 'warn', audit: true, once: ['countedAs', 'cause'], counter: 'memseal_bans_total', help: 'A client is shut out for a while: it has failed too often (`ban`), or by order (`memseal ban add`). Its connections have ended, and new ones are reset without a line of their own.' },
-  'ban-lifted': { level: 'warn', audit: true, help: 'Somebody is let in again by order (`memseal ban remove`).' },
+  'ban-lifted': { level: 'warn', audit: true, help: 'Somebody is let in again before the ban has ended (`cause`): by order (`memseal ban remove`), or by the configuration, which names them in `ban.never` or has no section `ban` any more.' },
   'killed': { level: 'warn', audit: true, help: 'A connection was closed by order (`memseal kill`).' },
 
   'backend-ready': { level: 'info', help: 'memcached answers there, and its version is known.' },

@@ -97,8 +97,8 @@ test('without the section failures ban nobody, and orders do', () => {
   expect(isBanned('10.0.0.1')).toBe(false)
 })
 
-test('a changed section holds for what comes, one that is gone lifts all, and who is never banned now is let in', () => {
-  const { fail, isBanned, bans, clock } = make()
+test('a changed section holds for what comes, one that is gone lifts all but orders, and who is never banned now is let in', () => {
+  const { fail, isBanned, bans, clock, lines } = make()
   for (const address of ['10.0.0.1', '10.1.0.1']) fail(address, 3)
   bans.add('10.2.0.0/16')
   fail('10.0.0.9', 2)
@@ -109,11 +109,13 @@ test('a changed section holds for what comes, one that is gone lifts all, and wh
   clock.ms += 5_000
   expect(['10.0.0.1', '10.0.0.9'].map(address => isBanned(address))).toEqual([true, false])
   bans.use(undefined)
-  expect([...['10.0.0.1', '10.2.0.1'].map(address => isBanned(address)), bans.size]).toEqual([false, false, 0])
-  // Orders without a section stay when another thing is reloaded.
-  bans.add('10.2.0.0/16')
+  expect([...['10.0.0.1', '10.2.0.1'].map(address => isBanned(address)), bans.size]).toEqual([false, true, 1])
+  // What has ended by itself is not lifted; without a section another reload lifts nothing.
   bans.use(undefined)
   expect(isBanned('10.2.0.1')).toBe(true)
+  expect(lines.filter(({ event }) => event === 'ban-lifted').map(({ cause, lifted, msg }) => [cause, lifted, msg])).toEqual([
+    ['configuration', 1, 'no longer banned, by the configuration: 10.1.0.1'], ['configuration', 1, 'no longer banned, by the configuration: 10.0.0.1'],
+  ])
 })
 
 test('an order shuts out a range, this host too, for its time; a new one of the same range counts instead', () => {

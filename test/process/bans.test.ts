@@ -148,8 +148,8 @@ test('this host is shut out by order, and its admin socket goes on', async () =>
   expect(await wire.ask('mn\r\n', 4)).toBe('MN\r\n')
 })
 
-test('bans outlive a reload; a changed section holds for what comes, and a removed one lifts all', async () => {
-  const { daemon, reload, config } = await setup()
+test('bans outlive a reload; a changed section holds for what comes, and a removed one lifts those for failures', async () => {
+  const { daemon, reload, config, order } = await setup()
   for (const client of ['192.0.2.200', '192.0.2.201']) for (let i = 0; i < 3; i++) await (await behind(daemon, client)).closed
   config['services'].plain.allow = config['services'].sealed.allow = ['127.0.0.1', '192.0.2.0/24']
   expect((await reload()).result).toBe('applied')
@@ -158,10 +158,13 @@ test('bans outlive a reload; a changed section holds for what comes, and a remov
   config['ban'].never = ['office']
   expect((await reload()).changes).toEqual(['groups: is new', 'ban.never: [] is now [office]'])
   expect([await getsIn(daemon, '192.0.2.200'), await getsIn(daemon, '192.0.2.201')]).toEqual([false, true])
+  expect((await order('add', '192.0.2.201')).code).toBe(0)
   delete config['ban']
   delete config['groups']
   await reload()
-  expect(await getsIn(daemon, '192.0.2.200')).toBe(true)
+  expect([await getsIn(daemon, '192.0.2.200'), await getsIn(daemon, '192.0.2.201')]).toEqual([true, false])
+  await daemon.waitForLog(line => line.event === 'ban-lifted' && String(line.msg).endsWith('192.0.2.200'))
+  expect(daemon.logs('ban-lifted').map(({ cause, msg }) => [cause, msg])).toEqual(['192.0.2.201', '192.0.2.200'].map(client => ['configuration', `no longer banned, by the configuration: ${client}`]))
 })
 
 test.each([
