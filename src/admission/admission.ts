@@ -34,6 +34,11 @@ const words: Record<Exclude<RefusalReason, 'banned'>, string> = {
   'rule-full': 'the client has all the connections that its rule lets it have (limits.connections of the rule)',
 }
 
+/** Limits that a group may have for itself. */
+const limitKeys: Partial<Record<RefusalReason, Exclude<keyof GroupLimits, 'handshakes'>>> = {
+  'group-full': 'connections', 'client-full': 'connections_per_client', 'too-fast': 'new_connections_per_second',
+}
+
 /** Without a number of the operator's own: a web host with 200 workers that each keep one connection, and a fiftieth of
  *  the default of `connections`, so that one host cannot fill it. */
 const CONNECTIONS_PER_CLIENT = 200
@@ -146,7 +151,7 @@ export class Admission {
     const group = this.#addresses.groupOf(caller.address)
     const refusal = (this.#bans.isBanned(caller.address, client) ? 'banned' : rule) ?? this.#absence() ?? this.#fullness() ?? this.#limitAgainst(caller, client, group)
     if (refusal !== undefined) {
-      this.refused(refusal, caller, client)
+      this.refused(refusal, caller, client, this.#limitOfGroup(refusal, group), group)
       return refusal
     }
     this.#takeRoom(1)
@@ -224,6 +229,14 @@ export class Admission {
     return this.#rate.take(client, own?.new_connections_per_second ?? this.#limits.new_connections_per_second) ? undefined : 'too-fast'
   }
 
+  /** Of a group's own limit, in words: the key that is to be raised is named as it is written. */
+  #limitOfGroup(refusal: RefusalReason, group: string | undefined): string | undefined {
+    const key = group === undefined ? undefined : limitKeys[refusal]
+    if (key === undefined || this.#limits.groups?.[group!]?.[key] === undefined) return undefined
+    const { [refusal as keyof typeof words]: said } = words
+    return `${said.slice(0, said.lastIndexOf('('))}(limits.groups.${group}.${key})`
+  }
+
   #makeRoom(whose?: { client?: string, group?: string }): boolean {
     return this.firstRoom.makeRoom(whose) || this.halfway.makeRoom(whose)
   }
@@ -235,11 +248,12 @@ export class Admission {
     return isLocal ? Infinity : CONNECTIONS_PER_CLIENT
   }
 
-  /** Counts and logs a refusal.   @param client as limits count it   @param why in words, where those of the reason do not do */
-  refused(reason: RefusalReason, { address, listener, via }: Pick<Caller, 'address' | 'listener' | 'via'>, client: string, why?: string): void {
+  /** Counts and logs a refusal.   @param client as limits count it   @param why in words, where those of the reason do not do
+   *  @param group with limits of its own that the client belongs to */
+  refused(reason: RefusalReason, { address, listener, via }: Pick<Caller, 'address' | 'listener' | 'via'>, client: string, why?: string, group?: string): void {
     this.counters.refused[reason] += 1
     if (reason === 'banned') return   // that was told when the ban began
-    this.#log.tell('refused', { service: this.service, listener, address, via, countedAs: client, reason }, `refused a connection: ${why ?? words[reason]}`)
+    this.#log.tell('refused', { service: this.service, listener, address, via, countedAs: client, group, reason }, `refused a connection: ${why ?? words[reason]}`)
     this.failed(reason, address, client)
   }
 

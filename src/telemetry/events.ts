@@ -22,7 +22,7 @@ export interface Event {
 
 /** In the order in which a connection meets them; then those of the whole process. */
 export const events = {
-  'refused': { level: 'warn', audit: true, once: ['service', 'reason', 'countedAs'], counter: 'memseal_connections_refused_total', help: 'A connection was closed before a byte of it was read, but for a PROXY header. `reason` names the rule or the limit that kept it out, `countedAs` the network that the limits count its address by, `via` the load balancer that it came by.' },
+  'refused': { level: 'warn', audit: true, once: ['service', 'reason', 'countedAs'], counter: 'memseal_connections_refused_total', help: 'A connection was closed before a byte of it was read, but for a PROXY header. `reason` names the rule or the limit that kept it out, `countedAs` the network that the limits count its address by, `group` the one of `groups` whose limits hold for it, `via` the load balancer that it came by.' },
   'handshake-failed': { level: 'warn', audit: true, once: ['service', 'listener', 'reason', 'countedAs'], counter: 'memseal_handshakes_total', help: 'A TLS handshake failed. `words` says why in plain words, `advice` what to do, and by whom.' },
   'connected': { level: 'debug', audit: true, once: ['service', 'listener', 'countedAs'], counter: 'memseal_connections_accepted_total', help: 'A client is in: admitted, and over TLS its handshake is done.' },
   'tls-flood': { level: 'warn', audit: true, once: ['service', 'listener', 'countedAs'], counter: 'memseal_connections_closed_total', help: 'A client sent TLS records without data until it was closed. No client library does that: look at what runs at `address`.' },

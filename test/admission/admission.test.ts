@@ -205,7 +205,7 @@ test('other rules hold for whoever comes from then on; whoever is in stays and c
 })
 
 test('a group has limits of its own, up to each of them, and what it does not say is as for all others', () => {
-  const { admit, admission, counters, clock } = make({
+  const { admit, admission, counters, clock, lines } = make({
     allow: ['10.0.0.0/8'], groups: { web: ['10.1.0.0/16'], batch: ['10.2.0.0/16', '10.1.9.0/24'] },
     limits: {
       connections: 100, connections_per_client: 2, new_connections_per_second: 4,
@@ -222,6 +222,12 @@ test('a group has limits of its own, up to each of them, and what it does not sa
   // The narrowest range says whose it is.
   expect(verdicts('10.1.9.1', 2)).toEqual(['in', 'too-fast'])
   expect(counters.refused).toMatchObject({ 'group-full': 1, 'client-full': 3, 'too-fast': 2 })
+  // The key that is to be raised is the one that holds.
+  expect(lines.map(({ reason, group, msg }) => [reason, group, /\((.*)\)$/.exec(msg)![1]])).toEqual([
+    ['client-full', 'web', 'limits.groups.web.connections_per_client'], ['group-full', 'web', 'limits.groups.web.connections'],
+    ['client-full', undefined, 'limits.connections_per_client'], ['too-fast', 'batch', 'limits.groups.batch.new_connections_per_second'],
+    ['client-full', 'batch', 'limits.connections_per_client'], ['too-fast', 'batch', 'limits.groups.batch.new_connections_per_second'],
+  ])
   expect(admission.open).toBe(9)
 })
 
