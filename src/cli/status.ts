@@ -92,6 +92,7 @@ function ruleText(open: number, connections: number, refused: Readonly<Record<st
 
 const backendWords: Record<Sent<ServiceSnapshot>['now']['backendStates'][string], string> = {
   'up': 'up', 'down': 'DOWN',
+  'up-login-refused': 'up, and REFUSES THE LOGIN of memseal (backend.auth): connections that have logged in serve on, and there are no new ones',
   'wants-login': 'up, and wants a login: each client has a connection of its own, and logs in there',
   'login-refused': 'up, and REFUSES THE LOGIN of memseal (backend.auth)',
   'binary-only': 'up, and speaks the binary protocol alone',

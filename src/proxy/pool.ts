@@ -17,7 +17,8 @@ export interface WaitsForLane {
   laneDecided(): void
 }
 
-export type BackendNow = 'up' | 'wants-login' | 'login-refused' | 'down'
+/** `up-login-refused`: connections that have logged in serve on, and no new one can be had. */
+export type BackendNow = 'up' | 'up-login-refused' | 'wants-login' | 'login-refused' | 'down'
 
 export interface PoolOptions extends Omit<TargetLanesOptions, 'target' | 'onChange' | 'heirOf'> {
   targets: readonly Target[]
@@ -227,6 +228,6 @@ export class Pool {
 }
 
 function nowOf({ isReady, isReachable, isLoginRefused }: TargetLanes): BackendNow {
-  if (isReady) return 'up'
+  if (isReady) return isLoginRefused ? 'up-login-refused' : 'up'
   return isReachable ? 'wants-login' : isLoginRefused ? 'login-refused' : 'down'
 }

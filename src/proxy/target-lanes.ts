@@ -50,7 +50,7 @@ export class TargetLanes implements BackendOwner {
   isDown = false
   /** memcached is there, and serves those alone who log in: each client on a connection of its own. */
   wantsLogin = false
-  /** There is no lane since memcached refuses the login of memseal. */
+  /** memcached refused the login of memseal when it was last shown. Lanes that logged in before, perhaps with another, go on. */
   isLoginRefused = false
   /** When the target was lost in the middle of its work, or could not be reached; -Infinity: never yet. */
   failedAt = -Infinity
@@ -122,6 +122,7 @@ export class TargetLanes implements BackendOwner {
   /** The login is another: what was refused is tried again at once. */
   loginChanged(): void {
     this.replaceAll()
+    if (this.isReady) this.isLoginRefused = false
     this.#loginTrouble.isOver()
     for (const lane of this.#lanes.filter(({ state }) => state === 'connecting')) lane.fail('replaced', 'it was to show the login of before')
     this.#endRetries()
@@ -286,10 +287,11 @@ export class TargetLanes implements BackendOwner {
     const { words, retryMs } = this.#loginTrouble.refused(login, answer, loss)
     this.words = words
     this.wantsLogin = false
+    this.isLoginRefused = true
     target.succeeded()
     if (!this.isReady) {
       this.readySince = Infinity
-      this.isDown = this.isLoginRefused = true
+      this.isDown = true
       this.failedAt = clock.now
     }
     this.#retryIn(retryMs)
