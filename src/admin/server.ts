@@ -44,7 +44,7 @@ type Route = (url: URL, request: IncomingMessage) => Answer | Promise<Answer>
 interface ServiceWithClients {
   readonly name: string
   readonly clients: number
-  readonly sessions: Iterable<{ readonly peer: Audited, destroy(why: 'killed'): void }>
+  readonly sessions: Iterable<{ readonly peer: Audited, readonly permit: { readonly rule: string }, destroy(why: 'killed'): void }>
 }
 
 /** @param range of the form that `Ranges` takes */
@@ -287,7 +287,8 @@ export class AdminServer {
     for (const service of this.#daemon.services.services) {
       for (const session of service.sessions) {
         if (session.peer.id !== id) continue
-        this.#log.tellOf(session.peer, 'killed', {}, `closed ${id} by order`)
+        const { rule } = session.permit
+        this.#log.tellOf(session.peer, 'killed', rule === '' ? {} : { rule }, `closed ${id} by order`)
         session.destroy('killed')
         return json(200, { killed: id, configuration: this.#daemon.configuration })
       }

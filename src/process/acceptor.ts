@@ -13,7 +13,7 @@ import { HelloReader } from '../tls/client-hello.ts'
 import type { ListenerTls } from '../tls/context.ts'
 import { handshakeFailure } from '../tls/handshake-failure.ts'
 import { certificateNames, type CertificateNames } from '../tls/certificate-names.ts'
-import { oneLine, peerTls, spkiOf, type PeerTls } from '../tls/peer.ts'
+import { alternativeNames, oneLine, peerTls, spkiOf, type PeerTls } from '../tls/peer.ts'
 import { RecordFlood, RecordWatch } from '../tls/record-watch.ts'
 import { peerFault, type PeerFault } from '../tls/verdict.ts'
 
@@ -155,14 +155,14 @@ export class TlsAcceptor {
     }
     const fault = this.#certificateFault(socket, accepting.secure)
     if (fault !== undefined) {
-      this.#fail(accepting, fault.code, { ...shownBy(socket), ...fault.detail === '' ? {} : { detail: fault.detail } })
+      this.#fail(accepting, fault.code, { ...shownBy(socket, fault.code === 'CERT_REVOKED'), ...fault.detail === '' ? {} : { detail: fault.detail } })
       return
     }
     const certificate = socket.getPeerX509Certificate()
     const names = certificate && certificateNames(certificate)
     const refusal = accepting.refuses(names)
     if (refusal !== undefined) {
-      this.#fail(accepting, refusal === 'no-rule' ? 'NO_RULE' : 'RULE_FULL', { ...shownBy(socket), match: matchFor(names, accepting.who.address) })
+      this.#fail(accepting, refusal === 'no-rule' ? 'NO_RULE' : 'RULE_FULL', { ...shownBy(socket, true), match: matchFor(names, accepting.who.address) })
       return
     }
     this.#settle(accepting, 'in')
@@ -305,11 +305,16 @@ function judged({ judge }: ListenerTls, certificate: X509Certificate, isResumed:
   }
 }
 
-/** What an operator compares, and pastes as a pin. */
-function shownBy(socket: TLSSocket): { subject?: string, fingerprint?: string, spki?: string } {
+/** A certificate may carry thousands. */
+const MOST_NAMES = 16
+
+/** What an operator compares, and pastes as a pin.   @param isVerified a CA that the listener trusts has signed it: then its names are true */
+function shownBy(socket: TLSSocket, isVerified: boolean): { subject?: string, names?: string[], serial?: string, fingerprint?: string, spki?: string } {
   const certificate = socket.getPeerX509Certificate()
   if (certificate === undefined) return {}
-  return { subject: oneLine(certificate.subject), fingerprint: certificate.fingerprint256, spki: spkiOf(certificate) }
+  const { serialNumber: serial, fingerprint256: fingerprint } = certificate
+  const names = isVerified ? alternativeNames(certificate).slice(0, MOST_NAMES) : []
+  return { subject: oneLine(certificate.subject), ...names.length === 0 ? {} : { names }, serial, fingerprint, spki: spkiOf(certificate) }
 }
 
 /** A match for a rule that would fit it, by the name that says most. */

@@ -1,4 +1,5 @@
 // Rules of `access` with real certificates: who is told from whom by what its certificate says, at whole handshakes and resumed ones.
+import { X509Certificate } from 'node:crypto'
 import { expect, test } from 'vitest'
 import { startDaemon } from '../support/daemon.ts'
 import { startMemcached } from '../support/memcached.ts'
@@ -37,7 +38,7 @@ test('each client may do what its rule says, and a certificate of several common
   const nobody = await dial(severalNames)
   expect((await nobody.readToEnd()).toString()).toBe('')
   expect(await daemon.waitForLog('handshake-failed')).toMatchObject({
-    reason: 'no-rule', subject: 'O=memseal tests, CN=web-1, CN=ops', match: '{ dns: "several.test" }', msg: 'TLS handshake failed: no rule of access is for this client',
+    reason: 'no-rule', subject: 'O=memseal tests, CN=web-1, CN=ops', names: ['DNS:several.test'], serial: new X509Certificate(severalNames.cert).serialNumber, match: '{ dns: "several.test" }', msg: 'TLS handshake failed: no rule of access is for this client',
   })
   for (const wire of [web, operator]) wire.destroy()
 })

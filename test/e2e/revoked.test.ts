@@ -78,7 +78,9 @@ test('revoked by a list, whose file is all that changes', async () => {
   expect((await s.inside.readToEnd()).toString()).toBe('')
   await answers(s.neighbour)
   await expect(s.dial(s.certificates.client, s.session).then(answers)).rejects.toThrow()
-  expect(await s.daemon.waitForLog('handshake-failed')).toMatchObject({ reason: 'revoked' })
+  expect(await s.daemon.waitForLog('handshake-failed')).toMatchObject({
+    reason: 'revoked', serial: new X509Certificate(s.certificates.client.cert).serialNumber, names: expect.any(Array), fingerprint: expect.any(String),
+  })
 })
 
 test('its CA is gone: so is everybody whom it has signed', async () => {
