@@ -15,6 +15,8 @@ const VERSION = word('VERSION ')
 export class LineReplies {
   readonly #reply: ReplyInHand
   #lines = 0
+  /** memcached has said OK to `watch`. */
+  #isWatching = false
 
   constructor(reply: ReplyInHand) {
     this.#reply = reply
@@ -46,6 +48,20 @@ export class LineReplies {
       case Shape.line: case Shape.none: return true
       default: return false
     }
+  }
+
+  /** A watcher's log has no end, but a refusal is one line. */
+  endless(bytes: Buffer, end: number): Got {
+    if (!this.#isWatching) {
+      const from = this.#reply.at
+      const to = this.#reply.lineEnd(bytes, end)
+      if (to < 0) return Got.more
+      this.#reply.at = to + 2
+      if (!sameBytes(bytes, from, to, words.ok)) return Got.whole
+      this.#isWatching = true
+    }
+    this.#reply.at = end
+    return Got.more
   }
 
   /** Dumps and statistics, on connections of one client only: their lines are not held to a grammar. */

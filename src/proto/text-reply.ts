@@ -83,7 +83,7 @@ export class TextReplyFramer implements ReplyInHand {
       case Shape.metaBatch: return this.#meta.batch(bytes, end, expected, i)
       case Shape.lines: return this.#lines.list(bytes, end, false)
       case Shape.dump: return this.#lines.list(bytes, end, true)
-      case Shape.endless: this.at = end; return Got.more
+      case Shape.endless: return this.#lines.endless(bytes, end)
       default: return this.#lines.line(bytes, end, shape, expected.hasBlock[i] === 1)
     }
   }

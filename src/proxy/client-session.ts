@@ -332,6 +332,8 @@ export class ClientSession implements Receiver, Pumped, Traveller, Answered {
     if (this.#state === 'raw') this.#private.endWriting()
     else if (!this.intake.hasBegun) this.finish('client-closed')
     else if (!this.intake.isPaused) this.intake.pump()
+    // It waits for the end of a watcher's log, which has none.
+    else if (this.#private.isEndless) this.finish('client-closed')
   }
 
   /** Reads no more, and closes when the client has all that it is owed. */

@@ -69,6 +69,31 @@ test('with nothing forbidden, what cannot be framed is passed on unread', async 
   await t.client(1).endsWith('the rest')
 })
 
+test('a watch that memcached refuses is over with its line', async () => {
+  const t = await transcript({ commands: '[watch, read]' })
+  t.client(1).sends('watch foo\r\nbogus\r\nget a\r\n')
+  const own = await t.private(1)
+  await own.sees('watch foo\r\nget a\r\n')
+  own.says('ERROR\r\n')
+  await t.client(1).gets('ERROR\r\nERROR\r\n')
+  own.says('END\r\n')
+  await t.client(1).gets('END\r\n')
+})
+
+test('a watcher that asks for more and leaves is gone, and so is its connection', async () => {
+  const t = await transcript({ commands: '[watch, read]', limits: { in_flight: 2 } })
+  t.client(1).sends('watch fetchers\r\n')
+  const own = await t.private(1)
+  await own.sees('watch fetchers\r\n')
+  own.says('OK\r\n')
+  await t.client(1).gets('OK\r\n')
+  t.client(1).sends('get a\r\nget b\r\n')
+  await own.sees('get a\r\n')
+  t.client(1).end()
+  expect(await t.reason(1)).toBe('client-closed')
+  expect(t.service.measure().now.privateConnections).toBe(0)
+})
+
 test('a watcher gets each line at once', async () => {
   const t = await transcript({ commands: '[watch, read]' })
   t.client(1).sends('watch fetchers\r\n')
