@@ -34,6 +34,9 @@ export async function explain(flags: Record<string, unknown>, terminal: Terminal
   }
   const config = resolveGroups(loaded.config)
   const { name, service, listener } = listenerOf(config.services, flags['listener'] as string | undefined)
+  if (address === 'unix' && service.listen.some(endpoint => endpoint.kind === 'tcp' && endpointText(endpoint) === listener)) {
+    throw new UsageError(`${listener} is not a unix socket.\nGive the address that the client comes from, or a listener such as --listener unix:/path.`)
+  }
   const steps = await explainClient({ config, name, service, listener, address, certificates, command }, loaded.report)
   if (hasFault(loaded.issues)) {
     printIssues(loaded, terminal)

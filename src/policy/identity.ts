@@ -20,3 +20,10 @@ export function identityOf({ names, address, listener }: Peer): Identity {
 export function countedAs({ certificate, source }: Identity): string {
   return certificate?.fingerprint ?? (source.kind === 'unix' ? 'unix' : source.address)
 }
+
+/** A match for a rule that would fit it, by the name that says most.   @param address where it comes from, or `unix` */
+export function matchFor(names: CertificateNames | undefined, address: string): string {
+  const [key, value] = names === undefined ? ['source', address] : names.uri.length > 0 ? ['uri', names.uri[0]]
+    : names.dns.length > 0 ? ['dns', names.dns[0]] : names.cn !== undefined ? ['cn', names.cn] : ['fingerprint', names.fingerprint]
+  return `{ ${key}: ${JSON.stringify(value)} }`
+}

@@ -1,4 +1,5 @@
 /** What a client may do: made of a rule once, and held by its session until it leaves or a reload makes another. */
+import { Glob } from '../lib/glob.ts'
 import { commands, hasBlockOfRow, isKeyedRow, SET, showsKeysOfRow, UNKNOWN } from '../proto/commands.ts'
 import { SPACE, type RequestFrame } from '../proto/frame.ts'
 import { NO_LIMITS, type RuleLimits } from './allowance.ts'
@@ -104,6 +105,11 @@ export class Permit {
   forbiddenKey(frame: RequestFrame): Buffer | undefined {
     for (const key of frame.eachKey()) if (!this.#allowsKey(key, 0, key.length)) return key
     return undefined
+  }
+
+  /** The pattern of `deny_keys` that a key fits, for people; undefined: none. */
+  denyingPattern(key: Buffer): string | undefined {
+    return this.#denyKeys?.patterns.find((pattern) => new Glob(pattern).matches(key, 0, key.length))
   }
 
   #allowsKey(bytes: Uint8Array, from: number, to: number): boolean {

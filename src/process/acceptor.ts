@@ -2,6 +2,7 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import type { Socket } from 'node:net'
 import type { X509Certificate } from 'node:crypto'
 import type { TLSSocket } from 'node:tls'
+import { matchFor } from '../policy/identity.ts'
 import type { EventLog } from '../telemetry/event-log.ts'
 import type { HandshakeFailureReason } from '../telemetry/reasons.ts'
 import type { FirstRoom, Guest } from '../admission/first-room.ts'
@@ -315,13 +316,6 @@ function shownBy(socket: TLSSocket, isVerified: boolean): { subject?: string, na
   const { serialNumber: serial, fingerprint256: fingerprint } = certificate
   const names = isVerified ? alternativeNames(certificate).slice(0, MOST_NAMES) : []
   return { subject: oneLine(certificate.subject), ...names.length === 0 ? {} : { names }, serial, fingerprint, spki: spkiOf(certificate) }
-}
-
-/** A match for a rule that would fit it, by the name that says most. */
-function matchFor(names: CertificateNames | undefined, address: string): string {
-  const [key, value] = names === undefined ? ['source', address] : names.uri.length > 0 ? ['uri', names.uri[0]]
-    : names.dns.length > 0 ? ['dns', names.dns[0]] : names.cn !== undefined ? ['cn', names.cn] : ['fingerprint', names.fingerprint]
-  return `{ ${key}: ${JSON.stringify(value)} }`
 }
 
 function ignore(): void {}

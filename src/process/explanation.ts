@@ -1,11 +1,13 @@
 /** What would become of a client, and of a command of it: every step from its address to its command, in the order in which the running
  *  daemon asks, by the same code. From the configuration alone, so limits are named and not counted. */
 import type { X509Certificate } from 'node:crypto'
-import type { Config, ServiceConfig } from '../config/schema.ts'
+import type { Config, RuleConfig, ServiceConfig } from '../config/schema.ts'
+import { sizeText } from '../config/units.ts'
+import { printable, printableText } from '../lib/printable.ts'
 import { Authority } from '../policy/authority.ts'
-import { identityOf } from '../policy/identity.ts'
+import { identityOf, matchFor, type Identity } from '../policy/identity.ts'
 import { Verdict, type Permit } from '../policy/permit.ts'
-import { commands } from '../proto/commands.ts'
+import { commands, showsKeysOfRow, UNKNOWN } from '../proto/commands.ts'
 import { Found, type RequestFrame } from '../proto/frame.ts'
 import { TextRequestFramer } from '../proto/text-request.ts'
 import { certificateNames, type CertificateNames } from '../tls/certificate-names.ts'
@@ -44,6 +46,7 @@ export interface Asked {
 export async function explainClient(asked: Asked, report: Report): Promise<Step[]> {
   const steps: Step[] = []
   const isRefused = (): boolean => steps.at(-1)?.outcome === 'refused'
+  if (asked.address !== 'unix') steps.push({ step: 'bans', outcome: 'told', words: 'whether it is banned now is not asked here: see memseal ban list' })
   const group = await explainAddress(asked, report, steps)
   if (isRefused()) return steps
   explainLimits(asked, group, steps)
@@ -83,7 +86,7 @@ function explainLimits({ service: { limits } }: Asked, group: string | undefined
   const rate = own?.new_connections_per_second ?? limits.new_connections_per_second
   const words = [
     `${limits.connections} connections of the service`, ...group === undefined ? [] : [`${own?.connections ?? 'any number'} of its group ${group}`],
-    `${most === 'auto' ? '200, or any number for this host itself' : most} of one client`, ...rate === 0 ? [] : [`${rate} new ones a second`],
+    `${most === 'auto' ? '200 of one client (of this host itself any number)' : `${most} of one client`}`, ...rate === 0 ? [] : [`${rate} new ones a second`],
   ]
   steps.push({ step: 'limits', outcome: 'told', words: `${words.join(', ')}; how many there are is not asked here` })
 }
@@ -158,14 +161,33 @@ function explainRules({ service, listener, address }: Asked, names: CertificateN
   }
   for (const { rule, fault } of authority.explain(identity)) {
     if (fault === undefined) steps.push({ step: `rule ${rule}`, outcome: 'passed', words: 'fits, and decides', rule })
-    else steps.push({ step: `rule ${rule}`, outcome: 'told', words: `does not fit: ${fault} is another${names === undefined && !ofConnections.has(fault) ? ' (it shows no certificate)' : ''}` })
+    else steps.push({ step: `rule ${rule}`, outcome: 'told', words: `does not fit by ${fault}: ${shownAs(fault, identity)}` })
   }
-  if (permit === undefined) steps.push({ step: 'rules', outcome: 'refused', words: 'none is for it', fix: 'Write one whose match fits it.' })
+  if (permit === undefined) steps.push({ step: 'rules', outcome: 'refused', words: 'none is for it', fix: `Write one whose match fits it, such as match: ${matchFor(names, address)}.` })
   else if (permit.isStranger) steps.push({ step: 'rules', outcome: 'told', words: 'none is for it: it would be refused, and is let in since rules are only observed (access_mode)' })
+  const limits = Object.entries(ruleOf(service, permit)?.limits ?? {}).flatMap(([key, most]) => most === undefined ? [] : [[key, most] as const])
+  const isSize = (key: string): boolean => key === 'value_size' || key === 'bytes_per_second'
+  if (limits.length > 0) steps.push({ step: 'limits of rule', outcome: 'told', words: limits.map(([key, most]) => `${key}: ${isSize(key) ? sizeText(most) : most}`).join(', ') })
   return permit
 }
 
-const ofConnections: ReadonlySet<string> = new Set(['source', 'listener'])
+function ruleOf({ access }: ServiceConfig, permit: Permit | undefined): RuleConfig | undefined {
+  return access?.find(({ name }) => name === permit?.rule)
+}
+
+const MOST_SHOWN = 5
+
+/** What the client has where a rule asks for something else.   @param key of the match */
+function shownAs(key: keyof Exclude<RuleConfig['match'], 'everyone'>, { certificate, source, listener }: Identity): string {
+  if (key === 'listener') return `the listener is ${listener}`
+  if (key === 'source') return `it comes from ${source.kind === 'unix' ? 'a unix socket' : source.address}`
+  if (certificate === undefined) return 'it shows no certificate'
+  if (key === 'cn' && certificate.cn === undefined) return 'the certificate has no common name, or several, and nobody can say which one is meant'
+  if (key === 'issuer') return `the certificate was signed by ${printableText(certificate.issuer.map(({ type, value }) => `${type}=${value}`).join(', '))}`
+  const values = [certificate[key] ?? []].flat()
+  const more = values.length > MOST_SHOWN ? ` and ${values.length - MOST_SHOWN} more` : ''
+  return `the certificate has ${values.length === 0 ? 'none' : printableText(values.slice(0, MOST_SHOWN).join(', '))}${more}`
+}
 
 function explainCommand({ service }: Asked, permit: Permit, command: string, steps: Step[]): void {
   const { frame, found } = frameOf(command, service.limits.request_size)
@@ -189,13 +211,41 @@ function explainCommand({ service }: Asked, permit: Permit, command: string, ste
     if (permit.observed === undefined) steps.push({ step, outcome: 'refused', words })
     else steps.push({ step, outcome: 'told', words: `${words}; it passes, since rules are only observed (access_mode)` })
   }
-  if (verdict === Verdict.command) return told('command', `${name} is not among ${whose}`)
-  if (verdict === Verdict.also) return told('command', `as it is written, ${name} needs ${commands[frame.alsoRow].name} as well, which is not among ${whose}`)
-  steps.push({ step: 'command', outcome: 'passed', words: `${name} is among ${whose}` })
-  if (verdict === Verdict.key) return told('keys', `${frame.keys === 1 ? 'its key is' : 'one of its keys is'} not among those of ${whose}`)
+  const list = commandsOf(service, looks)
+  if (verdict === Verdict.command) return told('command', whyNoCommand(service, looks, frame.row, list))
+  if (verdict === Verdict.also) return told('command', `as it is written, ${name} needs ${commands[frame.alsoRow].name} as well, which is not among ${list}`)
+  steps.push({ step: 'command', outcome: 'passed', words: `${name} is among ${list}` })
+  if (verdict === Verdict.key) return told('keys', whyNoKey(looks, frame))
   if (frame.keys > 0) steps.push({ step: 'keys', outcome: 'passed', words: frame.keys === 1 ? 'its key may be' : 'all its keys may be' })
   if (verdict === Verdict.value) told('value', `its value is larger than ${whose} lets it be`)
   else if (verdict === Verdict.keys) told('keys of one get', `it asks for more than ${whose} lets it`)
+}
+
+/** Whose commands hold, in words. */
+function commandsOf(service: ServiceConfig, permit: Permit): string {
+  if (permit.rule === '') return '`commands` of the service'
+  if (ruleOf(service, permit)?.commands !== undefined) return `the commands of the rule ${permit.rule}`
+  return `\`commands\` of the service, which hold for the rule ${permit.rule}, since it has none of its own`
+}
+
+function whyNoCommand(service: ServiceConfig, permit: Permit, row: number, list: string): string {
+  const { name, group } = commands[row]
+  const written = ruleOf(service, permit)?.commands ?? service.commands
+  if (row === UNKNOWN) return `memseal does not know the command, and only \`commands: [all]\` without keys, rates and sizes lets it pass`
+  if (showsKeysOfRow[row] === 1 && (written.includes('all') || written.includes(group))) {
+    return `${name} shows the keys of all, and the rule ${permit.rule} has \`keys\` or \`deny_keys\`: it is let pass where \`commands\` names it`
+  }
+  return `${name} is not among ${list}`
+}
+
+const MOST_KEY = 250
+
+function whyNoKey(permit: Permit, frame: RequestFrame): string {
+  const key = permit.forbiddenKey(frame)
+  if (key === undefined) return `its key is not among those of the rule ${permit.rule}`
+  const shown = printable(key, 0, key.length, MOST_KEY)
+  const pattern = permit.denyingPattern(key)
+  return pattern === undefined ? `${shown} is not among the keys of the rule ${permit.rule}` : `${shown} is forbidden by ${JSON.stringify(pattern)} in deny_keys of the rule ${permit.rule}`
 }
 
 function frameOf(command: string, mostLine: number): { frame: RequestFrame, found: Found } {
