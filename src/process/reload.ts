@@ -250,15 +250,15 @@ function listenerChanges(path: string, old: Material | undefined, next: Material
   const changes: string[] = []
   if (old.cert !== next.cert) changes.push(`${path}.cert: ${oneLine(next.subject)}, ${next.fingerprint}, good until ${day(next.notAfter)}`)
   if (old.key !== next.key) changes.push(`${path}.key: another key`)
-  if (String(old.clientCa) !== String(next.clientCa)) changes.push(`${path}.client_ca: ${next.clientCa?.length} certificates`)
-  if (listsOf(old) !== listsOf(next)) changes.push(`${path}.crl: ${revokedIn(next)} revoked certificates`)
+  if (String(old.clientCa) !== String(next.clientCa)) changes.push(`${path}.client_ca: ${certificates(next.clientCa?.length ?? 0)}`)
+  if (listsOf(old) !== listsOf(next)) changes.push(`${path}.crl: ${certificates(revokedIn(next), 'revoked ')}`)
   return changes
 }
 
 function backendChanges(path: string, old: BackendMaterial | undefined, next: BackendMaterial | undefined): string[] {
   if (old === undefined || next === undefined) return []
   const changes: string[] = []
-  if (String(old.ca) !== String(next.ca)) changes.push(`${path}.ca: ${next.ca?.length ?? 0} certificates`)
+  if (String(old.ca) !== String(next.ca)) changes.push(`${path}.ca: ${certificates(next.ca?.length ?? 0)}`)
   if (old.cert !== next.cert) changes.push(`${path}.cert: another certificate`)
   if (old.key !== next.key) changes.push(`${path}.key: another key`)
   return changes
@@ -274,4 +274,8 @@ function revokedIn({ revocation }: Material): number {
 
 function day(date: Date): string {
   return date.toISOString().slice(0, 10)
+}
+
+function certificates(count: number, which = ''): string {
+  return `${count} ${which}${count === 1 ? 'certificate' : 'certificates'}`
 }

@@ -53,3 +53,18 @@ test('what needs a restart stays as it is, the rest is taken', () => {
   expect(kept.services['cache'].socket.mode).toBe(0o660)
   expect(next.log.format).toBe('pretty')
 })
+
+test('a rule is told by its name, and of a long list what came and went', () => {
+  const rules = (...access: object[]) => config(JSON.stringify({ services: { cache: { listen: '127.0.0.1:1', access } } }))
+  const one = { name: 'one', match: { source: '127.0.0.1' } }
+  const two = { name: 'two', match: { source: '127.0.0.2' }, keys: ['a'] }
+  const changes = (...[from, to]: [Config, Config]) => diffConfig(from, to).map(changeText)
+  expect(changes(rules(one), rules(one, two))).toEqual(['services.cache.access.two: is new'])
+  expect(changes(rules(one, two), rules(two))).toEqual(['services.cache.access.one: is gone'])
+  expect(changes(rules(one, two), rules(two, one))).toEqual(['services.cache.access: in another order'])
+  expect(changes(rules(one, two), rules(one, { ...two, keys: ['a', 'b'] }))).toEqual(['services.cache.access.two.keys: [a] is now [a, b]'])
+  expect(changes(rules(one), rules({ ...one, match: 'everyone' }))).toEqual(['services.cache.access.one.match: { source: [127.0.0.1/32] } is now everyone'])
+  const denied = (...deny: string[]) => config(JSON.stringify({ services: { cache: { listen: '127.0.0.1:1', deny } } }))
+  const many = Array.from({ length: 50 }, (_, n) => `10.0.${n}.0/24`)
+  expect(changes(denied(...many), denied(...many.slice(1), '10.1.0.0/24'))).toEqual(['services.cache.deny: 10.1.0.0/24 is new; 10.0.0.0/24 is gone'])
+})
