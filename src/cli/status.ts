@@ -64,8 +64,9 @@ function serviceText({ name, listeners, tls, clientCa, backendTls, backendUser, 
   if (tls !== undefined) {
     rows.push(['certificate', `${tls.subject}; ${tls.names}`], ['', `SHA-256 ${tls.fingerprint}`])
   }
-  const labels = { cert: '', crl: 'revocations', backend_cert: 'shown to backend' }
-  for (const { key, file, notAfter } of certificates) rows.push([labels[key], `${key === 'backend_cert' ? 'certificate in ' : ''}${file}, ${untilText(notAfter, now)}`])
+  for (const { key, file, notAfter } of certificates) {
+    if (key !== 'backend_cert') rows.push([key === 'crl' ? 'revocations' : '', `${file}, ${untilText(notAfter, now)}`])
+  }
   rows.push(...clientCa.map(authority => ['client CA', loadedText(authority, now)] as const))
   rows.push(...Object.entries(state.backendStates).map(([backend, now]) => ['backend', `${backend}: ${backendWords[now]}`] as const))
   const versions = [...new Set(lanes.map(lane => lane.version).filter(version => version !== ''))]
@@ -73,6 +74,7 @@ function serviceText({ name, listeners, tls, clientCa, backendTls, backendUser, 
   rows.push(['', `${counted(lanes.length, 'shared connection')}, ${number(state.privateConnections)} private${state.privateWaiting > 0 ? ` (${number(state.privateWaiting)} wait for one)` : ''}, ${inFlight}${versions.length > 0 ? `, memcached ${versions.join(', ')}` : ''}`])
   if (backendUser !== undefined) rows.push(['', `memseal logs in as ${backendUser}`])
   if (backendTls?.shown !== undefined) rows.push(['shown to backend', loadedText(backendTls.shown, now)])
+  for (const { key, file, notAfter } of certificates) if (key === 'backend_cert') rows.push(['', `${file}, ${untilText(notAfter, now)}`])
   rows.push(...(backendTls?.ca ?? []).map(authority => ['backend CA', loadedText(authority, now)] as const))
   rows.push(['clients', `${counted(state.connections, 'connection')} from ${counted(state.clients, 'address', 'addresses')}; ${number(edge.accepted)} so far`])
   if (tls !== undefined) rows.push(['handshakes', handshakesText(edge)])

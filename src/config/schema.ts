@@ -371,7 +371,7 @@ const ruleLimits = section('What each client of the rule may take up: who shows 
     min: '1KiB', max: '100GiB', example: '10MiB',
     doc: 'Its bytes, those of requests and replies together. They are charged when they have passed: behind a large reply it waits.',
   })),
-  value_size: optional(size({ min: '1B', max: '1GiB', example: '64KiB', doc: 'A value that it stores. A larger one is refused: `CLIENT_ERROR memseal: value too large`.' })),
+  value_size: optional(size({ min: '1B', max: '1GiB', example: '64KiB', doc: 'A value that it sends. A larger one is refused: `CLIENT_ERROR memseal: value too large`. What `append` and `prepend` send counts by itself, so with them a stored value may grow past this.' })),
   keys_per_get: optional(count({ min: 1, max: 1_000_000, example: '100', doc: 'Keys of one get. More are refused: `CLIENT_ERROR memseal: too many keys in one get`.' })),
 })
 
