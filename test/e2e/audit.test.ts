@@ -188,7 +188,7 @@ test('who is shut out by order, and let in again, is recorded; so is a drain by 
   expect((await daemon.exited()).code).toBe(0)
   expect(linesOf(file).map(({ event, address, cause, reason }) => [event, address, cause, reason])).toEqual([
     ['banned', expect.stringContaining('127.0.2.7'), 'order', 'order'],
-    ['ban-lifted', expect.stringContaining('127.0.2.7'), undefined, undefined], ['draining', undefined, 'admin', undefined], ['ended', undefined, undefined, undefined]])
+    ['ban-lifted', expect.stringContaining('127.0.2.7'), 'order', undefined], ['draining', undefined, 'admin', undefined], ['ended', undefined, undefined, undefined]])
 })
 
 test('on standard output its lines stand among those of the log, and have no level', async () => {
