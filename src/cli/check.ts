@@ -1,11 +1,12 @@
 import { entryPath } from '../config/endpoint.ts'
+import { resolveGroups } from '../config/groups.ts'
 import { hasFault, issueFields } from '../config/issue.ts'
 import type { Loaded } from '../config/load.ts'
 import { exitStatuses } from '../errors.ts'
 import { listenDoubts } from '../lib/listen-doubts.ts'
 import { whyNoAccount } from '../lib/socket-permissions.ts'
 import { reportPassword } from '../process/backend-login.ts'
-import { readAddressFiles } from '../process/service-addresses.ts'
+import { checkSomebodyComes, readAddressFiles } from '../process/service-addresses.ts'
 import { buildBackend, buildListeners, reportFiles } from '../process/service-tls.ts'
 import { logFileFault } from '../telemetry/log-file.ts'
 import { chooseConfiguration, noConfiguration, printIssues } from './configuration.ts'
@@ -35,7 +36,8 @@ export async function check(flags: Record<string, unknown>, terminal: Terminal):
 }
 
 /** What is itself in doubt is not built, but its files are looked at; so all faults show at once. */
-async function checkServices({ services, isSound, report }: Loaded): Promise<void> {
+async function checkServices({ config, services, isSound, report }: Loaded): Promise<void> {
+  const resolved = config && resolveGroups(config).services
   for (const [name, service] of Object.entries(services)) {
     const path = `services.${name}`
     const soundOf = (section: string, files: Parameters<typeof reportFiles>[1]): typeof files =>
@@ -48,7 +50,8 @@ async function checkServices({ services, isSound, report }: Loaded): Promise<voi
       else reportFiles(`${path}.tls`, soundOf('tls', { cert, key, client_ca, crl }), 'listener', report)
     }
     const lists = (['allow_file', 'deny_file'] as const).filter(key => isSound(`${path}.${key}`)).map(key => [key, service?.[key]])
-    await readAddressFiles(name, Object.fromEntries(lists), report)
+    const files = await readAddressFiles(name, Object.fromEntries(lists), report)
+    if (resolved !== undefined) checkSomebodyComes(name, resolved[name], files, report)
     if (service?.backend?.tls !== undefined) {
       const { ca, cert, key } = service.backend.tls
       if (isSound(`${path}.backend.tls`)) await buildBackend(name, service, report)

@@ -13,6 +13,15 @@ export function cidr(options: { doc: string }): Kind<string> {
   return addressKind('address range', parseCidr, options)
 }
 
+/** A range of a group: groups do not hold each other. */
+export function groupRange(options: { doc: string }): Kind<string> {
+  return addressKind('address range', text => {
+    if (!isGroupName(text)) return parseCidr(text)
+    return new Problem(`"${text}" is not an address range, and a group holds ranges only, no names of hosts or of other groups.`,
+      'Write its ranges here; or name both groups where their clients are meant, such as allow: [web, batch].')
+  }, options)
+}
+
 /** A range, or the name of one of `groups`. Whether there is such a group is a matter of the rules. */
 export function addresses(options: { doc: string }): Kind<string> {
   return addressKind('address range or group', text => isGroupName(text) ? text : parseCidr(text), options)

@@ -40,14 +40,14 @@ export function checkGroups(config: Config, reading: Reading): void {
   const names = Object.keys(config.groups ?? {})
   const used = new Set<string>()
   let isMissing = false
-  const use = (name: string, path: string): void => {
+  const use = (name: string, path: string, orRange = true): void => {
     used.add(name)
     if (names.includes(name) || reading.isFaulty('groups')) return
     isMissing = true
     const near = closest(name, names)
     const fix = near !== undefined ? `Did you mean ${near}?`
-      : names.length > 0 ? `Write one of ${names.join(', ')}; or an address range; or name it below groups.`
-        : `Write an address range such as 10.0.0.0/8; or groups: { ${name}: [10.1.0.0/16] } at the top.`
+      : names.length > 0 ? `Write one of ${names.join(', ')}; ${orRange ? 'or an address range; ' : ''}or name it below groups.`
+        : `Write ${orRange ? 'an address range such as 10.0.0.0/8; or ' : ''}groups: { ${name}: [10.1.0.0/16] } at the top.`
     reading.refuse(path, `there is no group "${name}".`, fix)
   }
   for (const { path, list } of listsOf(config)) {
@@ -58,7 +58,7 @@ export function checkGroups(config: Config, reading: Reading): void {
   for (const [name, service] of Object.entries(config.services)) {
     const path = `services.${name}.limits.groups`
     const limited = Object.keys(service?.limits?.groups ?? {})
-    for (const group of limited) use(group, `${path}.${group}`)
+    for (const group of limited) use(group, `${path}.${group}`, false)
     checkOverlaps(limited, config, path, reading)
     for (const group of limited) for (const key of ['connections', 'handshakes'] as const) checkLimit(service, group, key, path, reading)
   }

@@ -24,6 +24,7 @@ export function checkRules(written: Config, reading: Reading): void {
     checkAccess(service, path, reading)
   }
   checkAdmin(config, reading)
+  checkAudit(config, reading)
   checkListeners(config, reading)
   checkCircles(config, reading)
 }
@@ -43,6 +44,12 @@ function checkAdmin({ admin }: Config, reading: Reading): void {
         'Write allow: below admin, with the addresses of Prometheus, kubelets or load balancers; or write unix:/run/memseal/admin.sock, or a port of 127.0.0.1 or [::1].')
     }
   })
+}
+
+/** In one file, whoever reads the one would have to take it apart from the other, and both would be opened anew at different times. */
+function checkAudit({ audit, log }: Config, reading: Reading): void {
+  if (audit?.file === undefined || log?.file === undefined || log.file === '-' || log.file.startsWith('/dev/') || realPath(audit.file) !== realPath(log.file)) return
+  reading.refuse('audit.file', `${audit.file} is the file of the log (log.file), and the audit is to have one of its own.`, 'Write another path, such as /var/log/memseal/audit.log.')
 }
 
 /** Who can reach a listener from outside must be named, and what passes there must be sealed. */

@@ -1,5 +1,5 @@
 import { certificateId, issuerPattern, keyPattern, listenerName, namePattern, ruleName } from './access-kinds.ts'
-import { addresses, cidr, groupName, source } from './address-kinds.ts'
+import { addresses, cidr, groupName, groupRange, source } from './address-kinds.ts'
 import {
   account, choice, command, count, countOrAuto, duration, endpoint, fileMode, fingerprint, flag, hostName, keyPin, path, pattern, peerName,
   size, userName, type Infer,
@@ -560,7 +560,7 @@ export const schema = section('The configuration of memseal.', {
   audit: optional(audit),
   alerts,
   admin,
-  groups: optional(map(list(cidr({ doc: 'Addresses of the group.' }), { doc: 'The addresses of the group.', min: 1, max: 10_000, example: '[10.1.0.0/16]' }), {
+  groups: optional(map(list(groupRange({ doc: 'Addresses of the group.' }), { doc: 'The addresses of the group.', min: 1, max: 10_000, example: '[10.1.0.0/16]' }), {
     doc: 'Names for addresses: `{ web: [10.1.0.0/16], batch: [10.2.0.0/16, "fd00:2::/32"] }`. A name may stand wherever addresses say who comes ' +
       '(`allow`, `deny`, `source`, `proxy_protocol.from`, `ban.never`, `admin.allow`), and has limits of its own below `limits.groups`.',
     name: 'group', pattern: groupName.pattern, nameFix: groupName.fix,

@@ -3,6 +3,8 @@ import { readAddressFile, type AddressFile, type LineFault } from '../config/add
 import { resolveGroups } from '../config/groups.ts'
 import { isBroad } from '../config/rules.ts'
 import type { Config, ServiceConfig } from '../config/schema.ts'
+import { sizeOf } from '../lib/ip.ts'
+import { Ranges } from '../lib/ranges.ts'
 import type { Report } from './service-tls.ts'
 
 // Who may come to the services, from the configuration and the files that it names to what connections are asked by. As with TLS,
@@ -26,6 +28,7 @@ export async function buildAddresses(
   for (const [name, service] of Object.entries(resolveGroups(config).services)) {
     const limited = Object.keys(service.limits.groups ?? {}).map(group => [group, config.groups?.[group] ?? []] as const)
     const files = await readAddressFiles(name, service, report, inForce(name))
+    checkSomebodyComes(name, service, files, report)
     built.set(name, { files, rules: new AddressRules({
       allow: service.allow, deny: service.deny, balancers: service.proxy_protocol?.from, groups: Object.fromEntries(limited), allowFile: files.get('allow_file')?.ranges, denyFile: files.get('deny_file')?.ranges,
     }) })
@@ -56,6 +59,27 @@ export async function readAddressFiles(
     }
   }
   return files
+}
+
+/** A list with more of these is not compared: clients wait meanwhile. */
+const MOST_COMPARED = 100
+
+/** Where `deny` takes all that `allow` gives, the service looks well and serves nobody.   @param service with ranges in the place of groups
+ *  @param files as `readAddressFiles` gave them for it */
+export function checkSomebodyComes(
+  name: string, service: Pick<ServiceConfig, 'allow' | 'deny' | AddressKey>, files: ReadonlyMap<AddressKey, AddressFile>, report: Report,
+): void {
+  const listsOf = (written: readonly string[], key: AddressKey): Ranges[] => [Ranges.of(written), ...[files.get(key)?.ranges].filter(ranges => ranges !== undefined)]
+  if (keys.some(key => service[key] !== undefined && !files.has(key))) return   // it has a fault of its own
+  const [allow, deny] = [listsOf(service.allow, 'allow_file'), listsOf(service.deny, 'deny_file')]
+  const [allowed, denied] = [allow, deny].map(lists => lists.reduce((sum, { size }) => sum + size, 0))
+  if (allowed === 0 || allowed > MOST_COMPARED || denied === 0) return
+  for (const family of [4, 6] as const) {
+    const parts = allow.flatMap(each => each.parts(family))
+    if (parts.length > 0 && sizeOf(parts, deny.flatMap(each => each.parts(family))) > 0n) return
+  }
+  report('warning', `services.${name}.${service.deny.length > 0 ? 'deny' : 'deny_file'}`, 'holds all addresses that `allow` lets in, so nobody comes in by one.',
+    'Write fewer ranges here, or more below allow.')
 }
 
 function reportLine(path: string, file: string, { line, col = 1, message, fix }: LineFault, report: Report): void {

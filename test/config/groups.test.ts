@@ -28,6 +28,9 @@ test('a name that is not among the groups is told where it stands, with the one 
   const groups = '{ web: [10.1.0.0/16], batch: [10.2.0.0/16] }'
   expect(told(groups, 'allow: [web, bacth]')[0]).toContain('m.yaml:6:18  services.s.allow[1]: there is no group "bacth".\n')
   expect(told(groups, 'allow: [web, bacth]')[0]).toContain('Did you mean batch?')
+  const [unknown] = told(groups, 'allow: [web, batch]', 'limits: { groups: { nope: { connections: 1 } } }')
+  expect(unknown).toContain('services.s.limits.groups.nope: there is no group "nope".\n')
+  expect(unknown).toContain('Write one of web, batch; or name it below groups.')
   expect(told(groups, 'allow: [web, batch]', 'deny: localhost')[0]).toContain('services.s.deny: there is no group "localhost".')
   expect(told(groups, 'allow: [web, batch]', 'deny: localhost')[0]).toContain('Write one of web, batch; or an address range')
   expect(told(groups, 'allow: [web, batch]', 'proxy_protocol: { from: [10.0.0.1, lb] }')[0]).toContain('services.s.proxy_protocol.from[1]: there is no group "lb".')
@@ -63,7 +66,7 @@ test('a limit of a group that is never reached is told', () => {
 
 test.each([
   ['{ Web: [10.1.0.0/16] }', '"Web" is not a name for a group.'], ['{ unix: [10.1.0.0/16] }', '"unix" is not a name for a group.'], ['{ "10.0.0.1": [10.1.0.0/16] }', 'is not a name for a group.'],
-  ['{}', 'holds no group.'], ['{ web: [] }', 'groups.web: is an empty list.'], ['{ web: [batch] }', '"batch" is not an address range.'], ['[web]', 'is a list, and takes names: one for each group.'],
+  ['{}', 'holds no group.'], ['{ web: [] }', 'groups.web: is an empty list.'], ['{ web: [batch] }', '"batch" is not an address range, and a group holds ranges only, no names of hosts or of other groups.\n'], ['[web]', 'is a list, and takes names: one for each group.'],
 ])('groups: %s is refused', (groups, words) => {
   expect(told(groups, 'allow: 10.0.0.0/8').join('\n')).toContain(words)
 })

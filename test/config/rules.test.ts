@@ -179,3 +179,12 @@ test('a list in a file is as good as one that is written', () => {
   expect(faultsOf(['listen: 0.0.0.0:1', tls, 'allow_file: /etc/memseal/allow'])).toEqual([])
   expect(faultsOf(['listen: 0.0.0.0:1', tls, 'deny_file: /etc/memseal/deny'])[0]).toContain('there is no `allow` to say which.')
 })
+
+test('log and audit have a file each', () => {
+  const issuesOf = (log: string, audit: string) =>
+    loadText(`log: { file: ${log} }\naudit: { file: ${audit} }\nservices: { s: { listen: 127.0.0.1:1 } }\n`, 'm.yaml', { environment: {} }).issues.map(issue => issueText(issue))
+  const [fault, ...more] = issuesOf('/var/log/m/a.log', '/var/log/m/../m/a.log')
+  expect(more).toEqual([])
+  expect(fault).toContain('m.yaml:2:16  audit.file: /var/log/m/a.log is the file of the log (log.file), and the audit is to have one of its own.')
+  for (const [log, audit] of [['/var/log/m/a.log', '/var/log/m/b.log'], ['"-"', '/var/log/m/a.log'], ['/dev/stdout', '/dev/stdout']]) expect(issuesOf(log, audit)).toEqual([])
+})

@@ -102,6 +102,16 @@ test('check tells every faulty line of both files, beside the other faults', asy
   expect(warned.stderr).toContain(`warning: services.cache.allow_file: ${files.allow} lets in large parts of the public internet`)
 })
 
+test('check warns of what denies all who are allowed, and of nothing that leaves one address', async () => {
+  const { daemon, files } = await setup('10.0.0.0/31\nfd00::1\n')
+  const told = async (denied: string) => {
+    writeFileSync(files.deny, denied)
+    return (await commandHere(['check', '--config', daemon.configFile])).stderr
+  }
+  expect(await told('10.0.0.0/8\nfd00::/16\n')).toContain('warning: services.cache.deny_file: holds all addresses that `allow` lets in, so nobody comes in by one.\n')
+  for (const denied of ['10.0.0.0/32\nfd00::/16\n', '10.0.0.0/8\n']) expect(await told(denied)).not.toContain('deny_file')
+})
+
 test('a list in a file is as good as one in the configuration where a list is needed', async () => {
   const { daemon, files } = await setup('10.0.0.0/8\n')
   const config = join(daemon.folder, 'other.yaml')
