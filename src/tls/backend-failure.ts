@@ -60,7 +60,7 @@ const failures: Record<BackendFailureReason, { words: string, advice: string }> 
   },
   'closed-in-handshake': {
     words: 'it closed the connection before the TLS handshake was done',
-    advice: "see the log over there: this host's address may be missing in its allow list, or over a limit",
+    advice: "see the log over there: this host's address may be missing in its allow list, banned (memseal ban list), or over a limit",
   },
   'closed-after-handshake': {
     words: 'it closed the connection after the TLS handshake, before it answered',
