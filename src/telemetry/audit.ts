@@ -2,8 +2,9 @@ import { createHmac, randomBytes } from 'node:crypto'
 import { printable, printableText } from '../lib/printable.ts'
 import { AuditFile } from './audit-file.ts'
 import type { AuditSettings } from './audit-settings.ts'
-import { events, isAudited, type Event, type EventName } from './events.ts'
+import { events, isAudited, nameIn, type Event, type EventName } from './events.ts'
 import type { LogFileError } from './log-file.ts'
+import { ToldApart } from './told-apart.ts'
 
 // Who did what, one JSON object a line, beside the log:
 //
@@ -26,12 +27,14 @@ export interface Audited {
 }
 
 type Milliseconds = number
-interface Repeat { from: Milliseconds, repeats: number, name: EventName, fields: Record<string, unknown> }
+interface Repeat { from: Milliseconds, repeats: number, isMixed: boolean, name: EventName, fields: Record<string, unknown> }
 
 const MINUTE: Milliseconds = 60_000
 const LOOK_MS: Milliseconds = 5_000
 /** Past so many sources and events at once the oldest are told before their minute is over. */
 const MOST_REPEATS = 10_000
+/** Certificates that the CA has signed, of one address and minute. */
+const MOST_CERTIFICATES = 100
 /** A certificate may carry thousands of names, and each of its client's lines has them. */
 const MOST_NAMES = 16
 const MOST_CHARACTERS = 1_024
@@ -40,6 +43,8 @@ const MOST_KEY = 250
 const COLON = 58
 /** What differs from one connection of a client to its next. */
 const OF_A_CONNECTION = new Set(['client', 'port', 'seconds', 'requests', 'by', 'hits', 'refused', 'bytesIn', 'bytesOut', 'keyPrefix', 'keyHash', 'key'])
+/** What names one certificate of a failed handshake. */
+const OF_A_CERTIFICATE = new Set(['subject', 'fingerprint', 'spki', 'match', 'detail'])
 
 export class Audit {
   readonly settings: AuditSettings
@@ -52,6 +57,7 @@ export class Audit {
   readonly #repeats = new Map<string, Repeat>()
   /** Nobody can try keys against it, and it ends with the process. */
   readonly #secret = randomBytes(32)
+  readonly #certificates: ToldApart
   readonly #timer: NodeJS.Timeout
   #toldLost = 0
   readonly #onExit = (): void => this.#endAll()
@@ -61,6 +67,7 @@ export class Audit {
     this.settings = settings
     this.#names = new Set(settings.events)
     this.#now = now
+    this.#certificates = new ToldApart(MOST_CERTIFICATES, now)
     this.file = new AuditFile(settings.file, fault => {
       if (fault === undefined) this.look()
       onFault(fault)
@@ -108,16 +115,20 @@ export class Audit {
     this.look(now)
     let key = `${name} ${source} ${fingerprint} ${String(fields.keyPattern)} ${fields.outcome === 'accepted' ? String(fields.user) : ''}`
     for (const field of once) if (field !== 'countedAs') key += ` ${String(fields[field])}`
+    const { named }: Event = events[name]
+    const certificate = named === 'fingerprint' ? nameIn(events[name], fields) : undefined
+    if (certificate !== undefined && this.#certificates.has(`${name} ${source}`, certificate)) key += ` ${certificate}`
     const known = this.#repeats.get(key)
     if (known !== undefined) {
       known.repeats += 1
+      if (named !== undefined && known.fields[named] !== fields[named]) known.isMixed = true
       return
     }
     for (const oldest of this.#repeats.keys()) {
       if (this.#repeats.size < MOST_REPEATS) break
       this.#end(oldest, now)
     }
-    this.#repeats.set(key, { from: now, repeats: 0, name, fields })
+    this.#repeats.set(key, { from: now, repeats: 0, isMixed: false, name, fields })
     this.#write(now, name, fields)
   }
 
@@ -131,11 +142,11 @@ export class Audit {
   }
 
   #end(key: string, now: Milliseconds): void {
-    const { from, repeats, name, fields } = this.#repeats.get(key)!
+    const { from, repeats, isMixed, name, fields } = this.#repeats.get(key)!
     this.#repeats.delete(key)
     if (repeats === 0) return
     const common = Object.fromEntries(Object.entries(fields).filter(([field]) => !OF_A_CONNECTION.has(field)))
-    this.#write(now, name, { ...common, repeats, since: new Date(from).toISOString() })
+    this.#write(now, name, { ...isMixed ? nameless(common) : common, repeats, since: new Date(from).toISOString() })
   }
 
   #write(now: Milliseconds, event: EventName, fields: Record<string, unknown>): void {
@@ -171,6 +182,12 @@ function whoIs({ service, listener, id, address, port, via, tls }: Audited): Rec
   if (tls === undefined || tls.fingerprint === '') return who
   const names = tls.names.length === 0 ? {} : { names: tls.names.slice(0, MOST_NAMES) }
   return { ...who, subject: tls.subject, ...names, serial: tls.serial, fingerprint: tls.fingerprint }
+}
+
+/** Of several certificates: their number is not to stand beside the name of the first. */
+function nameless(fields: Record<string, unknown>): Record<string, unknown> {
+  const words = String(fields.words).replace(` (${String(fields.detail)})`, '')
+  return { ...Object.fromEntries(Object.entries(fields).filter(([field]) => !OF_A_CERTIFICATE.has(field))), words }
 }
 
 function shortened(_: string, value: unknown): unknown {

@@ -1,7 +1,8 @@
 import type { Logger } from 'pino'
 import type { Audit, Audited } from './audit.ts'
-import { events, type Event, type EventName, type FieldsOf, type Level } from './events.ts'
+import { events, nameIn, type Event, type EventName, type FieldsOf, type Level } from './events.ts'
 import { Repeats } from './repeats.ts'
+import { ToldApart } from './told-apart.ts'
 
 // The one way of an event:
 //
@@ -21,6 +22,9 @@ export interface Watcher {
 /** Whose an event is; all other fields say what it is. */
 const WHOSE = new Set(['address', 'countedAs', 'network'])
 
+/** Of one address and minute. */
+const MOST_NAMES = 10
+
 export class EventLog {
   /** Where events go besides; undefined: nowhere. */
   audit: Audit | undefined = undefined
@@ -28,11 +32,13 @@ export class EventLog {
   readonly #pino: Logger
   readonly #now: () => number
   readonly #repeats = new Map<EventName, Repeats>()
+  readonly #names: ToldApart
 
   /** @param now milliseconds, by which events are folded */
   constructor(pino: Logger, now: () => number = Date.now) {
     this.#pino = pino
     this.#now = now
+    this.#names = new ToldApart(MOST_NAMES, now)
   }
 
   /** Events below it are not logged. */
@@ -71,14 +77,14 @@ export class EventLog {
   #log(name: EventName, event: Event, fields: Record<string, unknown>, words: string, given?: Level): void {
     const level = this.#levelOf(event, given)
     if (!this.#pino.isLevelEnabled(level)) return
-    const suppressed = event.once === undefined || event.audit === 'apart' ? undefined : this.#fold(name, event.once, fields)
+    const suppressed = event.once === undefined || event.audit === 'apart' ? undefined : this.#fold(name, event, event.once, fields)
     if (suppressed === 'folded') return
     const { countedAs, ...rest } = fields
     const counted = countedAs === undefined || countedAs === rest.address ? {} : { countedAs }
     this.#pino[level]({ event: name, ...rest, ...counted, suppressed }, words)
   }
 
-  #fold(name: EventName, once: readonly string[], fields: Record<string, unknown>): number | 'folded' {
+  #fold(name: EventName, event: Event, once: readonly string[], fields: Record<string, unknown>): number | 'folded' {
     let repeats = this.#repeats.get(name)
     if (repeats === undefined) this.#repeats.set(name, repeats = new Repeats(this.#now))
     let [what, whose] = ['', '']
@@ -86,6 +92,8 @@ export class EventLog {
       if (WHOSE.has(field)) whose = String(fields[field])
       else what += `${String(fields[field])} `
     }
+    const who = nameIn(event, fields)
+    if (who !== undefined && this.#names.has(`${name} ${whose}`, who)) whose += ` ${who}`
     return repeats.tell(what, whose) ?? 'folded'
   }
 

@@ -1,4 +1,5 @@
 import type { MetricName } from './metrics.ts'
+import { vouchedFor } from './reasons.ts'
 
 // Every event, once. What becomes of one (a line of the log, of which level, folded by what), config/EVENTS.md and the tests that hold
 // the two together are made from these rows. `EventLog.tell` is the one place where events are logged.
@@ -12,6 +13,8 @@ export interface Event {
    *  only in whose they are (`address`, `countedAs`, `network`). The next line says in `suppressed` how many were left out. Without: each has a line.
    *  Of an event that is recorded `apart` only the audit is folded so. */
   once?: readonly string[]
+  /** The field that says who of one address it was, where an event may be of several: the first of each address and minute have lines of their own. */
+  named?: 'fingerprint' | 'user'
   /** The metric that counts it, folded or not. */
   counter?: MetricName
   /** Recorded in the audit too. `apart`: by a call of its own, since the log has only some of them. */
@@ -23,7 +26,7 @@ export interface Event {
 /** In the order in which a connection meets them; then those of the whole process. */
 export const events = {
   'refused': { level: 'warn', audit: true, once: ['service', 'reason', 'countedAs'], counter: 'memseal_connections_refused_total', help: 'A connection was closed before a byte of it was read, but for a PROXY header. `reason` names the rule or the limit that kept it out, `countedAs` the network that the limits count its address by, `group` the one of `groups` whose limits hold for it, `via` the load balancer that it came by.' },
-  'handshake-failed': { level: 'warn', audit: true, once: ['service', 'listener', 'reason', 'countedAs'], counter: 'memseal_handshakes_total', help: 'A TLS handshake failed. `words` says why in plain words, `advice` what to do, and by whom.' },
+  'handshake-failed': { level: 'warn', audit: true, once: ['service', 'listener', 'reason', 'countedAs'], named: 'fingerprint', counter: 'memseal_handshakes_total', help: 'A TLS handshake failed. `words` says why in plain words, `advice` what to do, and by whom.' },
   'connected': { level: 'debug', audit: true, once: ['service', 'listener', 'countedAs'], counter: 'memseal_connections_accepted_total', help: 'A client is in: admitted, and over TLS its handshake is done.' },
   'tls-flood': { level: 'warn', audit: true, once: ['service', 'listener', 'countedAs'], counter: 'memseal_connections_closed_total', help: 'A client sent TLS records without data until it was closed. No client library does that: look at what runs at `address`.' },
   'command-refused': { level: 'warn', audit: true, once: ['service', 'rule', 'command', 'also', 'reason', 'countedAs'], counter: 'memseal_requests_refused_total', help: 'A request was answered with an error: `rule` of `access`, or where there are none `commands`, does not let its client do that. `reason` says what of it may not be: the command (`also`: what the request needs besides), a key, the size of a value, the number of keys. Allow it, or ask the owner of `address` why it is sent.' },
@@ -104,6 +107,12 @@ export function isAudited(name: EventName): boolean {
   return audit !== undefined
 }
 
+/** Who of an address an event was, if that tells it apart from others: not by a certificate that anybody can make. */
+export function nameIn({ named }: Event, fields: Readonly<Record<string, unknown>>): string | undefined {
+  if (named === undefined || fields[named] === undefined) return undefined
+  return named === 'user' || vouchedFor.has(String(fields.reason)) ? String(fields[named]) : undefined
+}
+
 /** What `audit.events` may name. */
 export const auditedNames: readonly string[] = (Object.keys(events) as EventName[]).filter(isAudited)
 
@@ -123,8 +132,9 @@ The events with a \`yes\` in the third column go into the audit as well, whateve
 \`time\`, \`event\`, who (\`service\`, \`listener\`, \`client\`, \`address\`, \`port\`, \`via\`, and of a client certificate that was verified
 \`subject\`, \`names\`, \`serial\`, \`fingerprint\`), what (the fields of the event, \`rule\`, \`group\`, and \`keyPattern\`,
 \`keyPrefix\`, \`keyHash\` or \`key\`), and \`words\` for people. There the events that are folded have a line each for the first of a minute, by
-\`countedAs\`, certificate, \`keyPattern\` and the fields of the fourth column, and one at its end with \`repeats\` and \`since\`. What failed to
-verify is not told apart: \`subject\` and \`fingerprint\` of a failed handshake are what was shown first.
+\`countedAs\`, certificate, \`keyPattern\` and the fields of the fourth column, and one at its end with \`repeats\` and \`since\`. Of failed
+handshakes the first 100 certificates of an address and minute that the CA vouches for have lines of their own (in the log the first 10).
+Others are not told apart, since anybody can make them; where several are folded, the line with \`repeats\` names none.
 
 | event | level | audit | folded by | metric | what it says |
 |---|---|---|---|---|---|

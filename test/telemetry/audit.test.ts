@@ -78,6 +78,30 @@ test('nobody makes lines at will: by certificates that do not verify, keys, name
   expect(all[7]).not.toHaveProperty('keyPrefix')
 })
 
+test('certificates that the CA has signed have a line each, 100 of an address and minute; a number of several is not put on the name of the first', async () => {
+  const { audit, clock, lines } = make()
+  const fail = (reason: string, fingerprint: string): void => audit.record('handshake-failed', {
+    service: 'cache', listener: 'l', address: '10.0.0.1', countedAs: '10.0.0.1', reason, fingerprint, subject: `CN=${fingerprint}`, spki: fingerprint, detail: fingerprint,
+  }, `failed (${fingerprint})`)
+  for (let i = 0; i < 100; i++) fail('no-rule', `c${i}`)
+  fail('no-rule', 'c7')
+  expect((await lines()).map(({ fingerprint }) => fingerprint)).toEqual(Array.from({ length: 100 }, (_, i) => `c${i}`))
+  for (const one of ['c100', 'c101', 'c102']) fail('no-rule', one)
+  for (const one of ['s0', 's1', 's1']) fail('unknown-ca', one)
+  fail('expired', 'e')
+  fail('expired', 'e')
+  expect((await lines()).slice(100).map(({ fingerprint }) => fingerprint)).toEqual(['c100', 's0', 'e'])
+  clock.ms = 60_000
+  audit.look()
+  expect((await lines()).slice(103).map(({ reason, subject, fingerprint, spki, detail, words, repeats }) => [reason, subject, fingerprint, spki, detail, words, repeats])).toEqual([
+    ['no-rule', 'CN=c7', 'c7', 'c7', 'c7', 'failed (c7)', 1],
+    ['no-rule', undefined, undefined, undefined, undefined, 'failed', 2],
+    ['unknown-ca', undefined, undefined, undefined, undefined, 'failed', 2],
+    ['expired', 'CN=e', 'e', 'e', 'e', 'failed (e)', 1]])
+  fail('no-rule', 'c101')
+  expect((await lines()).at(-1)).toMatchObject({ fingerprint: 'c101' })
+})
+
 test('repeats that are counted at the end of the process are told then', async () => {
   const { audit, lines } = make()
   for (let i = 0; i < 3; i++) audit.record('connected', {}, 'a client is in', client)
