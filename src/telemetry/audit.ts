@@ -35,6 +35,8 @@ const LOOK_MS: Milliseconds = 5_000
 const MOST_REPEATS = 10_000
 /** Certificates that the CA has signed, of one address and minute. */
 const MOST_CERTIFICATES = 100
+/** Names in refused logins, of one address and minute. */
+const MOST_USERS = 10
 /** A certificate may carry thousands of names, and each of its client's lines has them. */
 const MOST_NAMES = 16
 const MOST_CHARACTERS = 1_024
@@ -58,6 +60,7 @@ export class Audit {
   /** Nobody can try keys against it, and it ends with the process. */
   readonly #secret = randomBytes(32)
   readonly #certificates: ToldApart
+  readonly #users: ToldApart
   readonly #timer: NodeJS.Timeout
   #toldLost = 0
   readonly #onExit = (): void => this.#endAll()
@@ -68,6 +71,7 @@ export class Audit {
     this.#names = new Set(settings.events)
     this.#now = now
     this.#certificates = new ToldApart(MOST_CERTIFICATES, now)
+    this.#users = new ToldApart(MOST_USERS, now)
     this.file = new AuditFile(settings.file, fault => {
       if (fault === undefined) this.look()
       onFault(fault)
@@ -108,16 +112,17 @@ export class Audit {
     this.#fold(name, once, all, String(countedAs ?? all.address), client?.tls?.fingerprint)
   }
 
-  /** What a stranger chooses (a certificate that did not verify, a key, the name in a refused login) makes no line of its own: whoever sends
-   *  another each time would fill the disk.   @param fingerprint of a certificate that was verified */
+  /** What a stranger chooses (a certificate that did not verify, a key) makes no line of its own, and names in refused logins few: whoever
+   *  sends another each time would fill the disk.   @param fingerprint of a certificate that was verified */
   #fold(name: EventName, once: readonly string[], fields: Record<string, unknown>, source: string, fingerprint: string | undefined): void {
     const now = this.#now()
     this.look(now)
     let key = `${name} ${source} ${fingerprint} ${String(fields.keyPattern)} ${fields.outcome === 'accepted' ? String(fields.user) : ''}`
     for (const field of once) if (field !== 'countedAs') key += ` ${String(fields[field])}`
     const { named }: Event = events[name]
-    const certificate = named === 'fingerprint' ? nameIn(events[name], fields) : undefined
-    if (certificate !== undefined && this.#certificates.has(`${name} ${source}`, certificate)) key += ` ${certificate}`
+    const who = fields.outcome === 'accepted' ? undefined : nameIn(events[name], fields)
+    const first = named === 'user' ? this.#users : this.#certificates
+    if (who !== undefined && first.has(`${name} ${source}`, who)) key += ` ${who}`
     const known = this.#repeats.get(key)
     if (known !== undefined) {
       known.repeats += 1
@@ -184,9 +189,10 @@ function whoIs({ service, listener, id, address, port, via, tls }: Audited): Rec
   return { ...who, subject: tls.subject, ...names, serial: tls.serial, fingerprint: tls.fingerprint }
 }
 
-/** Of several certificates: their number is not to stand beside the name of the first. */
+/** Of several certificates or users: their number is not to stand beside the name of the first. */
 function nameless(fields: Record<string, unknown>): Record<string, unknown> {
   const words = String(fields.words).replace(` (${String(fields.detail)})`, '')
+  if (fields.user !== undefined) return { ...fields, user: 'others', words: 'refused logins of other users' }
   return { ...Object.fromEntries(Object.entries(fields).filter(([field]) => !OF_A_CERTIFICATE.has(field))), words }
 }
 

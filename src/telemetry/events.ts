@@ -31,7 +31,7 @@ export const events = {
   'tls-flood': { level: 'warn', audit: true, once: ['service', 'listener', 'countedAs'], counter: 'memseal_connections_closed_total', help: 'A client sent TLS records without data until it was closed. No client library does that: look at what runs at `address`.' },
   'command-refused': { level: 'warn', audit: true, once: ['service', 'rule', 'command', 'also', 'reason', 'countedAs'], counter: 'memseal_requests_refused_total', help: 'A request was answered with an error: `rule` of `access`, or where there are none `commands`, does not let its client do that. `reason` says what of it may not be: the command (`also`: what the request needs besides), a key, the size of a value, the number of keys. Allow it, or ask the owner of `address` why it is sent.' },
   'command': { level: 'debug', audit: true, once: ['service', 'command', 'countedAs'], counter: 'memseal_requests_total', help: 'A client was let do what is always recorded: `flush_all`, or a command of the group `admin` (dumps and `watch` among them).' },
-  'login': { level: 'debug', audit: true, once: ['service', 'outcome', 'countedAs'], help: 'A client logged in to memcached by itself (SASL, or the first `set` with `-Y`) as `user`; `outcome` is accepted or refused.' },
+  'login': { level: 'debug', audit: true, once: ['service', 'outcome', 'countedAs'], named: 'user', help: 'A client logged in to memcached by itself (SASL, or the first `set` with `-Y`) as `user`; `outcome` is accepted or refused.' },
   'unread': { level: 'debug', audit: true, once: ['service', 'countedAs'], counter: 'memseal_private_connections_total', help: 'A client with `commands: [all]` has sent what memseal does not know or cannot tell the end of: all that it asks from there on passes unread, and is not recorded.' },
   'scan-suspected': { level: 'warn', audit: true, once: ['service', 'network'], counter: 'memseal_suspicions_total', help: 'As many addresses of one network (/24, IPv6 /64) as `alerts.scan` says were refused within a minute, for what strangers are refused for. Look who scans, or which rollout has the wrong certificates.' },
   'plain-on-tls': { level: 'warn', audit: true, once: ['service', 'listener', 'reason', 'countedAs'], counter: 'memseal_suspicions_total', help: 'Plain memcached, or a request of the web (`reason`: http), came to a listener with TLS: a client whose configuration lacks TLS, or somebody who tries.' },
@@ -134,7 +134,8 @@ The events with a \`yes\` in the third column go into the audit as well, whateve
 \`keyPrefix\`, \`keyHash\` or \`key\`), and \`words\` for people. There the events that are folded have a line each for the first of a minute, by
 \`countedAs\`, certificate, \`keyPattern\` and the fields of the fourth column, and one at its end with \`repeats\` and \`since\`. Of failed
 handshakes the first 100 certificates of an address and minute that the CA vouches for have lines of their own (in the log the first 10).
-Others are not told apart, since anybody can make them; where several are folded, the line with \`repeats\` names none.
+Of refused logins the first 10 names of an address and minute have lines of their own; the line with \`repeats\` of others has the user
+\`others\`. Other certificates are not told apart, since anybody can make them; where several are folded, the line with \`repeats\` names none.
 
 | event | level | audit | folded by | metric | what it says |
 |---|---|---|---|---|---|

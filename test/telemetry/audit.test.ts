@@ -58,13 +58,12 @@ test('repeats within a minute are one more line at its end, with their number; n
   expect(await lines()).toHaveLength(7)
 })
 
-test('nobody makes lines at will: by certificates that do not verify, keys, names of refused logins, or addresses of one IPv6 network', async () => {
+test('nobody makes lines at will: by certificates that do not verify, keys, or addresses of one IPv6 network', async () => {
   const { audit, lines } = make({ keys: 'prefix' })
   for (let i = 0; i < 100; i++) {
     const countedAs = '2001:db8::/64'
     audit.record('handshake-failed', { service: 'cache', listener: 'l', address: `2001:db8::${i}`, countedAs, reason: 'unknown-ca', fingerprint: `${i}`, subject: `CN=${i}` }, 'failed')
     audit.record('command-refused', { command: 'set', ...audit.key(Buffer.from(`${i}:a`)) }, 'refused set', client)
-    audit.record('login', { user: `user ${i}`, outcome: 'refused' }, 'refused', client)
   }
   audit.record('login', { user: 'a', outcome: 'accepted' }, 'accepted', client)
   audit.record('login', { user: 'b', outcome: 'accepted' }, 'accepted', client)
@@ -72,10 +71,10 @@ test('nobody makes lines at will: by certificates that do not verify, keys, name
   audit.close()
   const all = await lines()
   expect(all.map(({ event, repeats }) => [event, repeats])).toEqual([
-    ['handshake-failed', undefined], ['command-refused', undefined], ['login', undefined], ['login', undefined], ['login', undefined], ['command-refused', undefined],
-    ['handshake-failed', 99], ['command-refused', 99], ['login', 99]])
-  expect(all[6]).toMatchObject({ address: '2001:db8::0', countedAs: '2001:db8::/64' })
-  expect(all[7]).not.toHaveProperty('keyPrefix')
+    ['handshake-failed', undefined], ['command-refused', undefined], ['login', undefined], ['login', undefined], ['command-refused', undefined],
+    ['handshake-failed', 99], ['command-refused', 99]])
+  expect(all[5]).toMatchObject({ address: '2001:db8::0', countedAs: '2001:db8::/64' })
+  expect(all[6]).not.toHaveProperty('keyPrefix')
 })
 
 test('certificates that the CA has signed have a line each, 100 of an address and minute; a number of several is not put on the name of the first', async () => {
@@ -100,6 +99,15 @@ test('certificates that the CA has signed have a line each, 100 of an address an
     ['expired', 'CN=e', 'e', 'e', 'e', 'failed (e)', 1]])
   fail('no-rule', 'c101')
   expect((await lines()).at(-1)).toMatchObject({ fingerprint: 'c101' })
+})
+
+test('the first 10 names in refused logins of an address and minute have a line each, and the others are counted as others', async () => {
+  const { audit, lines } = make()
+  for (let i = 0; i < 13; i++) audit.record('login', { user: `u${i}`, outcome: 'refused' }, `refuses u${i}`, client)
+  audit.record('login', { user: 'u9', outcome: 'refused' }, 'refuses u9', client)
+  audit.close()
+  expect((await lines()).map(({ user, repeats }) => [user, repeats])).toEqual([
+    ...Array.from({ length: 11 }, (_, i) => [`u${i}`, undefined]), ['u9', 1], ['others', 2]])
 })
 
 test('repeats that are counted at the end of the process are told then', async () => {
