@@ -80,7 +80,7 @@ function serviceText({ name, listeners, tls, clientCa, backendTls, backendUser, 
   if (tls !== undefined) rows.push(['handshakes', handshakesText(edge)])
   rows.push(['refused', listText(edge.refused)], ['requests', listText(traffic.requests)])
   if (Object.values(traffic.refused).some(count => count > 0)) rows.push(['forbidden', listText(traffic.refused)])
-  for (const [name, { open, connections, refused, observed }] of Object.entries(rules)) rows.push([`rule ${name}`, ruleText(open, connections, refused, observed)])
+  for (const [name, { open, connections, refused, observed }] of Object.entries(rules)) rows.push([name === '' ? 'no rule' : `rule ${name}`, ruleText(open, connections, refused, observed)])
   const reads = traffic.hits + traffic.misses
   if (reads > 0) rows.push(['keys read', `${number(reads)}, ${(100 * traffic.hits / reads).toFixed(1)} % of them hits`])
   rows.push(['traffic', `${bytes(traffic.bytesIn)} from clients, ${bytes(traffic.bytesOut)} to them; ${bytes(state.replyBacklogBytes)} not taken yet`])

@@ -80,7 +80,8 @@ export class Access {
       this.#settings = settings
       if (isSame) return
       this.#authority = authority
-      for (const rule of this.#rules.keys()) if (rule !== '' && !authority.rules.includes(rule)) this.#rules.delete(rule)
+      const observes = authority.hasRules && settings.access_mode === 'observe'
+      for (const rule of this.#rules.keys()) if (rule === '' ? !observes : !authority.rules.includes(rule)) this.#rules.delete(rule)
       for (const session of [...sessions]) {
         const permit = authority.permitFor(identityOf(session.peer))
         if (permit !== undefined) session.usePermit(permit, this.#useOf(session.peer, permit))
