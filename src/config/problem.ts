@@ -1,10 +1,13 @@
+/** Of a text that is quoted, so much is shown: it may be a whole file without a line end. */
+const QUOTED = /"([^"]{200})[^"]{20,}"/g
+
 /** What a kind says of a text that it does not take: what is wrong and what to write, both whole sentences. */
 export class Problem {
   readonly message: string
   readonly fix: string
 
   constructor(message: string, fix: string) {
-    this.message = message
+    this.message = message.replace(QUOTED, '"$1…"')
     this.fix = fix
   }
 }

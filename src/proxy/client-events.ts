@@ -57,7 +57,8 @@ export class ClientEvents {
     const { audit } = this.#log
     const forAudit = audit && { group: commands[frame.row].group, ...this.#keyFor(audit, reason === 'key' ? permit.forbiddenKey(frame) : firstKey(frame)) }
     this.#log.tellOf(peer, 'command-refused', { rule, command, also, reason }, `refused ${command}: ${whyNot({ command, also, reason }, rule)}`, forAudit)
-    if (reason === 'command' || reason === 'key') this.failed(peer, 'command-refused')
+    // A line end too many behind a value is a slip of a library, not a try.
+    if ((reason === 'command' && !isEmptyLine(frame)) || reason === 'key') this.failed(peer, 'command-refused')
   }
 
   /** With rules that are only observed it passes.   @param observed that would refuse it */
@@ -112,4 +113,8 @@ function ruleOf({ rule }: Permit): string | undefined {
 function firstKey(frame: RequestFrame): Buffer | undefined {
   const [key] = frame.eachKey()
   return key
+}
+
+function isEmptyLine({ dialect, start, lineEnd }: RequestFrame): boolean {
+  return dialect === 'text' && lineEnd - start <= 2
 }

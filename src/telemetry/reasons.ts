@@ -16,9 +16,10 @@ export const handshakeFailures = [
   'closed', 'other',
 ] as const
 export type HandshakeFailureReason = typeof handshakeFailures[number]
-/** Those of a certificate that the CA has signed. `expired` is not among them: it is said of a certificate whose signature is bad, too. */
+/** Those of a certificate that the CA has signed. `expired` is not among them: it is said of a certificate whose signature is bad, too. Nor
+ *  are `denied-certificate`, which is asked first, and `wrong-pin`, which may stand in the place of a CA. */
 export const vouchedFor: ReadonlySet<string> = new Set<HandshakeFailureReason>([
-  'revoked', 'denied-certificate', 'wrong-pin', 'name-not-accepted', 'cn-only', 'no-rule', 'rule-full',
+  'revoked', 'name-not-accepted', 'cn-only', 'no-rule', 'rule-full',
 ])
 
 /** Why a client connection ended. */

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { readAddressFile, type AddressFile, type LineFault } from '../../src/config/address-file.ts'
 import { parseCidr } from '../../src/config/address-kinds.ts'
+import { Problem } from '../../src/config/problem.ts'
 import { prng } from '../support/prng.ts'
 import { tempFolder } from '../support/temp-folder.ts'
 
@@ -110,4 +111,11 @@ test('a file holds 200,000 ranges, and not one more', async () => {
   const lines = Array.from({ length: 200_000 }, (_, at) => `10.${at >> 16}.${at >> 8 & 255}.${at & 255}`).join('\n')
   expect((await ranges(`${lines}\n# and no more\n`)).size).toBe(200_000)
   expect(await faults(`${lines}\n\n11.0.0.0\nx\n`)).toEqual([{ line: 200_002, message: 'there are more than 200,000 ranges in this file.', fix: 'Write wider ranges.' }])
+})
+
+test('of a line that is a whole file little is quoted', async () => {
+  const { message } = new Problem(`"${'x'.repeat(300_000)}" is not an address range.`, '')
+  expect(message).toBe(`"${'x'.repeat(200)}…" is not an address range.`)
+  const short = `"${'x'.repeat(219)}" is not an address range.`
+  expect(new Problem(short, '').message).toBe(short)
 })

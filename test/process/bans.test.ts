@@ -90,6 +90,8 @@ test('refused commands are banned, and the connections of whoever is banned are 
   for (const wire of [idle, other]) expect(await wire.ask('mn\r\n', 4)).toBe('MN\r\n')
   const refusal = 'CLIENT_ERROR memseal: command not allowed\r\n'
   for (let i = 0; i < 2; i++) expect(await first.ask('flush_all\r\n', refusal.length)).toBe(refusal)
+  // A line end too many is a slip of a library.
+  expect(await first.ask('\r\n'.repeat(5), 5 * 'ERROR\r\n'.length)).toBe('ERROR\r\n'.repeat(5))
   expect(await other.ask('flush_all\r\n', refusal.length)).toBe(refusal)
   expect(daemon.logs('banned')).toEqual([])
   void first.write('flush_all\r\n')
