@@ -310,7 +310,7 @@ test('a client that is revoked while memseal runs ends and cannot come again, no
   const other = await connect({ port: daemon.port(), tls: as(ops, ca) })
   expect(await answers(other)).toBe(true)
   await makeCrl(files.crl, { ca, revoked: [client] })
-  expect((await daemon.waitForLog(line => line.event === 'reloaded' && line['cause'] === 'files'))['changes']).toEqual(['services.cache.tls.crl: 1 revoked certificates'])
+  expect((await daemon.waitForLog(line => line.event === 'reloaded' && line['cause'] === 'files'))['changes']).toEqual(['services.cache.tls.crl: 1 revoked certificate'])
   for (const more of [{}, { session }]) {
     const wire = await connect({ port: daemon.port(), tls: { ...tls, ...more } })
     await expect(answers(wire)).rejects.toThrow()
