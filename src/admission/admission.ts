@@ -26,17 +26,17 @@ const words: Record<Exclude<RefusalReason, 'banned'>, string> = {
   'audit-unavailable': 'the audit cannot be written, and nobody is to come in unrecorded (audit.required)',
   'backend-down': 'no backend can be reached, and clients are to turn to another host meanwhile (backend.when_down)',
   'process-full': 'all connections that the open-files limit permits are in use',
-  'service-full': 'all connections of the service are in use (limits.connections)',
-  'group-full': 'all connections of the group that the client belongs to are in use (limits.groups)',
-  'client-full': 'the client has all its connections in use (limits.connections_per_client)',
-  'too-fast': 'the client connects too often (limits.new_connections_per_second)',
+  'service-full': 'all connections of the service are in use',
+  'group-full': 'all connections of the group that the client belongs to are in use',
+  'client-full': 'the client has all its connections in use',
+  'too-fast': 'the client connects too often',
   'no-rule': 'no rule of access is for it: if it is to come in, write one that matches its source or listener',
   'rule-full': 'the client has all the connections that its rule lets it have (limits.connections of the rule)',
 }
 
-/** Limits that a group may have for itself. */
+/** The key of the limit that is reached. */
 const limitKeys: Partial<Record<RefusalReason, Exclude<keyof GroupLimits, 'handshakes'>>> = {
-  'group-full': 'connections', 'client-full': 'connections_per_client', 'too-fast': 'new_connections_per_second',
+  'service-full': 'connections', 'group-full': 'connections', 'client-full': 'connections_per_client', 'too-fast': 'new_connections_per_second',
 }
 
 /** Without a number of the operator's own: a web host with 200 workers that each keep one connection, and a fiftieth of
@@ -151,7 +151,7 @@ export class Admission {
     const group = this.#addresses.groupOf(caller.address)
     const refusal = (this.#bans.isBanned(caller.address, client) ? 'banned' : rule) ?? this.#absence() ?? this.#fullness() ?? this.#limitAgainst(caller, client, group)
     if (refusal !== undefined) {
-      this.refused(refusal, caller, client, this.#limitOfGroup(refusal, group), group)
+      this.refused(refusal, caller, client, undefined, group)
       return refusal
     }
     this.#takeRoom(1)
@@ -229,12 +229,12 @@ export class Admission {
     return this.#rate.take(client, own?.new_connections_per_second ?? this.#limits.new_connections_per_second) ? undefined : 'too-fast'
   }
 
-  /** Of a group's own limit, in words: the key that is to be raised is named as it is written. */
-  #limitOfGroup(refusal: RefusalReason, group: string | undefined): string | undefined {
-    const key = group === undefined ? undefined : limitKeys[refusal]
-    if (key === undefined || this.#limits.groups?.[group!]?.[key] === undefined) return undefined
-    const { [refusal as keyof typeof words]: said } = words
-    return `${said.slice(0, said.lastIndexOf('('))}(limits.groups.${group}.${key})`
+  /** Of a limit, the key that is to be raised is named as it is written: that of its group, if the group has one. */
+  #wordsOf(reason: keyof typeof words, group: string | undefined): string {
+    const key = limitKeys[reason]
+    if (key === undefined) return words[reason]
+    const isOfGroup = reason !== 'service-full' && group !== undefined && this.#limits.groups?.[group]?.[key] !== undefined
+    return `${words[reason]} (limits.${isOfGroup ? `groups.${group}.` : ''}${key})`
   }
 
   #makeRoom(whose?: { client?: string, group?: string }): boolean {
@@ -253,7 +253,7 @@ export class Admission {
   refused(reason: RefusalReason, { address, listener, via }: Pick<Caller, 'address' | 'listener' | 'via'>, client: string, why?: string, group?: string): void {
     this.counters.refused[reason] += 1
     if (reason === 'banned') return   // that was told when the ban began
-    this.#log.tell('refused', { service: this.service, listener, address, via, countedAs: client, group, reason }, `refused a connection: ${why ?? words[reason]}`)
+    this.#log.tell('refused', { service: this.service, listener, address, via, countedAs: client, group, reason }, `refused a connection: ${why ?? this.#wordsOf(reason, group)}`)
     this.failed(reason, address, client)
   }
 

@@ -1,4 +1,5 @@
 import { isLoopback } from '../lib/address.ts'
+import { putBounded } from '../lib/bounded.ts'
 import { shortAddress } from '../lib/ip.ts'
 import { isOwnAddress } from '../lib/names.ts'
 import { Ranges } from '../lib/ranges.ts'
@@ -114,8 +115,7 @@ export class Bans {
     times.push(now)
     while (times.length > settings.after || now - times[0] > settings.within) times.shift()
     if (times.length < settings.after || this.#isExempt(address)) {
-      if (this.#noted.size >= Math.min(MOST_NOTED, Math.floor(MOST_TIMES / settings.after))) this.#noted.delete(this.#noted.keys().next().value!)
-      this.#noted.set(client, times)
+      putBounded(this.#noted, client, times, Math.min(MOST_NOTED, Math.floor(MOST_TIMES / settings.after)))
       return
     }
     this.#ban(client, address, failure, settings, now)
@@ -128,9 +128,8 @@ export class Bans {
 
   #ban(client: string, address: string, failure: Failure, settings: BanSettings, now: Milliseconds): void {
     this.#failed.delete(client)
-    if (this.#failed.size >= MOST_BANS) this.#failed.delete(this.#failed.keys().next().value!)
     const why = `${settings.after} failures within ${Math.round(settings.within / 1000)} s, the last of them ${failure}`
-    this.#failed.set(client, { who: client, why, cause: 'failures', since: now, until: now + settings.for })
+    putBounded(this.#failed, client, { who: client, why, cause: 'failures', since: now, until: now + settings.for }, MOST_BANS)
     this.counts.failures += 1
     this.#log.tell('banned', { address, countedAs: client, cause: 'failures', reason: failure, failures: settings.after, forMs: settings.for },
       `banned ${client} for ${seconds(settings.for)}: ${why}`)

@@ -1,4 +1,5 @@
 import { networkOf } from '../lib/address.ts'
+import { putBounded } from '../lib/bounded.ts'
 
 type Milliseconds = number
 interface Count { inVain: number, until: Milliseconds, underWay: number }
@@ -71,8 +72,7 @@ export class InVain {
   #countOf(key: string): Count {
     const count = this.#counts.get(key) ?? { inVain: 0, until: 0, underWay: 0 }
     this.#counts.delete(key)
-    if (this.#counts.size >= MOST_ENTRIES) this.#counts.delete(this.#counts.keys().next().value!)
-    this.#counts.set(key, count)
+    putBounded(this.#counts, key, count, MOST_ENTRIES)
     return count
   }
 }

@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net'
+import { HEADER, Status } from '../proto/binary-request.ts'
 import type { Login } from '../proto/login.ts'
 import type { ProbeFailureCode } from './probe-failures.ts'
 import { firstReply, nextPackets, quoted, type Packets } from './probe-reply.ts'
@@ -11,10 +12,6 @@ export type Outcome = { step: 'login' | 'version', words: string } | { step: 'lo
 
 const VERSION = packet(0x0b)
 const NOOP = packet(0x0a)
-/** Statuses of the binary protocol. */
-const OK = 0
-const UNKNOWN = 0x81
-const UNAVAILABLE = 0x86
 
 /** `version` was answered with the demand for a login. */
 export async function loginInText(socket: Socket, login: Login | undefined, timeoutMs: number): Promise<Outcome[]> {
@@ -44,8 +41,8 @@ export async function askInBinary(socket: Socket, login: Login | undefined, time
   const answer = await ask(socket, [VERSION, NOOP], timeoutMs)
   if (answer.kind !== 'packets') return [...outcomes, { step: 'version', code: answer.kind === 'other' ? 'not-memcached' : 'no-answer', detail: answer.kind === 'other' ? quoted(answer.text) : '' }]
   const [version, noop] = answer.packets
-  const refused = [version, noop].find(({ status }) => status !== OK)
-  if (refused?.status === UNAVAILABLE) return [...outcomes, { step: 'version', code: unavailable(refused.value), detail: quoted(refused.value) }]
+  const refused = [version, noop].find(({ status }) => status !== Status.ok)
+  if (refused?.status === Status.unavailable) return [...outcomes, { step: 'version', code: unavailable(refused.value), detail: quoted(refused.value) }]
   if (refused !== undefined) return [{ step: 'login', code: login === undefined ? 'login-wanted' : 'login-not-permitted', detail: quoted(refused.value) }]
   return [...outcomes, { step: 'version', words: `memcached ${version.value}, in binary alone` }]
 }
@@ -60,10 +57,10 @@ function outcomeOfLogin(login: Login, answer: Packets): Outcome {
   if (answer.kind !== 'packets') return { step: 'login', code: 'login-unanswered', detail: '' }
   const [{ status, value }] = answer.packets
   switch (status) {
-    case OK: return loggedIn(login)
+    case Status.ok: return loggedIn(login)
     // memcached without SASL says so; and memseal, where it lets nobody log in.
-    case UNKNOWN: return { step: 'login', words: 'logins are not known there' }
-    case UNAVAILABLE: return { step: 'login', code: unavailable(value), detail: quoted(value) }
+    case Status.unknown: return { step: 'login', words: 'logins are not known there' }
+    case Status.unavailable: return { step: 'login', code: unavailable(value), detail: quoted(value) }
     default: return { step: 'login', code: 'login-refused', detail: quoted(value) }
   }
 }
@@ -79,7 +76,7 @@ async function ask(socket: Socket, requests: Buffer[], timeoutMs: number): Promi
 }
 
 function packet(opcode: number): Buffer {
-  const header = Buffer.alloc(24)
+  const header = Buffer.alloc(HEADER)
   header[0] = 0x80
   header[1] = opcode
   return header

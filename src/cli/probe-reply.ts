@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net'
+import { HEADER } from '../proto/binary-request.ts'
 
 // What comes back to a probe: one line in text, or packets in binary, within a time.
 
@@ -8,7 +9,6 @@ export type Reply = { kind: 'line', text: string } | { kind: 'closed', code: str
 export interface Packet { opcode: number, status: number, value: string }
 export type Packets = { kind: 'packets', packets: Packet[] } | { kind: 'closed', code: string } | { kind: 'timeout' } | { kind: 'other', text: string }
 
-const HEADER = 24
 const MOST_BODY = 64 * 1024
 
 export function firstReply(socket: Socket, timeoutMs: number): Promise<Reply> {

@@ -1,7 +1,6 @@
-import { isMap, isScalar, isSeq, LineCounter, type Document, type Node, type Pair, type YAMLMap } from 'yaml'
-import { FileKindError, readWholeFile } from '../lib/whole-file.ts'
+import { isMap, isScalar, isSeq, type Document, type Node, type Pair, type YAMLMap } from 'yaml'
 import { hasFault, type Issue, type Origin } from './issue.ts'
-import { MOST_BYTES, parse } from './parse.ts'
+import { openPage } from './page.ts'
 import { Problem } from './problem.ts'
 import { Reading, type Page } from './reading.ts'
 import { checkRules } from './rules.ts'
@@ -50,19 +49,9 @@ function valueOf(map: YAMLMap, key: string, reading: Reading): Node | undefined 
 
 /** @returns the file, parsed; or what is wrong with it */
 function pageOf(file: string): Page | Problem | Issue[] {
-  let text: string
-  try {
-    text = readWholeFile(file, MOST_BYTES).toString()
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException
-    const why = error instanceof FileKindError ? `this ${error.words}` : code === 'ENOENT' ? 'there is no such file' : `it cannot be read (${code})`
-    return new Problem(`${file}: ${why}.`, 'Write the path of a file with rules that memseal may read; or the rules themselves.')
-  }
-  const lines = new LineCounter()
-  const document = parse(text, file, lines)
-  if (Array.isArray(document)) return document
-  if (document.contents === null) return new Problem(`${file} holds no rule.`, 'Write a list of rules, or remove access.')
-  return { document, file, lines }
+  const page = openPage(file, 'Write the path of a file with rules that memseal may read; or the rules themselves.')
+  if (page instanceof Problem || Array.isArray(page) || page.document.contents !== null) return page
+  return new Problem(`${file} holds no rule.`, 'Write a list of rules, or remove access.')
 }
 
 /** A list of rules, or `access:` with one below it. */

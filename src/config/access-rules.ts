@@ -1,10 +1,8 @@
-import { isIPv4 } from 'node:net'
 import { hasStar } from '../lib/glob.ts'
 import { endpointText } from '../lib/endpoint.ts'
-import { rangeOf } from '../lib/ip.ts'
+import { isWithin } from '../lib/ip.ts'
 import { NamePattern, type NameKind } from '../lib/name-pattern.ts'
 import { commands, isKeyedRow } from '../proto/commands.ts'
-import { Ranges } from '../lib/ranges.ts'
 import type { Reading } from './reading.ts'
 import type { RuleConfig, ServiceConfig } from './schema.ts'
 
@@ -106,12 +104,10 @@ function takes(key: keyof Match, one: string, other: string): boolean {
   if (one === other) return true
   const kind = nameKinds[key]
   if (kind !== undefined) return new NamePattern(one, kind).covers(new NamePattern(other, kind))
-  if ((key !== 'source' && key !== 'ip') || one === 'unix' || other === 'unix') return false
-  const [wide, narrow] = [one, other].map(rangeOf)
-  return isIPv4(one.split('/')[0]) === isIPv4(other.split('/')[0]) && wide.first <= narrow.first && narrow.last <= wide.last
+  return (key === 'source' || key === 'ip') && one !== 'unix' && other !== 'unix' && isWithin(other, one)
 }
 
+/** Of two networks that have an address in common, one holds the other. */
 function overlap(one: string, other: string): boolean {
-  const [a, b] = [one, other].map(cidr => cidr.split('/')[0])
-  return Ranges.of([one]).has(b) || Ranges.of([other]).has(a)
+  return isWithin(one, other) || isWithin(other, one)
 }

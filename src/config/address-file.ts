@@ -1,8 +1,7 @@
 import { createHash } from 'node:crypto'
 import { setImmediate as turnOfTheLoop } from 'node:timers/promises'
-import { whyNotSeen } from '../lib/hidden-paths.ts'
+import { readNamed } from '../lib/file-fault.ts'
 import { Ranges, RangesBuilder } from '../lib/ranges.ts'
-import { FileKindError, readWholeFile } from '../lib/whole-file.ts'
 import { counted } from '../lib/counted.ts'
 import { parseCidr } from './address-kinds.ts'
 import { Problem } from './problem.ts'
@@ -31,12 +30,8 @@ export interface LineFault { line?: number, col?: number, message: string, fix: 
 /** @param known what the file held before: it is returned when the file is the same
  *  @returns `ranges` without a fault, or what is wrong */
 export async function readAddressFile(path: string, known?: AddressFile): Promise<AddressFile | LineFault[]> {
-  let bytes: Buffer
-  try {
-    bytes = readWholeFile(path, MOST_BYTES)
-  } catch (error) {
-    return [unreadable(path, error as NodeJS.ErrnoException | FileKindError)]
-  }
+  const { bytes, fault } = readNamed(path, MOST_BYTES)
+  if (fault !== undefined) return [fault]
   const digest = createHash('sha256').update(bytes).digest('hex')
   if (known?.digest === digest) return known
   if (bytes.includes(0)) return [{ message: `${path} is not plain text: it holds NUL bytes.`, fix: 'Save it as UTF-8.' }]
@@ -66,13 +61,4 @@ async function addLines(text: string, builder: RangesBuilder): Promise<LineFault
   }
   if (more > 0) faults.push({ message: `${counted(more, 'more line')} of it ${more === 1 ? 'is' : 'are'} faulty too.`, fix: 'Check that it is the file that is meant.' })
   return faults
-}
-
-function unreadable(path: string, error: NodeJS.ErrnoException | FileKindError): LineFault {
-  if (error instanceof FileKindError) return { message: `${path} ${error.words}.`, fix: error.fix }
-  const hidden = whyNotSeen(path)
-  if (hidden !== undefined) return { message: `${path} cannot be read (${error.code}): ${hidden.words}.`, fix: hidden.fix }
-  if (error.code === 'ENOENT') return { message: `there is no file ${path}.`, fix: 'Write the path of the file, or put the file there.' }
-  if (error.code === 'EACCES') return { message: `${path} may not be read by this user.`, fix: `Let memseal's user read it: chgrp memseal ${path} && chmod 640 ${path}` }
-  return { message: `${path} cannot be read (${error.code}).`, fix: 'Check the file and the disk.' }
 }

@@ -6,7 +6,7 @@ import { Problem } from './problem.ts'
 // Addresses: ranges, names of groups of them, and the word for those that have none.
 
 /** Whoever comes by a unix socket has no address. */
-export const UNIX = 'unix'
+const UNIX = 'unix'
 
 /** A range of addresses, `10.0.0.0/8` or `fd00::/8`; an address alone is itself and no other (/32, /128). */
 export function cidr(options: { doc: string }): Kind<string> {

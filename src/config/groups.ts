@@ -1,5 +1,4 @@
-import { isIPv4 } from 'node:net'
-import { rangeOf } from '../lib/ip.ts'
+import { isWithin } from '../lib/ip.ts'
 import { isGroupName } from './address-kinds.ts'
 import type { Reading } from './reading.ts'
 import type { Config, ServiceConfig } from './schema.ts'
@@ -112,10 +111,4 @@ function checkOverlaps(limited: readonly string[], { groups = {} }: Config, path
         'If that is not meant, take one of the two ranges out.')
     }
   }
-}
-
-function isWithin(range: string, other: string): boolean {
-  if (range === other || isIPv4(range.split('/')[0]) !== isIPv4(other.split('/')[0])) return false
-  const [inner, outer] = [range, other].map(rangeOf)
-  return outer.first <= inner.first && inner.last <= outer.last
 }

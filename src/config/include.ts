@@ -1,7 +1,6 @@
 import { globSync } from 'node:fs'
-import { isMap, isScalar, isSeq, LineCounter, Pair, Scalar, YAMLMap, type Document, type Node } from 'yaml'
-import { FileKindError, readWholeFile } from '../lib/whole-file.ts'
-import { MOST_BYTES, parse } from './parse.ts'
+import { isMap, isScalar, isSeq, Pair, Scalar, YAMLMap, type Document, type Node } from 'yaml'
+import { openPage } from './page.ts'
 import { Problem } from './problem.ts'
 import { isPattern, type Reading } from './reading.ts'
 
@@ -40,29 +39,24 @@ function filesOf(entry: Node, path: string, reading: Reading): string[] {
 
 function includeFile(file: string, entry: Node, path: string, reading: Reading, document: Document): void {
   reading.included.push(file)
-  let text: string
-  try {
-    text = readWholeFile(file, MOST_BYTES).toString()
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException
+  const page = openPage(file, 'Write the path of a file that memseal may read.')
+  if (page instanceof Problem) {
     reading.isUnread = true
-    const why = error instanceof FileKindError ? `this ${error.words}` : code === 'ENOENT' ? 'there is no such file' : `it cannot be read (${code})`
-    reading.fault(path, entry, new Problem(`${file}: ${why}.`, 'Write the path of a file that memseal may read.'))
+    reading.fault(path, entry, page)
     return
   }
-  const lines = new LineCounter()
-  const parsed = parse(text, file, lines)
-  if (Array.isArray(parsed)) {
-    reading.issues.push(...parsed)
+  if (Array.isArray(page)) {
+    reading.issues.push(...page)
     return
   }
-  reading.adopt({ document: parsed, file, lines })
-  if (parsed.contents === null) return
-  if (!isMap(parsed.contents)) {
-    reading.fault('', parsed.contents as Node, new Problem('an included file takes `services`, not a value.', 'Write services: and their names below it.'))
+  reading.adopt(page)
+  const { contents } = page.document
+  if (contents === null) return
+  if (!isMap(contents)) {
+    reading.fault('', contents as Node, new Problem('an included file takes `services`, not a value.', 'Write services: and their names below it.'))
     return
   }
-  for (const pair of parsed.contents.items) addPair(pair as Pair<Node, Node | null>, reading, document)
+  for (const pair of contents.items) addPair(pair as Pair<Node, Node | null>, reading, document)
 }
 
 function addPair(pair: Pair<Node, Node | null>, reading: Reading, document: Document): void {

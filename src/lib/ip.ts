@@ -26,6 +26,14 @@ export function unmapped(address: string): string {
   return [high >> 8, high & 255, low >> 8, low & 255].join('.')
 }
 
+/** Does the one range lie within the other?   @param range as `cidr` of the configuration gives it, and so `other` */
+export function isWithin(range: string, other: string): boolean {
+  if (range === other) return true
+  if (isIPv6(range.split('/')[0]) !== isIPv6(other.split('/')[0])) return false
+  const [inner, outer] = [range, other].map(rangeOf)
+  return outer.first <= inner.first && inner.last <= outer.last
+}
+
 /** @param cidr `10.0.0.0/8`, as `cidr` of the configuration gives it */
 export function rangeOf(cidr: string): Range {
   const [address, prefix] = cidr.split('/')

@@ -17,9 +17,6 @@ const MOST_V2_BYTES = 16 * 1024
 /** As few as these of version 2 are taken for it where none is expected: no client of a cache begins so. */
 const V2_SURE_BYTES = 5
 
-/** Bytes that are read, at the most, until a header is whole. */
-export const MOST_HEADER_BYTES = MOST_V2_BYTES
-
 export interface Source { address: string, port: number }
 
 /** What `readProxyHeader` found. */

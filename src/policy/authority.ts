@@ -174,7 +174,7 @@ function issuerTest(text: string): (issuer: Issuer) => boolean {
   })
 }
 
-export function issuerAttributes(text: string): { type: string; value: string }[] {
+function issuerAttributes(text: string): { type: string; value: string }[] {
   if (!/^[A-Za-z]+=/.test(text)) return [{ type: 'CN', value: text }]
   return text.split(/(?<!\\),\s*/).map((part) => {
     const at = part.indexOf('=')

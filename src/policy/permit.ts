@@ -1,6 +1,6 @@
 /** What a client may do: made of a rule once, and held by its session until it leaves or a reload makes another. */
 import { Glob } from '../lib/glob.ts'
-import { commands, hasBlockOfRow, isKeyedRow, SET, showsKeysOfRow, UNKNOWN } from '../proto/commands.ts'
+import { commands, isKeyedRow, SET, showsKeysOfRow, UNKNOWN } from '../proto/commands.ts'
 import { SPACE, type RequestFrame } from '../proto/frame.ts'
 import { NO_LIMITS, type RuleLimits } from './allowance.ts'
 import { KeyList } from './key-list.ts'
@@ -79,7 +79,7 @@ export class Permit {
     if (isKeyedRow[row] === 0) return Verdict.allowed
     if ((this.#keys !== undefined || this.#denyKeys !== undefined) && !this.#allowsKeys(frame)) return Verdict.key
     if (frame.keys > this.#keysPerGet) return Verdict.keys
-    return this.#valueSize < Infinity && valueBytesOf(frame) > this.#valueSize ? Verdict.value : Verdict.allowed
+    return this.#valueSize < Infinity && frame.valueBytes > this.#valueSize ? Verdict.value : Verdict.allowed
   }
 
   /** All of them: a get with a forbidden key is refused whole. */
@@ -116,11 +116,4 @@ export class Permit {
     if (this.#denyKeys?.has(bytes, from, to) === true) return false
     return this.#keys === undefined || this.#keys.has(bytes, from, to)
   }
-}
-
-/** Bytes of its value, the closing CRLF not counted. */
-function valueBytesOf({ dialect, row, size, lineEnd, start }: RequestFrame): number {
-  const block = size - (lineEnd - start)
-  if (dialect === 'binary') return block
-  return hasBlockOfRow[row] === 1 ? block - 2 : 0
 }

@@ -154,20 +154,20 @@ export class TlsAcceptor {
       socket.destroy()
       return
     }
-    const fault = this.#certificateFault(socket, accepting.secure)
+    const certificate = socket.getPeerX509Certificate()
+    const fault = this.#certificateFault(socket, certificate, accepting.secure)
     if (fault !== undefined) {
-      this.#fail(accepting, fault.code, { ...shownBy(socket, fault.code === 'CERT_REVOKED'), ...fault.detail === '' ? {} : { detail: fault.detail } })
+      this.#fail(accepting, fault.code, { ...shownBy(certificate, fault.code === 'CERT_REVOKED'), ...fault.detail === '' ? {} : { detail: fault.detail } })
       return
     }
-    const certificate = socket.getPeerX509Certificate()
     const names = certificate && certificateNames(certificate)
     const refusal = accepting.refuses(names)
     if (refusal !== undefined) {
-      this.#fail(accepting, refusal === 'no-rule' ? 'NO_RULE' : 'RULE_FULL', { ...shownBy(socket, true), match: matchFor(names, accepting.who.address) })
+      this.#fail(accepting, refusal === 'no-rule' ? 'NO_RULE' : 'RULE_FULL', { ...shownBy(certificate, true), match: matchFor(names, accepting.who.address) })
       return
     }
     this.#settle(accepting, 'in')
-    const tls = peerTls(socket)
+    const tls = peerTls(socket, certificate)
     this.#counters.handshakes += 1
     this.#counters.handshakeSeconds.observe((performance.now() - accepting.begunAt) / 1000)
     if (tls.version in this.#counters.versions) this.#counters.versions[tls.version as 'TLSv1.3'] += 1
@@ -181,13 +181,12 @@ export class TlsAcceptor {
 
   /** The one place that decides over a certificate. `optional` admits a client without one; a certificate that does not
    *  verify is refused all the same. */
-  #certificateFault(socket: TLSSocket, begunWith: ListenerTls): PeerFault | undefined {
+  #certificateFault(socket: TLSSocket, certificate: X509Certificate | undefined, begunWith: ListenerTls): PeerFault | undefined {
     const secure = this.#secure
     // CA, CRL or least version may have changed while the handshake ran, and OpenSSL judged by the old. The client comes again.
     if (begunWith.options.sessionIdContext !== secure.options.sessionIdContext) return { code: 'RULES_CHANGED', detail: '' }
     const { client_auth: auth } = secure.settings
     if (auth === 'none') return undefined
-    const certificate = socket.getPeerX509Certificate()
     if (certificate === undefined) return auth === 'optional' ? undefined : { code: 'NO_CERTIFICATE', detail: '' }
     // Typed as Error; it is the code as a string (seen on Node 24 and 26).
     const chainCode = socket.authorized ? '' : String(socket.authorizationError || 'CERT_UNTRUSTED')
@@ -310,8 +309,7 @@ function judged({ judge }: ListenerTls, certificate: X509Certificate, isResumed:
 const MOST_NAMES = 16
 
 /** What an operator compares, and pastes as a pin.   @param isVerified a CA that the listener trusts has signed it: then its names are true */
-function shownBy(socket: TLSSocket, isVerified: boolean): { subject?: string, names?: string[], serial?: string, fingerprint?: string, spki?: string } {
-  const certificate = socket.getPeerX509Certificate()
+function shownBy(certificate: X509Certificate | undefined, isVerified: boolean): { subject?: string, names?: string[], serial?: string, fingerprint?: string, spki?: string } {
   if (certificate === undefined) return {}
   const { serialNumber: serial, fingerprint256: fingerprint } = certificate
   const names = isVerified ? alternativeNames(certificate).slice(0, MOST_NAMES) : []

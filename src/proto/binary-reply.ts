@@ -1,11 +1,10 @@
 /** Replies of the binary protocol. The header says which request is answered (opcode and opaque come back), so all that
  *  the framer does is to read it and to follow the body. Source: protocol-binary.txt, "Response header". */
-import { MAX_KEY } from './frame.ts'
+import { MAX_BODY, MAX_KEY } from './frame.ts'
 import { Got, ProtocolError } from './reply.ts'
 import { HEADER } from './binary-request.ts'
 
 const RESPONSE_MAGIC = 0x81
-const MAX_BODY = 1 << 30
 
 export class BinaryReplyFramer {
   at = 0

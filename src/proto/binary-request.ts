@@ -4,12 +4,10 @@
  *  differs by release and can run the surplus as another request (PROTOCOL 4), so it is never shared.
  *  The frame and the ways of taking a body: request-framer.ts. Source: protocol-binary.txt. */
 import { commands, STATS, UNKNOWN } from './commands.ts'
-import { BINARY_MAGIC, Found, MAX_KEY } from './frame.ts'
+import { BINARY_MAGIC, Found, MAX_BODY, MAX_KEY } from './frame.ts'
 import { RequestFramer } from './request-framer.ts'
 
 export const HEADER = 24
-/** Above it releases differ in what they take the length for: up to 1.6.41 it is a signed number. */
-const MAX_BODY = 1 << 30
 
 export const Status = {
   ok: 0, notFound: 0x01, exists: 0x02, tooLarge: 0x03, invalid: 0x04, notStored: 0x05, unknown: 0x81, outOfMemory: 0x82, notSupported: 0x83, unavailable: 0x86,

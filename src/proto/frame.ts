@@ -1,5 +1,5 @@
 /** A request, as everyone behind the framers sees it. */
-import { isChangingRow, isReadRow, UNKNOWN } from './commands.ts'
+import { hasBlockOfRow, isChangingRow, isReadRow, UNKNOWN } from './commands.ts'
 
 /** The first byte of a connection decides its dialect for good, as in memcached itself. */
 export const BINARY_MAGIC = 0x80
@@ -33,6 +33,9 @@ export const MAX_GET_LINE = 8192
 /** Keys of one get line, as we send it. */
 export const MAX_KEYS = 256
 export const MAX_KEY = 250
+/** Longest body of a packet and longest value that is believed. Above it releases differ in what they take a binary length for: up to
+ *  1.6.41 it is a signed number. */
+export const MAX_BODY = 1 << 30
 
 const NOTHING = Buffer.alloc(0)
 
@@ -102,6 +105,13 @@ export class RequestFrame {
   /** Keys whose values it asks for. */
   get keysRead(): number {
     return isReadRow[this.row] === 1 ? this.keys : 0
+  }
+
+  /** Of its value, without the line end behind it. */
+  get valueBytes(): number {
+    const block = this.size - (this.lineEnd - this.start)
+    if (this.dialect === 'binary') return block
+    return hasBlockOfRow[this.row] === 1 ? block - 2 : 0
   }
 
   /** Lets go of the bytes. */

@@ -2,6 +2,7 @@
  *  object down gets to see the password. */
 import { timingSafeEqual } from 'node:crypto'
 import { printable } from '../lib/printable.ts'
+import { HEADER } from './binary-request.ts'
 import type { RequestFrame } from './frame.ts'
 
 /** Bytes of a password. memcached's own list with `-Y` has room for 256 with the name; SASL has its own bounds. */
@@ -9,7 +10,6 @@ export const MAX_PASSWORD = 1024
 /** A request in text that is longer than that, line and value, is not a login. */
 export const MOST_LOGIN_BYTES = 4096
 export const SASL_AUTH = 0x21
-const HEADER = 24
 const PLAIN = 'PLAIN'
 
 const LONGEST_USER = 128

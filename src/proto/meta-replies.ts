@@ -3,11 +3,10 @@
  *      batch    mg a v, mg b v             VA 1 … EN                   as many answers as requests
  *      run      mg a v q, mg b v q, mn     VA 1 … MN                   any may be left out that was asked quietly; the MN ends it */
 import { sameBytes, word } from './bytes.ts'
-import { SPACE } from './frame.ts'
+import { MAX_BODY, SPACE } from './frame.ts'
 import { isMetaCode, MetaAsked, showsEcho } from './meta-echo.ts'
 import { Got, ProtocolError, type Expectations, type ReplyInHand } from './reply.ts'
 
-const MAX_BODY = 1 << 30
 const MN = word('MN')
 const NON_NUMERIC = word('CLIENT_ERROR cannot increment or decrement non-numeric value')
 
@@ -55,7 +54,7 @@ export class MetaReplies {
     this.#reply.at = to + 2
     const a = bytes[from]
     const b = bytes[from + 1]
-    const isCode = to - from === 2 || (to - from > 2 && bytes[from + 2] === SPACE)
+    const isCode = isMetaCode(bytes, from, to)
     if (isCode && a === 86 && b === 65) {
       let bodyBytes = 0
       let p = from + 3

@@ -11,14 +11,13 @@
  *  Meta replies: meta-replies.ts; what is one line or a list of them: line-replies.ts.
  *  Source: protocol.txt, and PROTOCOL 2.1, 2.4 for what is measured of it. */
 import { indexOfByte, sameBytes, sameRange, startsWith, word } from './bytes.ts'
-import { CR, LF, MAX_LINE, SPACE } from './frame.ts'
+import { CR, LF, MAX_BODY, MAX_LINE, SPACE } from './frame.ts'
 import { LineReplies } from './line-replies.ts'
 import { MetaReplies } from './meta-replies.ts'
 import { Got, ProtocolError, Shape, type Expectations, type ReplyInHand } from './reply.ts'
 
 /** No header of a VALUE is longer: name, key, flags, length, cas, blanks and line end, as far as their readers go. */
 const LONGEST_VALUE_HEADER = 6 + 250 + 1 + 21 + 1 + 11 + 1 + 21 + 2
-const MAX_BODY = 1 << 30
 const VALUE = word('VALUE ')
 const END = word('END')
 const SERVER_ERROR = word('SERVER_ERROR ')

@@ -72,9 +72,7 @@ export class Access {
 
   /** What it returns puts other rules in force, and cannot fail: every session is judged anew. */
   prepare(settings: Settings): (sessions: ReadonlySet<Governed>) => void {
-    const { revoked, ...rules } = settings
-    const { revoked: _, ...old } = this.#settings
-    const isSame = isDeepStrictEqual(pick(rules), pick(old))
+    const isSame = isDeepStrictEqual(rulesOf(settings), rulesOf(this.#settings))
     const authority = isSame ? this.#authority : new Authority(settings)
     return (sessions) => {
       this.#settings = settings
@@ -131,6 +129,7 @@ export class Access {
   }
 }
 
-function pick({ commands, access, access_mode }: Omit<Settings, 'revoked'>): unknown {
+/** What sessions are judged by. */
+function rulesOf({ commands, access, access_mode }: Settings): unknown {
   return { commands, access, access_mode }
 }

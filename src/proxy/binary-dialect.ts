@@ -9,6 +9,7 @@ import { BinaryReplyFramer } from '../proto/binary-reply.ts'
 import { HEADER, Status } from '../proto/binary-request.ts'
 import { release } from '../proto/bytes.ts'
 import type { RequestFrame } from '../proto/frame.ts'
+import { SASL_AUTH } from '../proto/login.ts'
 import { binaryReply } from '../proto/refusal.ts'
 import { Got, ProtocolError, Shape } from '../proto/reply.ts'
 import { SHOWN_BYTES, type Dialect, type Replies, type Wire } from './dialect.ts'
@@ -19,7 +20,6 @@ const OPAQUE = 12
 const VERSION_OPCODE = commands[VERSION].opcode!
 const NOOP_OPCODE = commands[MN].opcode!
 const STAT_OPCODE = commands[STATS].opcode!
-const SASL_AUTH = 0x21
 /** "Auth error" of protocol-binary.txt. */
 const LOGIN_WANTED = 0x20
 const isLogin = Uint8Array.from({ length: 256 }, (_, opcode) => (opcode === 0x21 || opcode === 0x22 ? 1 : 0))
@@ -246,10 +246,6 @@ export class BinaryDialect implements Dialect, Replies {
 
   keys(entry: number): number {
     return this.#wire.expected.keys[entry]
-  }
-
-  isOpenPart(): boolean {
-    return false
   }
 
   /** It says so in the reply to the request itself. */

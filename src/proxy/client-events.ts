@@ -84,12 +84,6 @@ export class ClientEvents {
     this.#log.tellOf(peer, 'command', { rule: ruleOf(permit), command, group }, `let do ${command}`)
   }
 
-  /** It has shown a name and a password to memcached, by SASL or by the first `set` of `-Y`.   @param user the name alone */
-  login(peer: Peer, permit: Permit, user: string, isAccepted: boolean): void {
-    this.#log.tellOf(peer, 'login', { rule: ruleOf(permit), user, outcome: isAccepted ? 'accepted' : 'refused' },
-      `memcached ${isAccepted ? 'takes' : 'refuses'} the login of a client as ${user}`)
-  }
-
   /** From here on nobody looks at what it asks. */
   unread(peer: Peer, permit: Permit): void {
     if (this.#log.tells('unread')) this.#log.tellOf(peer, 'unread', { rule: ruleOf(permit) }, 'what the client asks passes unread from here on')

@@ -47,7 +47,7 @@ export class ClientLogins {
   /** A `set`.   @returns true when it is done with, or will come again */
   answers(frame: RequestFrame, found: Found): boolean {
     const { login } = this.#home
-    if (login === undefined || frame.dialect !== 'text' || valueBytes(frame) !== login.textBytes) return false
+    if (login === undefined || frame.dialect !== 'text' || frame.valueBytes !== login.textBytes) return false
     const { permit } = this.#client
     if (!permit.allowsRow(SASL) && !permit.allowsRow(SET)) return false
     if (found === Found.head) return this.#hold() === 'waits'
@@ -61,11 +61,6 @@ export class ClientLogins {
     this.#client.intake.hold()
     return 'waits'
   }
-}
-
-/** Without the line end behind it. */
-function valueBytes({ start, lineEnd, size }: RequestFrame): number {
-  return size - (lineEnd - start) - 2
 }
 
 function valueOf({ chunk, lineEnd, end, rest }: RequestFrame): Buffer {

@@ -50,8 +50,6 @@ export interface Dialect {
   asked(entry: number): string
   /** Keys that it gets. */
   keys(entry: number): number
-  /** It is a part of a get, and not the last one. */
-  isOpenPart(entry: number): boolean
   /** memcached's own word for a get that it had no memory for. */
   readonly noMemory: Buffer
   /** What its client gets when no reply will ever come. @param isFirst it is the oldest one */

@@ -102,6 +102,14 @@ export class Expected implements Expectations {
     this.count--
   }
 
+  /** One more request answers in one go with those of the entry.   @param end of it in `asked`   @param keys that it reads */
+  extend(i: number, end: number, keys: number): void {
+    this.requests[i]++
+    this.mustAnswer[i]++
+    this.keys[i] += keys
+    this.askedTo[i] = end
+  }
+
   /** It is a part of a get, and not the last one. */
   isOpenPart(i: number): boolean {
     return this.shape[i] === Shape.part || this.shape[i] === Shape.partCas

@@ -51,7 +51,7 @@ export function settleLost(lost: LostConnection, heir: Heir | undefined, words: 
       const isTooMuch = dialect.keys(head) >= tooMany
       const mayGo = heir !== undefined && !outbox.isClosed && !(isFirst && hasBytes) && !isTooMuch && before !== 'failed'
       const bytes = mayGo ? again(lost, head, heir, mostAgeMs, lacksMemory) : undefined
-      parts.set(outbox, { became: bytes === undefined ? 'failed' : 'again', isOpen: dialect.isOpenPart(head) })
+      parts.set(outbox, { became: bytes === undefined ? 'failed' : 'again', isOpen: expected.isOpenPart(head) })
       if (bytes !== undefined) {
         heir!.dialect.enterAgain(expected, head, bytes, outbox.askAgain(run, count, heir!))
         outbox.client.goesOnAt(heir!)

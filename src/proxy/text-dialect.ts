@@ -114,11 +114,7 @@ export class TextDialect implements Dialect {
     this.#endMeta()
     const { expected, release: version } = this.#wire
     if (this.#isOneMore(frame, run)) {
-      const { last } = expected
-      expected.requests[last]++
-      expected.mustAnswer[last]++
-      expected.keys[last]++
-      expected.askedTo[last] = frame.end
+      expected.extend(expected.last, frame.end, 1)
       return this.#put(frame.chunk, frame.start, frame.end)
     }
     if (!this.#mayJoin || (version >= GATHERS_SINCE && isPipelined(frame))) {
@@ -136,12 +132,11 @@ export class TextDialect implements Dialect {
   }
 
   /** Gets of one client that lie side by side make one entry: as many answers come as were asked. */
-  #isOneMore({ chunk, start, rest }: RequestFrame, run: Run): boolean {
+  #isOneMore(frame: RequestFrame, run: Run): boolean {
     const { expected } = this.#wire
     if (expected.count === 0) return false
     const { last } = expected
-    return expected.shape[last] === Shape.gets && expected.run[last] === run && expected.asked[last] === chunk &&
-      expected.askedTo[last] === start && expected.requests[last] < LONGEST_RUN && rest.length === 0
+    return expected.shape[last] === Shape.gets && expected.run[last] === run && expected.requests[last] < LONGEST_RUN && this.#liesBehind(last, frame)
   }
 
   /** A request with an entry of its own, or a part of one. */
@@ -191,10 +186,7 @@ export class TextDialect implements Dialect {
     if (this.#hasOpenBatch) {
       const { last } = expected
       if (expected.run[last] === run && expected.row[last] === frame.row && this.#liesBehind(last, frame)) {
-        expected.requests[last]++
-        expected.mustAnswer[last]++
-        expected.keys[last] += frame.keysRead
-        expected.askedTo[last] = frame.end
+        expected.extend(last, frame.end, frame.keysRead)
         if (frame.isEchoed) expected.isEchoed[last] = 1
         else this.#needsFence = true
         return
@@ -289,10 +281,6 @@ export class TextDialect implements Dialect {
 
   keys(entry: number): number {
     return keysOf(this.#wire.expected, entry)
-  }
-
-  isOpenPart(entry: number): boolean {
-    return this.#wire.expected.isOpenPart(entry)
   }
 
   readonly noMemory = NO_MEMORY

@@ -117,12 +117,13 @@ export class Audit {
   #fold(name: EventName, once: readonly string[], fields: Record<string, unknown>, source: string, fingerprint: string | undefined): void {
     const now = this.#now()
     this.look(now)
-    let key = `${name} ${source} ${fingerprint} ${String(fields.keyPattern)} ${fields.outcome === 'accepted' ? String(fields.user) : ''}`
+    let key = `${name} ${source} ${fingerprint} ${String(fields.keyPattern)}`
     for (const field of once) if (field !== 'countedAs') key += ` ${String(fields[field])}`
     const { named }: Event = events[name]
-    const who = fields.outcome === 'accepted' ? undefined : nameIn(events[name], fields)
+    const who = nameIn(events[name], fields)
     const first = named === 'user' ? this.#users : this.#certificates
-    if (who !== undefined && first.has(`${name} ${source}`, who)) key += ` ${who}`
+    // Whoever was let in has not chosen a name at will.
+    if (who !== undefined && (fields.outcome === 'accepted' || first.has(`${name} ${source}`, who))) key += ` ${who}`
     const known = this.#repeats.get(key)
     if (known !== undefined) {
       known.repeats += 1

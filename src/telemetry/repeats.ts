@@ -1,3 +1,5 @@
+import { putBounded } from '../lib/bounded.ts'
+
 type Milliseconds = number
 interface Told { at: Milliseconds, suppressed: number }
 interface Minute { from: Milliseconds, lines: number, suppressed: number }
@@ -41,8 +43,7 @@ export class Repeats {
     minute.lines += 1
     // Set anew, so that the map stays in order of time and the oldest is the first.
     this.#told.delete(key)
-    if (this.#told.size >= this.#most) this.#told.delete(this.#told.keys().next().value!)
-    this.#told.set(key, { at: now, suppressed: 0 })
+    putBounded(this.#told, key, { at: now, suppressed: 0 }, this.#most)
     const suppressed = (told?.suppressed ?? 0) + minute.suppressed
     minute.suppressed = 0
     return suppressed
@@ -54,8 +55,7 @@ export class Repeats {
     const next = { from: now, lines: 0, suppressed: minute?.suppressed ?? 0 }
     // A reason may hold a name that somebody chose.
     this.#minutes.delete(reason)
-    if (this.#minutes.size >= this.#most) this.#minutes.delete(this.#minutes.keys().next().value!)
-    this.#minutes.set(reason, next)
+    putBounded(this.#minutes, reason, next, this.#most)
     return next
   }
 

@@ -1,4 +1,5 @@
 import { networkOf } from '../lib/address.ts'
+import { putBounded } from '../lib/bounded.ts'
 import type { Audited } from './audit.ts'
 import type { EventLog, Watcher } from './event-log.ts'
 import type { EventName } from './events.ts'
@@ -86,7 +87,7 @@ export class Suspicions implements Watcher {
     let scan = this.#scans.get(key)
     if (scan === undefined || now < scan.from || now - scan.from >= MINUTE) {
       this.#scans.delete(key)
-      put(this.#scans, key, scan = { from: now, addresses: new Set(), isTold: false }, MOST_SCANS)
+      putBounded(this.#scans, key, scan = { from: now, addresses: new Set(), isTold: false }, MOST_SCANS)
     }
     if (scan.isTold) return
     scan.addresses.add(address)
@@ -103,7 +104,7 @@ export class Suspicions implements Watcher {
     const network = networkOf(address)
     const key = `${service} ${tls.fingerprint}`
     const networks = this.#networks.get(key)
-    if (networks === undefined) return put(this.#networks, key, [network], MOST_IDENTITIES)
+    if (networks === undefined) return putBounded(this.#networks, key, [network], MOST_IDENTITIES)
     if (networks.includes(network)) return
     const before = networks.at(-1)
     networks.push(network)
@@ -121,17 +122,11 @@ export class Suspicions implements Watcher {
     const key = `${service} ${tls?.fingerprint || countedAs}`
     const now = this.#now()
     const habit = this.#habits.get(key)
-    if (habit === undefined) return put(this.#habits, key, { since: now, groups: new Set([group]) }, MOST_IDENTITIES)
+    if (habit === undefined) return putBounded(this.#habits, key, { since: now, groups: new Set([group]) }, MOST_IDENTITIES)
     if (habit.groups.has(group)) return
     habit.groups.add(group)
     if (now - habit.since < learning) return
     this.countsOf(service)['new-command'] += 1
     this.#log.tellOf(client, 'new-command', { group }, `${tls?.subject || client.address} uses commands of the group ${group}, which it never did before`)
   }
-}
-
-/** Sets it as the newest, and forgets the oldest past `most`. */
-function put<V>(table: Map<string, V>, key: string, value: V, most: number): void {
-  if (table.size >= most) table.delete(table.keys().next().value!)
-  table.set(key, value)
 }

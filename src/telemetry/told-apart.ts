@@ -1,3 +1,5 @@
+import { putBounded } from '../lib/bounded.ts'
+
 type Milliseconds = number
 interface Told { from: Milliseconds, names: Set<string> }
 
@@ -24,8 +26,7 @@ export class ToldApart {
     let told = this.#told.get(source)
     if (told === undefined || now < told.from || now - told.from >= MINUTE) {
       this.#told.delete(source)
-      if (this.#told.size >= MOST_SOURCES) this.#told.delete(this.#told.keys().next().value!)
-      this.#told.set(source, told = { from: now, names: new Set() })
+      putBounded(this.#told, source, told = { from: now, names: new Set() }, MOST_SOURCES)
     }
     if (told.names.has(name)) return true
     if (told.names.size >= this.#most) return false

@@ -1,4 +1,5 @@
 import type { X509Certificate } from 'node:crypto'
+import { putBounded } from '../lib/bounded.ts'
 import { shortAddress } from '../lib/ip.ts'
 import { DerReader, Tag } from './der.ts'
 import { spkiOf } from './peer.ts'
@@ -48,8 +49,7 @@ export function certificateNames(certificate: X509Certificate): CertificateNames
     // Whatever OpenSSL has made of it: nobody is matched by a name that we cannot read.
     names = { cn: undefined, ou: [], dns: [], uri: [], ip: [], issuer: [], serial, fingerprint, spki: spkiOf(certificate) }
   }
-  if (known.size >= MOST_KNOWN) known.delete(known.keys().next().value!)
-  known.set(fingerprint, names)
+  putBounded(known, fingerprint, names, MOST_KNOWN)
   return names
 }
 

@@ -1,4 +1,5 @@
 import { X509Certificate } from 'node:crypto'
+import { putBounded } from '../lib/bounded.ts'
 import { names, type RevocationList } from './crl.ts'
 import { hasNameConstraints, pointsOf, subjectOf } from './x509.ts'
 
@@ -128,8 +129,7 @@ export class ClientJudge {
     if (sent.length === 0) return
     for (const each of this.#search(certificate, sent, Date.now()) ?? []) {
       if (each === certificate || !sent.includes(each)) continue
-      if (this.#intermediates.size >= MOST_INTERMEDIATES) this.#intermediates.delete(this.#intermediates.keys().next().value!)
-      this.#intermediates.set(each.fingerprint256, each)
+      putBounded(this.#intermediates, each.fingerprint256, each, MOST_INTERMEDIATES)
     }
   }
 

@@ -13,9 +13,8 @@ export interface PeerTls {
   fingerprint: string    // SHA-256, hex pairs with colons
 }
 
-/** Read once, when the handshake is done: reading the certificate costs up to 5 % of a handshake. */
-export function peerTls(socket: TLSSocket): PeerTls {
-  const certificate = socket.getPeerX509Certificate()
+/** Read once, when the handshake is done: reading the certificate costs up to 5 % of a handshake.   @param certificate that the socket gave */
+export function peerTls(socket: TLSSocket, certificate: X509Certificate | undefined): PeerTls {
   return {
     version: socket.getProtocol() ?? '',
     cipher: socket.getCipher().standardName,

@@ -48,7 +48,7 @@ export const mutations: readonly Mutation[] = [
   { name: 'the late answer to what has moved on goes to its client', file: 'move-on', from: '    expected.run[i] = nobody.expect(lane, expected.keys[i], count)\n', to: '' },
   { name: 'what a client has in flight is moved on in part', file: 'move-on', from: '    if (bytes[n] === undefined) staying.add(outbox)\n', to: '    if (bytes[n] === undefined) continue\n' },
   // Gets of one client that are one entry.
-  { name: 'a get behind another request is counted to the gets before it', file: 'text-dialect', from: 'expected.askedTo[last] === start && ', to: '' },
+  { name: 'a get behind another request is counted to the gets before it', file: 'text-dialect', from: ' && askedTo[entry] === start', to: '' },
   { name: 'gets that were answered are asked again', file: 'text-replies', from: '    expected.leaveEntry(head, answers)\n', to: '' },
   { name: 'a request that waited is answered behind the end', file: 'intake', from: '    this.#isStopped = true\n    this.#waiting = undefined\n', to: '    this.#isStopped = true\n' },
   // Order and limits.
