@@ -9,10 +9,9 @@ import { connect } from '../support/wire.ts'
 
 const MIB = 1024 * 1024
 /** What stands in no limit: TLS state and buffers of each connection (measured: 70-73 KB, of which a bare TLS server of
- *  Node has 68-72), and what waits for V8, which lets 64 MiB of dead buffers gather before it collects them;
- *  the pages that malloc keeps of those grow by some MiB when the machine is busy (seen: 1.5 MiB past 128). */
+ *  Node has 68-72), and what waits for V8, which lets 64 MiB of dead buffers gather before it collects them. */
 const PER_CONNECTION = 72 * 1024
-const SLACK = (64 + 64 + 16) * MIB
+const SLACK = (64 + 64) * MIB
 
 /** Opens many connections, some at a time. */
 async function openMany(scene: Scene, count: number): Promise<Socket[]> {
