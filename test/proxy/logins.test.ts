@@ -1,12 +1,9 @@
 import { expect, test } from 'vitest'
 import { packet, reply } from '../proto/binary.ts'
+import { isUp, noop, servesBinaryAlone, state } from './binary-alone.ts'
 import { transcript } from './transcript.ts'
 
 // A memcached that wants a login, or speaks one protocol alone, is there all the same.
-
-const noop = (opaque: number) => packet({ opcode: 0x0a, opaque })
-const state = (t: Awaited<ReturnType<typeof transcript>>) => Object.values(t.service.measure().now.backendStates)
-const isUp = (t: Awaited<ReturnType<typeof transcript>>) => Object.values(t.service.measure().now.backends)
 
 test('one that is silent about the question in text is asked in binary: ready, and binary clients share a lane', async () => {
   const t = await transcript({ greeting: '', dialect: 'binary', backend: { connect_timeout: '1s' } })
@@ -17,14 +14,7 @@ test('one that is silent about the question in text is asked in binary: ready, a
   const lane = await t.lanes(1)
   expect((await t.logged('backend-ready')).dialect).toBe('binary')
   expect(t.service.readiness()).toEqual([])
-  expect([state(t), isUp(t)]).toEqual([['binary-only'], [true]])
-  t.client(1).sends(noop(7))
-  const [opaque] = await lane.seesPackets(0x0a)
-  lane.says(reply({ opcode: 0x0a, opaque }))
-  await t.client(1).gets(reply({ opcode: 0x0a, opaque: 7 }))
-  const text = await t.connect()
-  text.sends('get a\r\n')
-  await text.gets('SERVER_ERROR memseal: memcached speaks the binary protocol alone\r\n')
+  await servesBinaryAlone(t, lane)
 })
 
 test('one that wants a login (-Y) is reachable; each client gets its own connection, and stays there', async () => {

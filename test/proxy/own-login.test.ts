@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import { Login } from '../../src/proto/login.ts'
 import { packet, reply } from '../proto/binary.ts'
+import { isUp, noop, servesBinaryAlone, state, type T } from './binary-alone.ts'
 import { transcript } from './transcript.ts'
 
 // memseal logs in its own connections (`backend.auth`), to a memcached with -Y or -S.
@@ -8,9 +9,6 @@ import { transcript } from './transcript.ts'
 const login = new Login('cache', Buffer.from('s3cret'))
 const shown = 'set auth 0 0 12\r\ncache s3cret\r\n'
 const WANTED = 'CLIENT_ERROR unauthenticated\r\n'
-type T = Awaited<ReturnType<typeof transcript>>
-const state = (t: T) => Object.values(t.service.measure().now.backendStates)
-const isUp = (t: T) => Object.values(t.service.measure().now.backends)
 /** Nothing that was logged holds any of it. */
 const tellsNothing = (t: T) => expect(JSON.stringify([t.lines, t.service.readiness()])).not.toContain('s3cret')
 
@@ -235,7 +233,6 @@ test('where neither logins nor writes are allowed it is refused', async () => {
 })
 
 const sasl = packet({ opcode: 0x21, key: 'PLAIN', value: '\0cache\0s3cret', opaque: 0 })
-const noop = (opaque: number) => packet({ opcode: 0x0a, opaque })
 
 test('-S: the binary lane logs in with SASL PLAIN, and binary clients share it', async () => {
   const t = await transcript({ greeting: '', dialect: 'binary', login, backend: { connect_timeout: '1s' } })
@@ -248,14 +245,7 @@ test('-S: the binary lane logs in with SASL PLAIN, and binary clients share it',
   const [version, fence] = await lane.seesPackets(0x0b, 0x0a)
   lane.says(reply({ opcode: 0x0b, value: '1.6.45', opaque: version }), reply({ opcode: 0x0a, opaque: fence }))
   await t.logged('backend-ready')
-  expect([state(t), isUp(t)]).toEqual([['binary-only'], [true]])
-  t.client(1).sends(noop(7))
-  const [opaque] = await lane.seesPackets(0x0a)
-  lane.says(reply({ opcode: 0x0a, opaque }))
-  await t.client(1).gets(reply({ opcode: 0x0a, opaque: 7 }))
-  const text = await t.connect()
-  text.sends('get a\r\n')
-  await text.gets('SERVER_ERROR memseal: memcached speaks the binary protocol alone\r\n')
+  await servesBinaryAlone(t, lane)
   tellsNothing(t)
 })
 
